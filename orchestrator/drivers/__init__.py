@@ -1,0 +1,1 @@
+"""What we call outside: one module or folder per counterpart, and no business word."""

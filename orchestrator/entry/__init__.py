@@ -1,0 +1,1 @@
+"""How the world reaches us: the command line, later the web and the worker. May import everything below."""

@@ -1,0 +1,1 @@
+"""What all stand on. Imports libraries only."""
