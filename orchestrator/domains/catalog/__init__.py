@@ -1,0 +1,1 @@
+"""The connectors we offer, read from schemas/connectors."""

@@ -1,0 +1,1 @@
+"""Who owns what: organizations and their workspaces."""

@@ -1,0 +1,1 @@
+"""Configured connectors: config, credential, selected streams, destination; test and discover."""

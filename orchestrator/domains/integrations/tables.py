@@ -1,0 +1,93 @@
+"""Integrations, where they load to, and the streams each has."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, Text, func
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from orchestrator.kernel.db import Identifier, Table
+
+
+class DestinationRow(Table):
+    """Where records go. Its secrets are in the vault, under this table's name and the row's id."""
+
+    __tablename__ = "destinations"
+    __table_args__ = (Index("destinations_name", "org_id", "name", unique=True, postgresql_where="deleted_at IS NULL"),)
+
+    org_id: Mapped[str] = mapped_column(
+        Identifier("org"), ForeignKey("organizations.id", ondelete="CASCADE"), primary_key=True
+    )
+    id: Mapped[str] = mapped_column(Identifier("dst"), primary_key=True)
+    type: Mapped[str]
+    name: Mapped[str]
+    config: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    deleted_at: Mapped[datetime | None]
+
+
+class IntegrationRow(Table):
+    """A configured connector. `config` holds what is not secret; secrets are the credential's, in the vault."""
+
+    __tablename__ = "integrations"
+    __table_args__ = (
+        ForeignKeyConstraint(["org_id", "workspace_id"], ["workspaces.org_id", "workspaces.id"]),
+        ForeignKeyConstraint(
+            ["org_id", "credential_id"], ["integration_credentials.org_id", "integration_credentials.id"]
+        ),
+        ForeignKeyConstraint(["org_id", "destination_id"], ["destinations.org_id", "destinations.id"]),
+        CheckConstraint(
+            "setup_state IN ('draft', 'pending_auth', 'connected', 'needs_reauth', 'disconnected', 'revoked')",
+            name="setup_state",
+        ),
+        CheckConstraint("health IN ('unknown', 'healthy', 'degraded', 'failing')", name="health"),
+        Index(
+            "integrations_name", "org_id", "workspace_id", "name", unique=True, postgresql_where="deleted_at IS NULL"
+        ),
+        Index("integrations_schema", "org_id", "destination_id", "target_schema", unique=True),
+    )
+
+    org_id: Mapped[str] = mapped_column(
+        Identifier("org"), ForeignKey("organizations.id", ondelete="CASCADE"), primary_key=True
+    )
+    id: Mapped[str] = mapped_column(Identifier("int"), primary_key=True)
+    workspace_id: Mapped[str] = mapped_column(Identifier("wsp"))
+    type: Mapped[str]
+    variant: Mapped[str]
+    name: Mapped[str]
+    config: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
+    credential_id: Mapped[str] = mapped_column(Identifier("cred"))
+    destination_id: Mapped[str] = mapped_column(Identifier("dst"))
+    target_schema: Mapped[str]
+    setup_state: Mapped[str] = mapped_column(server_default="draft")
+    enabled: Mapped[bool] = mapped_column(server_default="true")
+    health: Mapped[str] = mapped_column(server_default="unknown")
+    tested_at: Mapped[datetime | None]
+    discovered_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    deleted_at: Mapped[datetime | None]
+
+
+class StreamRow(Table):
+    """A stream found by discovery, and what was chosen of it."""
+
+    __tablename__ = "integration_streams"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["org_id", "integration_id"], ["integrations.org_id", "integrations.id"], ondelete="CASCADE"
+        ),
+        CheckConstraint("mode IN ('incremental', 'full_table', 'log_based')", name="mode"),
+    )
+
+    org_id: Mapped[str] = mapped_column(Identifier("org"), primary_key=True)
+    integration_id: Mapped[str] = mapped_column(Identifier("int"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    selected: Mapped[bool] = mapped_column(server_default="false")
+    mode: Mapped[str]
+    deselected_fields: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
+    entry: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    discovered_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    gone_at: Mapped[datetime | None]

@@ -1,0 +1,1 @@
+"""Credentials: authorised accounts at providers, and their tokens."""

@@ -1,0 +1,1 @@
+"""Executions: request, execute, settle, cancel, logs, state."""

@@ -1,0 +1,136 @@
+"""Runs, their attempts, what they said, what they moved, and the history of every stream's state."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Interval,
+    Text,
+    func,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from orchestrator.kernel.db import Identifier, Table
+
+_ACTIVE = "status IN ('queued', 'running', 'retrying', 'cancelling')"
+
+
+class RunRow(Table):
+    """One execution for an integration. The status lives here, the lease on the attempt."""
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["org_id", "integration_id"], ["integrations.org_id", "integrations.id"], ondelete="CASCADE"
+        ),
+        ForeignKeyConstraint(["org_id", "retry_of"], ["runs.org_id", "runs.id"]),
+        CheckConstraint("kind IN ('sync', 'test', 'discover')", name="kind"),
+        CheckConstraint(
+            "status IN ('queued', 'running', 'retrying', 'cancelling',"
+            " 'succeeded', 'partial', 'failed', 'cancelled', 'timed_out')",
+            name="status",
+        ),
+        Index(
+            "runs_one_active", "org_id", "integration_id", unique=True, postgresql_where=f"kind = 'sync' AND {_ACTIVE}"
+        ),
+        Index("runs_by_integration", "org_id", "integration_id", "id"),
+        Index("runs_active", "org_id", "id", postgresql_where=_ACTIVE),
+    )
+
+    org_id: Mapped[str] = mapped_column(Identifier("org"), primary_key=True)
+    id: Mapped[str] = mapped_column(Identifier("run"), primary_key=True)
+    integration_id: Mapped[str] = mapped_column(Identifier("int"))
+    kind: Mapped[str] = mapped_column(server_default="sync")
+    status: Mapped[str] = mapped_column(server_default="queued")
+    trigger: Mapped[str]
+    streams: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    full_refresh: Mapped[bool] = mapped_column(server_default="false")
+    timeout: Mapped[Any] = mapped_column(Interval)
+    epoch: Mapped[int] = mapped_column(server_default="0")
+    failure: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    retry_of: Mapped[str | None] = mapped_column(Identifier("run"))
+    requested_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class AttemptRow(Table):
+    """One try at a run by one worker, fenced by its epoch."""
+
+    __tablename__ = "run_attempts"
+    __table_args__ = (
+        ForeignKeyConstraint(["org_id", "run_id"], ["runs.org_id", "runs.id"], ondelete="CASCADE"),
+        Index("run_attempts_leases", "lease_until", postgresql_where="finished_at IS NULL"),
+    )
+
+    org_id: Mapped[str] = mapped_column(Identifier("org"), primary_key=True)
+    run_id: Mapped[str] = mapped_column(Identifier("run"), primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    worker: Mapped[str]
+    lease_until: Mapped[datetime]
+    started_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    finished_at: Mapped[datetime | None]
+    exit_code: Mapped[int | None]
+
+
+class RunStreamRow(Table):
+    """What one run moved of one stream."""
+
+    __tablename__ = "run_streams"
+    __table_args__ = (ForeignKeyConstraint(["org_id", "run_id"], ["runs.org_id", "runs.id"], ondelete="CASCADE"),)
+
+    org_id: Mapped[str] = mapped_column(Identifier("org"), primary_key=True)
+    run_id: Mapped[str] = mapped_column(Identifier("run"), primary_key=True)
+    stream: Mapped[str] = mapped_column(primary_key=True)
+    records_read: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    records_written: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    records_deleted: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    seconds: Mapped[float] = mapped_column(server_default="0")
+
+
+class RunLogRow(Table):
+    """A line a run said, redacted, in order."""
+
+    __tablename__ = "integration_sync_logs"
+    __table_args__ = (
+        ForeignKeyConstraint(["org_id", "run_id"], ["runs.org_id", "runs.id"], ondelete="CASCADE"),
+        Index("integration_sync_logs_of_run", "org_id", "run_id", "id"),
+    )
+
+    org_id: Mapped[str] = mapped_column(Identifier("org"), primary_key=True)
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    run_id: Mapped[str] = mapped_column(Identifier("run"))
+    at: Mapped[datetime]
+    level: Mapped[str]
+    source: Mapped[str]
+    message: Mapped[str]
+
+
+class StreamStateRow(Table):
+    """A stream's bookmark as it was at some time; append-only, the latest counts; NULL means from the start."""
+
+    __tablename__ = "stream_states"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["org_id", "integration_id"], ["integrations.org_id", "integrations.id"], ondelete="CASCADE"
+        ),
+        CheckConstraint("reason IN ('run', 'rollback', 'reset')", name="reason"),
+        Index("stream_states_of_integration", "org_id", "integration_id", "stream", "id"),
+    )
+
+    org_id: Mapped[str] = mapped_column(Identifier("org"), primary_key=True)
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    integration_id: Mapped[str] = mapped_column(Identifier("int"))
+    stream: Mapped[str]
+    bookmark: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    reason: Mapped[str]
+    run_id: Mapped[str | None] = mapped_column(Identifier("run"))
+    epoch: Mapped[int | None]
+    at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())

@@ -1,0 +1,1 @@
+"""Secrets, encrypted for one organization, one row and one field."""

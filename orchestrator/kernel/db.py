@@ -1,0 +1,157 @@
+"""The control-plane database: its address, the base of all tables, and transactions that carry their organization.
+
+Every transaction first drops to a role without BYPASSRLS and names its organization, so that row-level security
+holds even where the connection itself is a superuser's.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from pydantic import SecretStr
+from sqlalchemy import DateTime, Dialect, MetaData, Uuid, create_engine, text
+from sqlalchemy.engine import URL, Engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.types import TypeDecorator
+
+from orchestrator.kernel import ids
+from orchestrator.kernel.errors import InvalidConfigError, TemporaryError
+
+SCHEMA = "orchestrator"
+_POOLER_PORT = 6543  # Supabase's transaction pooler; source: Supabase documentation, "Connect to your database"
+
+
+class Role(StrEnum):
+    """What a transaction may do; every one of these is subject to row-level security."""
+
+    APP = "orchestrator_app"
+    WORKER = "orchestrator_worker"
+
+
+class DatabaseAwayError(TemporaryError):
+    """Postgres doesn't answer, or went away in the middle."""
+
+    code = "database_away"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"The control-plane database can't be reached: {reason}",
+            hint="Check that Postgres runs and that DATABASE_URL is right: orchestrator doctor.",
+        )
+
+
+class Table(DeclarativeBase):
+    """Base of every mapped class; all live in our own Postgres schema, never in `public`."""
+
+    metadata = MetaData(
+        schema=SCHEMA,
+        naming_convention={
+            "pk": "%(table_name)s_pkey",
+            "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+            "uq": "%(table_name)s_%(column_0_N_name)s_key",
+            "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+            "ck": "%(table_name)s_%(constraint_name)s_check",
+        },
+    )
+    type_annotation_map = {datetime: DateTime(timezone=True)}  # noqa: RUF012 - read by SQLAlchemy on the class
+
+
+class Identifier(TypeDecorator[str]):
+    """A prefixed id in Python, a uuid in Postgres."""
+
+    impl = Uuid
+    cache_ok = True
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__()
+        self.prefix = prefix
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002 - SQLAlchemy's signature
+        """Turn `int_…` into the uuid it stands for."""
+        return None if value is None else ids.decode(self.prefix, value)
+
+    def process_result_value(self, value: UUID | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Turn the uuid into `int_…`."""
+        return None if value is None else ids.encode(self.prefix, value)
+
+
+def normalised(address: SecretStr) -> URL:
+    """A Postgres address in any usual spelling, for psycopg 3. Raises InvalidConfigError, without the address."""
+    try:
+        url = make_url(address.get_secret_value().strip())
+    except (ArgumentError, ValueError):
+        url = None
+    if url is None or url.get_backend_name() not in {"postgres", "postgresql"}:
+        raise InvalidConfigError(
+            "The database address is not a Postgres URL.",
+            hint="It should look like postgresql://user:password@host:5432/database.",
+        )
+    return url.set(drivername="postgresql+psycopg")
+
+
+def engine(address: SecretStr, *, application_name: str = "orchestrator") -> Engine:
+    """A pool of a few connections; nothing is connected yet."""
+    url = normalised(address)
+    arguments: dict[str, Any] = {"connect_timeout": 10, "application_name": application_name}
+    if url.port == _POOLER_PORT or "pgbouncer" in url.query:
+        url = url.difference_update_query(["pgbouncer"])
+        arguments["prepare_threshold"] = None  # a transaction pooler hands each transaction another session
+    return create_engine(
+        url,
+        pool_size=5,
+        max_overflow=5,
+        pool_pre_ping=False,
+        hide_parameters=True,
+        connect_args=arguments,
+    )
+
+
+class Database:
+    """Transactions of one control plane. Threads may share it."""
+
+    def __init__(self, pool: Engine) -> None:
+        self.pool = pool
+
+    @contextmanager
+    def transaction(self, org_id: str, *, role: Role = Role.APP) -> Iterator[Session]:
+        """One short transaction as one organization; commits at the end, rolls back on any error.
+
+        Raises DatabaseAwayError where the server is gone. Keep processes, HTTP and sleeping outside.
+        """
+        with self._session() as tx:
+            become = text("SELECT set_config('role', :role, true), set_config('app.org_id', :org, true)")
+            tx.execute(become, {"role": role.value, "org": str(ids.decode("org", org_id))})
+            yield tx
+
+    @contextmanager
+    def anonymous(self, *, role: Role = Role.APP) -> Iterator[Session]:
+        """A transaction without an organization: sees no tenant row; for the few reviewed functions across them."""
+        with self._session() as tx:
+            tx.execute(text("SELECT set_config('role', :role, true)"), {"role": role.value})
+            yield tx
+
+    @contextmanager
+    def _session(self) -> Iterator[Session]:
+        try:
+            with Session(self.pool, expire_on_commit=False) as tx, tx.begin():
+                yield tx
+        except (OperationalError, InterfaceError) as error:
+            raise DatabaseAwayError(_reason(error)) from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise DatabaseAwayError(_reason(error)) from error
+            raise
+
+    def close(self) -> None:
+        """Close the pool's connections."""
+        self.pool.dispose()
+
+
+def _reason(error: DBAPIError) -> str:
+    """The server's own words, first line, without addresses or parameters."""
+    lines = str(error.orig).strip().splitlines()
+    return lines[0] if lines else type(error.orig).__name__

@@ -1,0 +1,210 @@
+"""What an operator can set: read from the environment once, by entry, then frozen and passed down.
+
+Names are ORCHESTRATOR_<SECTION>__<FIELD>; a few well-known names (DATABASE_URL, INTEGRATION_ENCRYPTION_KEY …)
+keep their own. `.env.example` is generated from here.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+from platformdirs import user_data_path
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from orchestrator.kernel.errors import InvalidConfigError
+
+_PREFIX = "ORCHESTRATOR_"
+_APP_NAME = re.compile(r"^([A-Z][A-Z0-9_]*)_CLIENT_(ID|SECRET)$")
+
+
+def _expanded(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+LocalPath = Annotated[Path, AfterValidator(_expanded)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NetworkSettings(_Section):
+    """Which addresses may be called on behalf of a tenant."""
+
+    allow_private: bool = Field(
+        default=False,
+        description="let integrations use private and loopback addresses: a local Salesforce org, a database near you",
+    )
+
+
+class PostgresSettings(_Section):
+    """The embedded Postgres, used where DATABASE_URL is not set."""
+
+    user: str | None = Field(
+        default=None,
+        description="unprivileged system user that runs it when we are root; postgres or nobody where unset",
+    )
+    binaries: LocalPath | None = Field(
+        default=None, description="folder with postgres, initdb and pg_ctl to use instead of the bundled ones"
+    )
+
+
+class RunSettings(_Section):
+    """How runs behave."""
+
+    timeout: timedelta = Field(default=timedelta(hours=6), description="hard stop of one attempt")
+    stop_grace: timedelta = Field(
+        default=timedelta(seconds=10), description="between asking processes to end and ending them"
+    )
+    heartbeat: timedelta = Field(
+        default=timedelta(seconds=5), description="how often a running attempt renews its lease"
+    )
+    lease: timedelta = Field(
+        default=timedelta(seconds=30),
+        description="without a heartbeat for this long an attempt counts as lost",
+    )
+    directory: LocalPath | None = Field(
+        default=None, description="where run directories are made; memory-backed storage where there is any"
+    )
+    test_timeout: timedelta = Field(default=timedelta(minutes=2), description="hard stop of a connection test")
+    discover_timeout: timedelta = Field(default=timedelta(minutes=10), description="hard stop of a discovery")
+
+
+class Settings(_Section):
+    """Everything an operator can set; frozen, passed, never imported as a global."""
+
+    home: LocalPath = Field(
+        default_factory=lambda: _expanded(user_data_path("orchestrator")),
+        description="where the embedded database, the key file, plugin environments and run directories live",
+    )
+    organization: str = Field(default="default", description="the organization the command line works in")
+    database_url: SecretStr | None = Field(
+        default=None,
+        validation_alias="DATABASE_URL",
+        description="control-plane Postgres (14 or newer; Supabase works); the embedded one where unset",
+    )
+    warehouse_url: SecretStr | None = Field(
+        default=None,
+        validation_alias="WAREHOUSE_URL",
+        description="Postgres that records are loaded into; database `warehouse` of the embedded one where unset",
+    )
+    encryption_key: SecretStr | None = Field(
+        default=None,
+        validation_alias="INTEGRATION_ENCRYPTION_KEY",
+        description="master key, 32 bytes as base64 or hex; the file made by `orchestrator init` where unset",
+    )
+    network: NetworkSettings = NetworkSettings()
+    postgres: PostgresSettings = PostgresSettings()
+    runs: RunSettings = RunSettings()
+    oauth_apps: Mapping[str, tuple[SecretStr, SecretStr]] = Field(
+        default_factory=dict,
+        exclude=True,
+        description="<PROVIDER>_CLIENT_ID and <PROVIDER>_CLIENT_SECRET of the OAuth apps you registered",
+    )
+
+    @cached_property
+    def key_file(self) -> Path:
+        """Where `orchestrator init` puts the master key when the environment has none."""
+        return self.home / "master.key"
+
+
+def project_root() -> Path:
+    """The folder with schemas/, plugins/ and taps/: the clone, or the copy inside an installed wheel."""
+    package = Path(__file__).resolve().parent.parent
+    inside = package / "project"
+    return inside if inside.is_dir() else package.parent
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the environment and the .env file beside the project (ORCHESTRATOR_ENV_FILE names another).
+
+    Raises InvalidConfigError that lists every wrong or unknown variable.
+    """
+    variables = os.environ if environ is None else environ  # noqa: TID251 - the one place that reads it
+    env_file = Path(variables.get(f"{_PREFIX}ENV_FILE") or project_root() / ".env")
+    merged = {**_file_values(env_file), **variables}
+    _refuse_unknown(merged)
+    values = {name: value for name, value in _nested(merged).items() if value != ""}
+    try:
+        return Settings(oauth_apps=_oauth_apps(merged), **values)
+    except ValidationError as error:
+        problems = tuple((_variable(problem["loc"]), problem["msg"]) for problem in error.errors(include_input=False))
+        raise InvalidConfigError(
+            "The environment has settings that don't fit: " + "; ".join(f"{name}: {text}" for name, text in problems),
+            hint="Correct them; .env.example lists every setting.",
+            problems=problems,
+        ) from None
+
+
+def variables() -> list[tuple[str, str, Any]]:
+    """Every setting as (environment variable, description, default), in the order of the classes."""
+    rows: list[tuple[str, str, Any]] = []
+    for name, field in Settings.model_fields.items():
+        section = field.default if isinstance(field.default, BaseModel) else None
+        if section is not None:
+            rows += [
+                (f"{_PREFIX}{name}__{inner}".upper(), option.description or "", option.default)
+                for inner, option in type(section).model_fields.items()
+            ]
+        elif not field.exclude:
+            rows.append((_name(name), field.description or "", field.default))
+    return rows
+
+
+def _name(field: str) -> str:
+    alias = Settings.model_fields[field].validation_alias
+    return alias if isinstance(alias, str) else f"{_PREFIX}{field}".upper()
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    first = str(location[0])
+    return "__".join(
+        [
+            first if first.isupper() else f"{_PREFIX}{first}".upper(),
+            *(str(part).upper() for part in location[1:]),
+        ]
+    )
+
+
+def _file_values(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    from dotenv import dotenv_values  # only where there is a file
+
+    return {name: value for name, value in dotenv_values(path).items() if value is not None}
+
+
+def _refuse_unknown(variables_seen: Mapping[str, str]) -> None:
+    known = {row[0] for row in variables()} | {f"{_PREFIX}ENV_FILE"}
+    unknown = sorted(name for name in variables_seen if name.startswith(_PREFIX) and name not in known)
+    if unknown:
+        near = get_close_matches(unknown[0], known, n=1)
+        raise InvalidConfigError(
+            f"There is no setting {', '.join(unknown)}.",
+            hint=f"Did you mean {near[0]}?" if near else "See .env.example for the names.",
+            problems=tuple((name, "unknown setting") for name in unknown),
+        )
+
+
+def _nested(merged: Mapping[str, str]) -> dict[str, Any]:
+    """What Settings takes as arguments; given explicitly so that the .env file and the environment act alike."""
+    values: dict[str, Any] = {}
+    for name, _, _ in variables():
+        if merged.get(name):
+            path = name.removeprefix(_PREFIX).lower().split("__") if name.startswith(_PREFIX) else [name]
+            place = values
+            for part in path[:-1]:
+                place = place.setdefault(part, {})
+            place[path[-1]] = merged[name]
+    return values
+
+
+def _oauth_apps(merged: Mapping[str, str]) -> dict[str, tuple[SecretStr, SecretStr]]:
+    providers = {match[1] for name in merged if (match := _APP_NAME.match(name))}
+    pairs = {p.lower(): (merged.get(f"{p}_CLIENT_ID"), merged.get(f"{p}_CLIENT_SECRET")) for p in providers}
+    return {p: (SecretStr(i), SecretStr(s)) for p, (i, s) in pairs.items() if i and s}

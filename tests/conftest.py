@@ -1,0 +1,1 @@
+"""Fixtures shared by all tests; each lives in tests/fixtures, by what it stands for."""
