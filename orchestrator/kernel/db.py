@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import SecretStr
-from sqlalchemy import DateTime, Dialect, MetaData, Uuid, create_engine, text
+from sqlalchemy import DateTime, Dialect, MetaData, Text, Uuid, create_engine, text
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
@@ -57,7 +57,7 @@ class Table(DeclarativeBase):
             "ck": "%(table_name)s_%(constraint_name)s_check",
         },
     )
-    type_annotation_map = {datetime: DateTime(timezone=True)}  # noqa: RUF012 - read by SQLAlchemy on the class
+    type_annotation_map = {datetime: DateTime(timezone=True), str: Text}  # noqa: RUF012 - read by SQLAlchemy on the class
 
 
 class Identifier(TypeDecorator[str]):
@@ -140,10 +140,10 @@ class Database:
             with Session(self.pool, expire_on_commit=False) as tx, tx.begin():
                 yield tx
         except (OperationalError, InterfaceError) as error:
-            raise DatabaseAwayError(_reason(error)) from error
+            raise DatabaseAwayError(reason(error)) from error
         except DBAPIError as error:
             if error.connection_invalidated:
-                raise DatabaseAwayError(_reason(error)) from error
+                raise DatabaseAwayError(reason(error)) from error
             raise
 
     def close(self) -> None:
@@ -151,7 +151,7 @@ class Database:
         self.pool.dispose()
 
 
-def _reason(error: DBAPIError) -> str:
+def reason(error: DBAPIError) -> str:
     """The server's own words, first line, without addresses or parameters."""
     lines = str(error.orig).strip().splitlines()
     return lines[0] if lines else type(error.orig).__name__
