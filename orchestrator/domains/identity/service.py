@@ -10,7 +10,7 @@ from orchestrator.kernel.db import Database
 
 
 def ensure(db: Database, slug: str) -> Place:
-    """The organization of this name and its default workspace, made where they are missing; safe to do twice at once."""
+    """The organization of this name and its default workspace, made where missing; safe to do twice at once."""
     with db.anonymous() as tx:
         org_id = queries.organization_named(tx, slug)
     if org_id is None:

@@ -1,0 +1,67 @@
+# make demo: set everything up and sync a local Salesforce org into the warehouse
+# make test: everything that must hold before a change lands
+SHELL := /bin/bash
+PY := .venv/bin/python
+UV := .venv/bin/uv
+
+.PHONY: help demo test lint format bench lock env clean
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+demo: .venv/.runtime
+	@.venv/bin/orchestrator demo
+
+test: lint
+	@$(PY) -m pytest --cov --cov-report= && $(PY) -m coverage report
+
+lint: .venv/.dev
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/lint-imports
+	@.venv/bin/mypy
+	@.venv/bin/deptry orchestrator sandboxes
+	@.venv/bin/check-jsonschema --builtin-schema vendor.meltano meltano.yml
+
+format: .venv/.dev
+	@.venv/bin/ruff check --fix --exit-zero . && .venv/bin/ruff format .
+
+bench: .venv/.dev
+	@for part in $$(ls bench | sed -n 's/^\([a-z_]*\)\.py$$/\1/p'); do \
+	  mkdir -p bench/results; $(PY) -m bench.$$part --json bench/results/$$part.json || exit 1; done
+
+# Everything below is set-up; it happens by itself.
+
+.venv/bin/uv: requirements/bootstrap.txt
+	@python=$$(for name in $${PYTHON:-python3 python3.13 python3.12 python3.11}; do \
+	  if $$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then \
+	    command -v $$name; break; fi; done); \
+	if [ -z "$$python" ]; then \
+	  echo "Orchestrator needs Python 3.11, 3.12 or 3.13, and none was found. Install one, or name it: make PYTHON=/path/to/python3.12" >&2; \
+	  exit 1; fi; \
+	echo "Setting up .venv with $$($$python --version) …" >&2; \
+	$$python -m venv .venv || { echo "Python's venv module is missing. On Debian: apt-get install python3-venv" >&2; exit 1; }
+	@.venv/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+
+.venv/.runtime: .venv/bin/uv requirements/orchestrator.txt pyproject.toml
+	@$(UV) pip install -q --require-hashes --compile-bytecode -r requirements/orchestrator.txt
+	@$(UV) pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.dev: .venv/.runtime requirements/dev.txt
+	@$(UV) pip install -q --require-hashes --compile-bytecode -r requirements/dev.txt
+	@$(UV) pip install -q --no-deps --no-build-isolation -e taps/tap-salesforce
+	@touch $@
+
+# make lock: renew the pinned, hashed requirements
+lock: .venv/bin/uv
+	@printf 'uv\nhatchling\neditables\n' | $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -o requirements/bootstrap.txt -
+	@$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements/orchestrator.txt
+	@$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra dev -c requirements/orchestrator.txt pyproject.toml -o requirements/dev.txt
+
+# make env: renew .env.example from the settings
+env: .venv/.runtime
+	@$(PY) -m orchestrator.entry.env_example > .env.example
+
+clean:
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -1,0 +1,132 @@
+"""What can be wrong with an integration."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from orchestrator.kernel.errors import (
+    ConflictError,
+    ConnectionTestFailedError,
+    InvalidConfigError,
+    NotFoundError,
+    UsageError,
+)
+
+
+def _near(wanted: str, known: Iterable[str], otherwise: str) -> str:
+    near = get_close_matches(wanted.lower(), {name.lower(): name for name in known}, n=1, cutoff=0.5)
+    by_lower = {name.lower(): name for name in known}
+    return f"Did you mean '{by_lower[near[0]]}'?" if near else otherwise
+
+
+class UnknownIntegrationError(NotFoundError):
+    """No integration has this id, beginning of an id, or name."""
+
+    code = "unknown_integration"
+
+    def __init__(self, wanted: str, names: Iterable[str]) -> None:
+        super().__init__(
+            f"There is no integration '{wanted}'.",
+            hint=_near(wanted, tuple(names), "See them all: orchestrator integrations list."),
+            wanted=wanted,
+        )
+
+
+class AmbiguousIntegrationError(UsageError):
+    """The beginning of an id fits several integrations."""
+
+    code = "ambiguous_integration"
+
+    def __init__(self, wanted: str, ids: tuple[str, ...]) -> None:
+        super().__init__(
+            f"'{wanted}' fits {len(ids)} integrations: {', '.join(ids[:5])}.", hint="Give more of the id, or the name."
+        )
+
+
+class UnknownDestinationError(NotFoundError):
+    """No destination has this name."""
+
+    code = "unknown_destination"
+
+    def __init__(self, wanted: str, names: Iterable[str]) -> None:
+        super().__init__(
+            f"There is no destination '{wanted}'.", hint=_near(wanted, tuple(names), "Run orchestrator init first.")
+        )
+
+
+class NameTakenError(ConflictError):
+    """Two integrations of a workspace can't share a name, nor two of a destination a schema."""
+
+    code = "name_taken"
+
+    def __init__(self, what: str, name: str) -> None:
+        super().__init__(f"Another integration already has the {what} '{name}'.", hint="Choose another one.", name=name)
+
+
+class InvalidIntegrationConfigError(InvalidConfigError):
+    """Fields of the connector's form don't fit."""
+
+    code = "invalid_integration_config"
+
+    def __init__(self, title: str, problems: tuple[tuple[str, str], ...]) -> None:
+        listing = "; ".join(f"{path}: {text}" for path, text in problems)
+        super().__init__(
+            f"This {title} configuration can't be used: {listing}",
+            hint="Correct these fields; nothing was saved.",
+            problems=problems,
+        )
+
+
+class UnknownStreamError(NotFoundError):
+    """The integration has no stream of that name, or none that the pattern fits."""
+
+    code = "unknown_stream"
+
+    def __init__(self, wanted: str, names: Iterable[str]) -> None:
+        known = tuple(names)
+        otherwise = (
+            "See them all: orchestrator streams <id> list." if known else "Run orchestrator discover <id> first."
+        )
+        super().__init__(f"No stream fits '{wanted}'.", hint=_near(wanted, known, otherwise), wanted=wanted)
+
+
+class StreamModeError(InvalidConfigError):
+    """The stream can't be read in that way."""
+
+    code = "stream_mode"
+
+    def __init__(self, stream: str, mode: str) -> None:
+        super().__init__(
+            f"'{stream}' can't be read as {mode}: its source offers no column to tell changes by.",
+            hint="Use full_table for this stream.",
+            stream=stream,
+        )
+
+
+class NothingSelectedError(ConflictError):
+    """A sync without any stream would do nothing."""
+
+    code = "nothing_selected"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"No stream of '{name}' is selected.",
+            hint=f"Choose some: orchestrator streams {name!r} select 'Account' 'Contact'.",
+        )
+
+
+class DisabledError(ConflictError):
+    """The integration was switched off."""
+
+    code = "integration_disabled"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"'{name}' is disabled.", hint=f"Switch it on first: orchestrator integrations enable {name!r}."
+        )
+
+
+class FailedTestError(ConnectionTestFailedError):
+    """A named check did not pass."""
+
+    def __init__(self, name: str, check: str, message: str, hint: str) -> None:
+        super().__init__(f"{name}: {check} failed. {message}", hint=hint, check=check)

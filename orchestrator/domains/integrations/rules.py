@@ -1,0 +1,164 @@
+"""Decisions about integrations: names, selection, catalogs. No clock, no I/O."""
+
+import fnmatch
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from orchestrator.domains.integrations.types import (
+    DisplayStatus,
+    Health,
+    Integration,
+    Mode,
+    SetupState,
+    Stream,
+)
+
+_SCHEMA_BYTES = 63  # Postgres cuts longer identifiers; source: PostgreSQL documentation, "Lexical Structure"
+_MODES = {"INCREMENTAL": Mode.INCREMENTAL, "FULL_TABLE": Mode.FULL_TABLE, "LOG_BASED": Mode.LOG_BASED}
+
+
+def display_status(integration: Integration) -> DisplayStatus:
+    """The word people see, from set-up, switch and health."""
+    if integration.setup_state in {SetupState.DRAFT, SetupState.PENDING_AUTH}:
+        return DisplayStatus.CONNECTING
+    if integration.setup_state in {SetupState.DISCONNECTED, SetupState.REVOKED} or not integration.enabled:
+        return DisplayStatus.DISCONNECTED
+    if integration.setup_state is SetupState.NEEDS_REAUTH or integration.health is Health.FAILING:
+        return DisplayStatus.NEEDS_ATTENTION
+    return DisplayStatus.CONNECTED
+
+
+def schema_name(name: str, taken: Iterable[str]) -> str:
+    """A readable, free Postgres schema name for an integration's tables."""
+    words = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "integration"
+    if words[0].isdigit() or words.startswith("pg_"):
+        words = f"s_{words}"
+    words = words[: _SCHEMA_BYTES - 5].rstrip("_")
+    used = set(taken)
+    candidates = [words, *(f"{words}_{number}" for number in range(2, len(used) + 3))]
+    return next(candidate for candidate in candidates if candidate not in used)
+
+
+def schema_problem(schema: str) -> str | None:
+    """Why a schema name can't be used; None where it can."""
+    if not re.fullmatch(r"[a-z_][a-z0-9_]*", schema):
+        return "use lower-case letters, digits and underscores, and start with a letter"
+    if len(schema) > _SCHEMA_BYTES:
+        return f"{len(schema)} characters are too many, Postgres allows {_SCHEMA_BYTES}"
+    if schema.startswith("pg_") or schema in {"public", "information_schema", "orchestrator"}:
+        return "this name is reserved"
+    return None
+
+
+def name_problem(name: str) -> str | None:
+    """Why an integration can't have this name; None where it can."""
+    if not name.strip():
+        return "give it a name"
+    if len(name) > 100:  # noqa: PLR2004 - said in the sentence
+        return "at most 100 characters"
+    if any(ord(char) < 32 for char in name) or name != name.strip():  # noqa: PLR2004 - control characters
+        return "no line breaks, and no blanks at the ends"
+    if name.startswith(("int_", "-")):
+        return "it can't start with 'int_' or '-'"
+    return None
+
+
+def entry_key(entry: Mapping[str, Any]) -> str:
+    """The name of a catalog entry's stream (source: Singer specification, "Catalog")."""
+    return str(entry.get("tap_stream_id") or entry["stream"])
+
+
+def entry_mode(entry: Mapping[str, Any]) -> Mode:
+    """How the tap proposes to read the stream."""
+    root = _root(entry)
+    forced = root.get("forced-replication-method") or entry.get("replication_method") or root.get("replication-method")
+    if isinstance(forced, str) and forced in _MODES:
+        return _MODES[forced]
+    return Mode.INCREMENTAL if replication_key(entry) else Mode.FULL_TABLE
+
+
+def replication_key(entry: Mapping[str, Any]) -> str | None:
+    """The column changes are told by, where there is one."""
+    root = _root(entry)
+    valid = root.get("valid-replication-keys") or []
+    key = entry.get("replication_key") or root.get("replication-key") or (valid[0] if valid else None)
+    return str(key) if key else None
+
+
+def primary_key(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """The columns that tell records apart; empty where the source names none."""
+    keys = entry.get("key_properties") or _root(entry).get("table-key-properties") or []
+    return tuple(str(key) for key in keys)
+
+
+def fields(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """The stream's fields, in the source's order."""
+    return tuple(entry.get("schema", {}).get("properties", {}))
+
+
+def field_inclusion(entry: Mapping[str, Any], name: str) -> str:
+    """'automatic' (always read), 'available' or 'unsupported'."""
+    for item in entry.get("metadata", []):
+        if list(item.get("breadcrumb", [])) == ["properties", name]:
+            return str(item.get("metadata", {}).get("inclusion", "available"))
+    return "available"
+
+
+def modes(entry: Mapping[str, Any]) -> tuple[Mode, ...]:
+    """Every way this stream can be read."""
+    root = _root(entry)
+    if root.get("forced-replication-method") in _MODES:
+        return (_MODES[root["forced-replication-method"]],)
+    found = [Mode.FULL_TABLE]
+    if replication_key(entry):
+        found.append(Mode.INCREMENTAL)
+    if entry_mode(entry) is Mode.LOG_BASED:
+        found.append(Mode.LOG_BASED)
+    return tuple(found)
+
+
+def matching(patterns: Sequence[str], names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Which names each pattern fits: exactly, or else without regard to case, `*` and `?` as in a shell."""
+    known = tuple(names)
+    result: dict[str, tuple[str, ...]] = {}
+    for pattern in patterns:
+        exact = tuple(name for name in known if name == pattern)
+        loose = tuple(name for name in known if fnmatch.fnmatchcase(name.lower(), pattern.lower()))
+        result[pattern] = exact or loose
+    return result
+
+
+def run_catalog(streams: Iterable[Stream]) -> dict[str, Any]:
+    """The Singer catalog of a run: these streams only, all marked selected, fields as chosen."""
+    return {"streams": [_selected_entry(stream) for stream in streams]}
+
+
+def _selected_entry(stream: Stream) -> dict[str, Any]:
+    entry = {key: value for key, value in stream.entry.items() if key != "metadata"}
+    method = stream.mode.value.upper()
+    entry["replication_method"] = method
+    key = replication_key(stream.entry) if stream.mode is Mode.INCREMENTAL else None
+    entry["replication_key"] = key
+    root = {**_root(stream.entry), "selected": True, "replication-method": method}
+    if key:
+        root["replication-key"] = key
+    dropped = set(stream.deselected_fields)
+    metadata = [{"breadcrumb": [], "metadata": root}]
+    for item in stream.entry.get("metadata", []):
+        breadcrumb = list(item.get("breadcrumb", []))
+        if breadcrumb:
+            values = dict(item.get("metadata", {}))
+            automatic = values.get("inclusion") == "automatic"
+            chosen = breadcrumb[1] not in dropped and values.get("inclusion") != "unsupported"
+            metadata.append({"breadcrumb": breadcrumb, "metadata": {**values, "selected": automatic or chosen}})
+    entry["metadata"] = metadata
+    return entry
+
+
+def _root(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    for item in entry.get("metadata", []):
+        if not item.get("breadcrumb"):
+            found = item.get("metadata", {})
+            return found if isinstance(found, Mapping) else {}
+    return {}

@@ -1,0 +1,161 @@
+"""Integrations as values: what is configured, what was found, what was checked, and what a run needs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import SecretStr
+
+
+class SetupState(StrEnum):
+    """How far setting up has come; one axis of three, beside `enabled` and `health`."""
+
+    DRAFT = "draft"
+    PENDING_AUTH = "pending_auth"
+    CONNECTED = "connected"
+    NEEDS_REAUTH = "needs_reauth"
+    DISCONNECTED = "disconnected"
+    REVOKED = "revoked"
+
+
+class Health(StrEnum):
+    """How its runs have gone lately."""
+
+    UNKNOWN = "unknown"
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    FAILING = "failing"
+
+
+class DisplayStatus(StrEnum):
+    """The one word people see, derived from the three axes."""
+
+    NOT_CONNECTED = "not_connected"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    NEEDS_ATTENTION = "needs_attention"
+    DISCONNECTED = "disconnected"
+
+
+class Mode(StrEnum):
+    """How a stream is read."""
+
+    INCREMENTAL = "incremental"
+    FULL_TABLE = "full_table"
+    LOG_BASED = "log_based"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Integration:
+    """One configured connector. `config` holds nothing secret."""
+
+    org_id: str
+    id: str
+    workspace_id: str
+    type: str
+    variant: str
+    name: str
+    config: Mapping[str, Any]
+    credential_id: str
+    destination_id: str
+    target_schema: str
+    setup_state: SetupState
+    enabled: bool
+    health: Health
+    tested_at: datetime | None
+    discovered_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """Where records go."""
+
+    org_id: str
+    id: str
+    type: str
+    name: str
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """A stream discovery found, and what was chosen of it. `entry` is its Singer catalog entry."""
+
+    name: str
+    selected: bool
+    mode: Mode
+    deselected_fields: tuple[str, ...]
+    entry: Mapping[str, Any] = field(repr=False)
+    discovered_at: datetime
+    gone_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamChange:
+    """What a discovery changed: names only."""
+
+    added: tuple[str, ...]
+    gone: tuple[str, ...]
+    total: int
+
+
+class Verdict(StrEnum):
+    """How a check ended."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """One named check of a connection test, in words for people."""
+
+    name: str
+    title: str
+    verdict: Verdict
+    message: str = ""
+    hint: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugin:
+    """A Meltano plugin as one run uses it: which one, its settings, and which of their values are secret."""
+
+    lock: str
+    settings: Mapping[str, Any] = field(repr=False)
+    secrets: tuple[SecretStr, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything a sync needs, secrets opened; made just before the run and never stored.
+
+    catalog:  the Singer catalog with only the selected streams and fields
+    streams:  names of the streams that will be read, in catalog order
+    """
+
+    integration: Integration
+    extractor: Plugin
+    loader: Plugin
+    catalog: Mapping[str, Any] = field(repr=False)
+    streams: tuple[str, ...]
+    signs_in: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewIntegration:
+    """What a person gave to add an integration; values still hold secrets, in the form's own shape."""
+
+    type: str
+    name: str
+    values: Mapping[str, Any] = field(repr=False)
+    variant: str | None = None
+    destination: str = "warehouse"
+    target_schema: str | None = None

@@ -1,0 +1,115 @@
+"""What can be wrong with a run."""
+
+from orchestrator.domains.runs.types import Failure, Run, RunStatus
+from orchestrator.kernel.errors import ConflictError, NotFoundError, OrchestratorError, TemporaryError, UsageError
+
+
+class RunInProgressError(ConflictError):
+    """An integration runs at most one sync at a time."""
+
+    code = "run_in_progress"
+
+    def __init__(self, name: str, run_id: str) -> None:
+        super().__init__(
+            f"'{name}' is already syncing ({run_id}).",
+            hint=f"Watch it: orchestrator runs logs {run_id} -f. Stop it: orchestrator runs cancel {run_id}.",
+            run_id=run_id,
+        )
+
+
+class UnknownRunError(NotFoundError):
+    """No run has this id, or several have this beginning."""
+
+    code = "unknown_run"
+
+    def __init__(self, wanted: str) -> None:
+        super().__init__(
+            f"There is no run '{wanted}', or the beginning fits several.", hint="See them: orchestrator runs list."
+        )
+
+
+class RunEndedError(ConflictError):
+    """The run is over; there is nothing to cancel."""
+
+    code = "run_ended"
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(f"{run.id} is over already: {run.status}.", hint="Start a new one: orchestrator sync <id>.")
+
+
+class LeaseLostError(OrchestratorError):
+    """Another worker has taken the run over, or it was ended; this one must write nothing more."""
+
+    code = "lease_lost"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"This worker no longer holds {run_id}.", hint="Look at it: orchestrator runs show.")
+
+
+class UnknownStateError(NotFoundError):
+    """The history has no such entry for this integration."""
+
+    code = "unknown_state"
+
+    def __init__(self, wanted: str) -> None:
+        super().__init__(
+            f"The history has no state {wanted} of this integration.", hint="See it: orchestrator state <id> history."
+        )
+
+
+class StateBusyError(ConflictError):
+    """State isn't changed under a running sync."""
+
+    code = "state_busy"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"{run_id} is running and writes state.", hint=f"Wait for it or stop it: orchestrator runs cancel {run_id}."
+        )
+
+
+class RunFailedError(OrchestratorError):
+    """The run ended, but not well; the exit code says how."""
+
+    code = "run_failed"
+
+    def __init__(self, run: Run) -> None:
+        failure = run.failure
+        super().__init__(
+            failure.message if failure else f"The run ended as {run.status}.",
+            hint=failure.hint if failure else f"See why: orchestrator runs logs {run.id}",
+            run_id=run.id,
+            status=run.status.value,
+        )
+        self.exit_code = EXIT_CODES[run.status] if run.status is not RunStatus.FAILED else _failed_code(failure)  # type: ignore[misc]  # per instance: the run decides
+
+
+def _failed_code(failure: Failure | None) -> int:
+    from orchestrator.domains.runs.types import FailureKind
+
+    if failure is None:
+        return 1
+    if failure.kind in {FailureKind.AUTH_EXPIRED, FailureKind.CONSENT_MISSING}:
+        return 8
+    return TemporaryError.exit_code if failure.kind is FailureKind.RATE_LIMITED else 1
+
+
+EXIT_CODES = {
+    RunStatus.SUCCEEDED: 0,
+    RunStatus.PARTIAL: 9,
+    RunStatus.CANCELLED: 130,
+    RunStatus.TIMED_OUT: 124,
+    RunStatus.QUEUED: 0,
+    RunStatus.RUNNING: 0,
+    RunStatus.RETRYING: 0,
+    RunStatus.CANCELLING: 0,
+}
+
+
+class TimeoutArgumentError(UsageError):
+    """A duration nobody can read."""
+
+    code = "bad_duration"
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"'{text}' is not a duration.", hint="Write it like 90s, 15m, 2h or 1h30m.")

@@ -1,0 +1,36 @@
+"""Facts about runs that others may react to."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from orchestrator.kernel.events import Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(Event):
+    """A worker began an attempt."""
+
+    name: ClassVar[str] = "run.started.v1"
+    run_id: str
+    integration_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded(Event):
+    """A run reached its end, once; `status` says which."""
+
+    name: ClassVar[str] = "run.ended.v1"
+    run_id: str
+    integration_id: str
+    status: str
+    failure: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateChanged(Event):
+    """A person rolled state back or reset it."""
+
+    name: ClassVar[str] = "state.changed.v1"
+    integration_id: str
+    streams: list[str]
+    reason: str

@@ -1,0 +1,321 @@
+"""All SQL about runs, attempts, logs and state: rows in, values out; the database settles races."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Text, bindparam, case, func, literal, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.orm import Session
+
+from orchestrator.domains.runs.errors import LeaseLostError
+from orchestrator.domains.runs.tables import AttemptRow, RunLogRow, RunRow, RunStreamRow, StreamStateRow
+from orchestrator.domains.runs.types import (
+    Attempt,
+    Failure,
+    FailureKind,
+    LogEntry,
+    Origin,
+    Run,
+    RunStatus,
+    StateEntry,
+    StreamCount,
+)
+from orchestrator.kernel import ids
+
+_ACTIVE = (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.RETRYING, RunStatus.CANCELLING)
+_HELD = (RunStatus.RUNNING, RunStatus.CANCELLING)
+
+
+def _failure(stored: Mapping[str, Any] | None) -> Failure | None:
+    if stored is None:
+        return None
+    return Failure(**{**stored, "kind": FailureKind(stored["kind"]), "origin": Origin(stored["origin"])})
+
+
+def _run(row: RunRow) -> Run:
+    return Run(
+        org_id=row.org_id,
+        id=row.id,
+        integration_id=row.integration_id,
+        status=RunStatus(row.status),
+        trigger=row.trigger,
+        streams=None if row.streams is None else tuple(row.streams),
+        full_refresh=row.full_refresh,
+        timeout=row.timeout,
+        epoch=row.epoch,
+        failure=_failure(row.failure),
+        retry_of=row.retry_of,
+        requested_at=row.requested_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def insert_run(tx: Session, org_id: str, integration_id: str, **values: Any) -> Run:
+    """Queue a run; raises IntegrityError where the integration has an active one."""
+    row = insert(RunRow).values(org_id=org_id, id=ids.new("run"), integration_id=integration_id, **values)
+    return _run(tx.scalars(row.returning(RunRow)).one())
+
+
+def run(tx: Session, run_id: str) -> Run | None:
+    """The run of this id."""
+    row = tx.scalars(select(RunRow).where(RunRow.id == run_id)).one_or_none()
+    return None if row is None else _run(row)
+
+
+def runs_like(tx: Session, beginning: str) -> list[Run]:
+    """Up to two runs whose id starts so; two are enough to know that it isn't unique."""
+    try:
+        low, high = ids.bounds("run", beginning)
+    except ValueError:
+        return []
+    between = RunRow.id.between(ids.encode("run", low), ids.encode("run", high))
+    return [_run(row) for row in tx.scalars(select(RunRow).where(between).order_by(RunRow.id).limit(2))]
+
+
+def runs(
+    tx: Session, *, integration_id: str | None = None, statuses: Sequence[RunStatus] = (), limit: int = 20
+) -> list[Run]:
+    """The newest runs first."""
+    wanted = select(RunRow).order_by(RunRow.id.desc()).limit(limit)
+    if integration_id is not None:
+        wanted = wanted.where(RunRow.integration_id == integration_id)
+    if statuses:
+        wanted = wanted.where(RunRow.status.in_([status.value for status in statuses]))
+    return [_run(row) for row in tx.scalars(wanted)]
+
+
+def active_run(tx: Session, integration_id: str) -> Run | None:
+    """The run that is under way for an integration."""
+    wanted = select(RunRow).where(
+        RunRow.integration_id == integration_id, RunRow.kind == "sync", RunRow.status.in_([s.value for s in _ACTIVE])
+    )
+    row = tx.scalars(wanted).one_or_none()
+    return None if row is None else _run(row)
+
+
+def claim(tx: Session, run_id: str, *, worker: str, lease: timedelta) -> Attempt | None:
+    """Begin an attempt: queued becomes running and the epoch moves on, in one statement; None where it isn't queued."""
+    change = (
+        update(RunRow)
+        .where(RunRow.id == run_id, RunRow.status == RunStatus.QUEUED.value)
+        .values(
+            status=RunStatus.RUNNING.value,
+            epoch=RunRow.epoch + 1,
+            started_at=func.coalesce(RunRow.started_at, func.clock_timestamp()),
+        )
+    )
+    row = tx.scalars(change.returning(RunRow), execution_options={"populate_existing": True}).one_or_none()
+    if row is None:
+        return None
+    tx.execute(
+        insert(AttemptRow).values(
+            org_id=row.org_id,
+            run_id=row.id,
+            epoch=row.epoch,
+            worker=worker,
+            lease_until=func.clock_timestamp() + lease,
+        )
+    )
+    return Attempt(org_id=row.org_id, run_id=row.id, integration_id=row.integration_id, epoch=row.epoch)
+
+
+def renew(tx: Session, attempt: Attempt, *, lease: timedelta) -> RunStatus:
+    """Renew the lease; answers the run's status, so that the worker sees a cancellation. Raises LeaseLostError."""
+    held = (
+        update(AttemptRow)
+        .where(AttemptRow.run_id == attempt.run_id, AttemptRow.epoch == attempt.epoch, AttemptRow.finished_at.is_(None))
+        .values(lease_until=func.clock_timestamp() + lease)
+        .returning(AttemptRow.epoch)
+    )
+    current = select(RunRow.status).where(RunRow.id == attempt.run_id, RunRow.epoch == attempt.epoch)
+    if tx.scalar(held) is None or (status := tx.scalar(current)) is None:
+        raise LeaseLostError(attempt.run_id)
+    return RunStatus(status)
+
+
+def ask_to_cancel(tx: Session, run_id: str) -> Run | None:
+    """Mark a run as to be cancelled; a queued one is cancelled at once. None where it has ended."""
+    waiting = RunRow.status == RunStatus.QUEUED.value
+    aimed = case((waiting, RunStatus.CANCELLED.value), else_=RunStatus.CANCELLING.value)
+    ended = case((waiting, func.clock_timestamp()))
+    change = update(RunRow).where(RunRow.id == run_id, RunRow.status.in_([s.value for s in _ACTIVE]))
+    row = tx.scalars(
+        change.values(status=aimed, finished_at=ended).returning(RunRow), execution_options={"populate_existing": True}
+    ).one_or_none()
+    return None if row is None else _run(row)
+
+
+def settle(tx: Session, attempt: Attempt, *, status: RunStatus, failure: Failure | None, exit_code: int | None) -> Run:
+    """End the run and its attempt, once. Raises LeaseLostError where this attempt no longer holds it."""
+    change = (
+        update(RunRow)
+        .where(RunRow.id == attempt.run_id, RunRow.epoch == attempt.epoch, RunRow.status.in_([s.value for s in _HELD]))
+        .values(
+            status=status.value,
+            failure=None if failure is None else asdict(failure),
+            finished_at=func.clock_timestamp(),
+        )
+    )
+    row = tx.scalars(change.returning(RunRow), execution_options={"populate_existing": True}).one_or_none()
+    if row is None:
+        raise LeaseLostError(attempt.run_id)
+    tx.execute(
+        update(AttemptRow)
+        .where(AttemptRow.run_id == attempt.run_id, AttemptRow.epoch == attempt.epoch)
+        .values(finished_at=func.clock_timestamp(), exit_code=exit_code)
+    )
+    return _run(row)
+
+
+def lost(tx: Session) -> list[tuple[str, str, int]]:
+    """Attempts whose lease ran out, of every organization, by a reviewed function: (org_id, run_id, epoch)."""
+    rows = tx.execute(text("SELECT org_id, run_id, epoch FROM orchestrator.lost_attempts()"))
+    return [(ids.encode("org", row.org_id), ids.encode("run", row.run_id), row.epoch) for row in rows]
+
+
+def add_logs(tx: Session, attempt: Attempt, lines: Iterable[tuple[datetime, str, str, str]]) -> None:
+    """Append lines (at, level, source, message), in order. They are kept even where the lease is lost."""
+    rows = [
+        {
+            "org_id": attempt.org_id,
+            "run_id": attempt.run_id,
+            "at": at,
+            "level": level,
+            "source": source,
+            "message": said,
+        }
+        for at, level, source, said in lines
+    ]
+    if rows:
+        tx.execute(insert(RunLogRow), rows)
+
+
+def logs(tx: Session, run_id: str, *, after: int = 0, limit: int = 1000) -> list[LogEntry]:
+    """Lines of a run in order, from a cursor on."""
+    wanted = select(RunLogRow).where(RunLogRow.run_id == run_id, RunLogRow.id > after).order_by(RunLogRow.id)
+    return [
+        LogEntry(id=row.id, at=row.at, level=row.level, source=row.source, message=row.message)
+        for row in tx.scalars(wanted.limit(limit))
+    ]
+
+
+def last_log_id(tx: Session, run_id: str, *, lines: int) -> int:
+    """The cursor that leaves the last `lines` lines to read."""
+    newest = select(RunLogRow.id).where(RunLogRow.run_id == run_id).order_by(RunLogRow.id.desc()).limit(lines)
+    oldest_wanted = tx.scalar(select(func.min(newest.subquery().c.id)))
+    return 0 if oldest_wanted is None else oldest_wanted - 1
+
+
+def save_counts(tx: Session, attempt: Attempt, counts: Iterable[StreamCount]) -> None:
+    """Store how far each stream is, replacing what was stored before for this run."""
+    rows = [
+        {
+            "org_id": attempt.org_id,
+            "run_id": attempt.run_id,
+            "stream": count.stream,
+            "records_read": count.read,
+            "records_written": count.written,
+            "records_deleted": count.deleted,
+            "seconds": count.seconds,
+        }
+        for count in counts
+    ]
+    if rows:
+        added = insert(RunStreamRow)
+        changing = ("records_read", "records_written", "records_deleted", "seconds")
+        tx.execute(
+            added.on_conflict_do_update(
+                index_elements=["org_id", "run_id", "stream"], set_={name: added.excluded[name] for name in changing}
+            ),
+            rows,
+        )
+
+
+def counts(tx: Session, run_id: str) -> tuple[StreamCount, ...]:
+    """What a run moved, by stream."""
+    rows = tx.scalars(select(RunStreamRow).where(RunStreamRow.run_id == run_id).order_by(RunStreamRow.stream))
+    return tuple(
+        StreamCount(
+            stream=row.stream,
+            read=row.records_read,
+            written=row.records_written,
+            deleted=row.records_deleted,
+            seconds=row.seconds,
+        )
+        for row in rows
+    )
+
+
+def _state(row: StreamStateRow) -> StateEntry:
+    return StateEntry(
+        id=row.id, stream=row.stream, bookmark=row.bookmark, reason=row.reason, run_id=row.run_id, at=row.at
+    )
+
+
+def current_state(tx: Session, integration_id: str) -> dict[str, StateEntry]:
+    """The latest entry of each stream."""
+    wanted = (
+        select(StreamStateRow)
+        .where(StreamStateRow.integration_id == integration_id)
+        .distinct(StreamStateRow.stream)
+        .order_by(StreamStateRow.stream, StreamStateRow.id.desc())
+    )
+    return {row.stream: _state(row) for row in tx.scalars(wanted)}
+
+
+def state_history(tx: Session, integration_id: str, *, stream: str | None = None, limit: int = 50) -> list[StateEntry]:
+    """Entries, the newest first."""
+    wanted = select(StreamStateRow).where(StreamStateRow.integration_id == integration_id)
+    if stream is not None:
+        wanted = wanted.where(StreamStateRow.stream == stream)
+    return [_state(row) for row in tx.scalars(wanted.order_by(StreamStateRow.id.desc()).limit(limit))]
+
+
+def state_as_of(tx: Session, integration_id: str, entry_id: int) -> dict[str, StateEntry]:
+    """What the latest entry of each stream was when this one was written."""
+    wanted = (
+        select(StreamStateRow)
+        .where(StreamStateRow.integration_id == integration_id, StreamStateRow.id <= entry_id)
+        .distinct(StreamStateRow.stream)
+        .order_by(StreamStateRow.stream, StreamStateRow.id.desc())
+    )
+    return {row.stream: _state(row) for row in tx.scalars(wanted)}
+
+
+def append_state(tx: Session, attempt: Attempt, bookmarks: Mapping[str, Mapping[str, Any]]) -> None:
+    """Commit bookmarks of a running sync, if it still holds its run. Raises LeaseLostError."""
+    for stream, bookmark in bookmarks.items():
+        held = select(
+            RunRow.org_id,
+            RunRow.integration_id,
+            literal(stream, Text),
+            bindparam("bookmark", dict(bookmark), JSONB),
+            literal("run", Text),
+            RunRow.id,
+            RunRow.epoch,
+        ).where(RunRow.id == attempt.run_id, RunRow.epoch == attempt.epoch, RunRow.status.in_([s.value for s in _HELD]))
+        columns = ["org_id", "integration_id", "stream", "bookmark", "reason", "run_id", "epoch"]
+        added = insert(StreamStateRow).from_select(columns, held).returning(StreamStateRow.id)
+        if tx.scalar(added) is None:
+            raise LeaseLostError(attempt.run_id)
+
+
+def set_state(
+    tx: Session, org_id: str, integration_id: str, bookmarks: Mapping[str, Mapping[str, Any] | None], *, reason: str
+) -> None:
+    """Append bookmarks a person chose; None starts a stream over."""
+    rows = [
+        {
+            "org_id": org_id,
+            "integration_id": integration_id,
+            "stream": stream,
+            "bookmark": None if bookmark is None else dict(bookmark),
+            "reason": reason,
+        }
+        for stream, bookmark in bookmarks.items()
+    ]
+    if rows:
+        tx.execute(insert(StreamStateRow), rows)

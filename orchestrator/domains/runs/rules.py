@@ -1,0 +1,276 @@
+"""Decisions about runs: how one ended, why, and what its state means. No clock, no I/O."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from orchestrator.domains.runs.errors import TimeoutArgumentError
+from orchestrator.domains.runs.types import Failure, FailureKind, Origin, RunStatus, StreamCount
+
+WHOLE_TAP = ""  # state a tap keeps outside of any stream is stored under this name
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What was seen of a finished `meltano run`.
+
+    exit_code:    the process's own; None where it was ended from outside
+    side:         which side failed, as Meltano told; None where it told nothing
+    states:       how many STATE messages came through the loader and were committed
+    counted:      whether both sides reported record counts
+    complaints:   error lines, the latest last, redacted
+    """
+
+    exit_code: int | None
+    side: Origin | None = None
+    cancelled: bool = False
+    timed_out: bool = False
+    disk_full: bool = False
+    states: int = 0
+    counted: bool = True
+    counts: tuple[StreamCount, ...] = ()
+    complaints: tuple[str, ...] = ()
+
+
+def judge(outcome: Outcome, *, timeout: timedelta) -> tuple[RunStatus, Failure | None]:
+    """How the run ended, and why.
+
+    Exit status 0 can hide lost records, so success also needs every record read to be written, and the state to have
+    come through the loader.
+    """
+    if outcome.cancelled:
+        return RunStatus.CANCELLED, None
+    if outcome.timed_out:
+        return RunStatus.TIMED_OUT, Failure(
+            kind=FailureKind.TIMEOUT,
+            origin=Origin.PLATFORM,
+            message=f"The run took longer than {spoken(timeout)} and was stopped; what it had committed is kept.",
+            hint="The next sync goes on from there. Allow more with --timeout.",
+            retryable=True,
+        )
+    if outcome.disk_full:
+        return RunStatus.FAILED, Failure(
+            kind=FailureKind.INTERNAL,
+            origin=Origin.PLATFORM,
+            message="There was no space left in the run directory.",
+            hint="Make room there, or set ORCHESTRATOR_RUNS__DIRECTORY to a larger disk; then sync again.",
+            retryable=True,
+        )
+    if outcome.exit_code != 0:
+        return RunStatus.FAILED, explain(outcome)
+    return _reconciled(outcome)
+
+
+def _reconciled(outcome: Outcome) -> tuple[RunStatus, Failure | None]:
+    read = sum(count.read for count in outcome.counts)
+    if outcome.counted:
+        differing = [count for count in outcome.counts if count.read != count.written]
+        if differing:
+            listing = ", ".join(
+                f"{count.stream}: {count.read:,} read, {count.written:,} written" for count in differing
+            )
+            return RunStatus.PARTIAL, Failure(
+                kind=FailureKind.DESTINATION_ERROR,
+                origin=Origin.DESTINATION,
+                message=f"Not every record arrived. {listing}.",
+                hint="Look at the log for rejected records, then sync again; what arrived is kept.",
+                retryable=True,
+            )
+    if read and not outcome.states:
+        return RunStatus.PARTIAL, Failure(
+            kind=FailureKind.DESTINATION_ERROR,
+            origin=Origin.DESTINATION,
+            message="The records arrived, but the loader confirmed no state, so the next sync will read them again.",
+            hint="Nothing is lost. If it stays so, this loader doesn't pass state on.",
+            retryable=True,
+        )
+    return RunStatus.SUCCEEDED, None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """A pattern in error lines and what it means."""
+
+    pattern: re.Pattern[str]
+    kind: FailureKind
+    hint: str
+    retryable: bool = False
+
+
+def _signature(pattern: str, kind: FailureKind, hint: str, *, retryable: bool = False) -> Signature:
+    return Signature(pattern=re.compile(pattern, re.IGNORECASE), kind=kind, hint=hint, retryable=retryable)
+
+
+_SIGNATURES = (
+    _signature(
+        r"invalid_grant|INVALID_SESSION_ID|invalid_client|inactive user|bad credentials|authentication failed|\b401\b",
+        FailureKind.AUTH_EXPIRED,
+        "Sign in again: orchestrator integrations edit <id>.",
+    ),
+    _signature(
+        r"REQUEST_LIMIT_EXCEEDED|quota",
+        FailureKind.QUOTA_EXCEEDED,
+        "The source's daily limit is used up. Wait for it to reset, then sync again.",
+        retryable=True,
+    ),
+    _signature(
+        r"rate limit|\b429\b", FailureKind.RATE_LIMITED, "The source asks us to slow down. Sync later.", retryable=True
+    ),
+    _signature(
+        r"INSUFFICIENT_ACCESS|API_DISABLED_FOR_ORG|permission denied|not authori[sz]ed|\b403\b|must be owner",
+        FailureKind.PERMISSION_MISSING,
+        "Give the account that permission at the provider, then sync again.",
+    ),
+    _signature(
+        r"No space left on device",
+        FailureKind.INTERNAL,
+        "Make room on that disk, then sync again.",
+        retryable=True,
+    ),
+)
+
+
+def explain(outcome: Outcome) -> Failure:
+    """The most telling error line as a failure."""
+    for line in reversed(outcome.complaints):
+        for signature in _SIGNATURES:
+            if signature.pattern.search(line):
+                return Failure(
+                    kind=signature.kind,
+                    origin=outcome.side or Origin.PLATFORM,
+                    message=line,
+                    hint=signature.hint,
+                    retryable=signature.retryable,
+                )
+    kinds = {Origin.SOURCE: FailureKind.SOURCE_ERROR, Origin.DESTINATION: FailureKind.DESTINATION_ERROR}
+    side = outcome.side or Origin.PLATFORM
+    said = outcome.complaints[-1] if outcome.complaints else f"Meltano ended with exit status {outcome.exit_code}."
+    return Failure(
+        kind=kinds.get(side, FailureKind.INTERNAL),
+        origin=side,
+        message=said,
+        hint="The log tells more: orchestrator runs logs <run>.",
+        retryable=True,
+    )
+
+
+def worker_lost() -> Failure:
+    """What a run is told whose worker died."""
+    return Failure(
+        kind=FailureKind.WORKER_LOST,
+        origin=Origin.PLATFORM,
+        message="The process that ran this sync ended without finishing it.",
+        hint="Sync again: it goes on from the last committed state.",
+        retryable=True,
+    )
+
+
+def merged(
+    read: Mapping[str, int], written: Mapping[str, int], deleted: Mapping[str, int], seconds: Mapping[str, float]
+) -> tuple[StreamCount, ...]:
+    """Counts of both sides, by stream, in the order they were first seen."""
+    names = list(dict.fromkeys([*read, *written]))
+    return tuple(
+        StreamCount(
+            stream=name,
+            read=read.get(name, 0),
+            written=written.get(name, 0),
+            deleted=deleted.get(name, 0),
+            seconds=seconds.get(name, 0.0),
+        )
+        for name in names
+    )
+
+
+def bookmarks_of(state: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+    """A Meltano state (completed and partial parts) as one bookmark a stream.
+
+    Each is {"completed": …, "partial": …} with only the parts that are there. What a tap keeps outside of
+    `bookmarks` goes under WHOLE_TAP.
+    """
+    result: dict[str, dict[str, Any]] = {}
+    for part in ("completed", "partial"):
+        singer = ((state or {}).get(part) or {}).get("singer_state") or {}
+        for stream, bookmark in (singer.get("bookmarks") or {}).items():
+            result.setdefault(stream, {})[part] = bookmark
+        rest = {key: value for key, value in singer.items() if key != "bookmarks"}
+        if rest:
+            result.setdefault(WHOLE_TAP, {})[part] = rest
+    return result
+
+
+def state_of(bookmarks: Mapping[str, Mapping[str, Any] | None]) -> dict[str, Any] | None:
+    """The inverse of bookmarks_of; None where there is nothing to go on from."""
+    state: dict[str, Any] = {}
+    for stream, parts in bookmarks.items():
+        for part, bookmark in (parts or {}).items():
+            singer = state.setdefault(part, {}).setdefault("singer_state", {})
+            if stream == WHOLE_TAP:
+                singer.update(bookmark)
+            else:
+                singer.setdefault("bookmarks", {})[stream] = bookmark
+    return state or None
+
+
+def changed(
+    before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Mapping[str, Any]]:
+    """The streams whose bookmark moved. A stream missing from `after` is left as it is: silence is not a reset."""
+    return {stream: parts for stream, parts in after.items() if before.get(stream) != parts}
+
+
+def position(bookmark: Mapping[str, Any] | None) -> str:
+    """Where a bookmark stands, for people."""
+    if not bookmark:
+        return "from the start"
+    inner = bookmark.get("partial") or bookmark.get("completed") or {}
+    value = inner.get("replication_key_value") if isinstance(inner, Mapping) else None
+    if value is not None:
+        return str(value)
+    if not inner:
+        return "complete"
+    text = ", ".join(f"{key}={value}" for key, value in sorted(inner.items()))
+    return text if len(text) <= _POSITION_LENGTH else f"{text[:_POSITION_LENGTH]}…"
+
+
+_POSITION_LENGTH = 80
+
+
+def duration(text: str) -> timedelta:
+    """Read `90s`, `15m`, `1h30m` or plain seconds; more than zero, at most 30 days."""
+    match = _DURATION.fullmatch(text.strip().lower())
+    hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match and text.strip() else (0, 0, 0)
+    if hours + minutes + seconds > _MANY:
+        raise TimeoutArgumentError(text)
+    length = timedelta(hours=hours, minutes=minutes, seconds=seconds)
+    if not timedelta(0) < length <= timedelta(days=30):
+        raise TimeoutArgumentError(text)
+    return length
+
+
+_MANY = 10_000_000
+
+
+def spoken(length: timedelta) -> str:
+    """A duration as people say it: `1 h 30 min`, `45 s`."""
+    seconds = round(length.total_seconds())
+    hours, rest = divmod(seconds, 3600)
+    minutes, seconds = divmod(rest, 60)
+    parts = [f"{hours} h" if hours else "", f"{minutes} min" if minutes else "", f"{seconds} s" if seconds else ""]
+    return " ".join(part for part in parts if part) or "0 s"
+
+
+def without(bookmarks: Mapping[str, Any], streams: Iterable[str]) -> dict[str, Any]:
+    """Bookmarks less those of streams that start over."""
+    dropped = set(streams)
+    return {stream: bookmark for stream, bookmark in bookmarks.items() if stream not in dropped}
+
+
+def unknown(wanted: Sequence[str], known: Iterable[str]) -> tuple[str, ...]:
+    """Which of the wanted names aren't known."""
+    names = set(known)
+    return tuple(name for name in wanted if name not in names)

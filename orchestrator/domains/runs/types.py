@@ -1,0 +1,142 @@
+"""Runs as values: status, failure, what was moved, what was said, and the history of state."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+
+class RunStatus(StrEnum):
+    """queued → running → an end; ends are never reopened."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed_out"
+
+    @property
+    def ended(self) -> bool:
+        """Whether this is an end."""
+        return self in _ENDS
+
+
+_ENDS = {RunStatus.SUCCEEDED, RunStatus.PARTIAL, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.TIMED_OUT}
+
+
+class FailureKind(StrEnum):
+    """Why, in the words that decide who acts and whether trying again helps."""
+
+    CONFIG_ERROR = "config_error"
+    AUTH_EXPIRED = "auth_expired"
+    PERMISSION_MISSING = "permission_missing"
+    RATE_LIMITED = "rate_limited"
+    SOURCE_ERROR = "source_error"
+    DESTINATION_ERROR = "destination_error"
+    SCHEMA_VIOLATION = "schema_violation"
+    CONSENT_MISSING = "consent_missing"
+    QUOTA_EXCEEDED = "quota_exceeded"
+    TIMEOUT = "timeout"
+    WORKER_LOST = "worker_lost"
+    INTERNAL = "internal"
+
+
+class Origin(StrEnum):
+    """Whose side it is on."""
+
+    SOURCE = "source"
+    DESTINATION = "destination"
+    PLATFORM = "platform"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a run didn't simply succeed, in words for people; `action` is a label and a command or link."""
+
+    kind: FailureKind
+    origin: Origin
+    message: str
+    hint: str = ""
+    retryable: bool = False
+    action: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamCount:
+    """What one run moved of one stream; records. `deleted` are records that arrived marked as deleted."""
+
+    stream: str
+    read: int = 0
+    written: int = 0
+    deleted: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One execution for an integration."""
+
+    org_id: str
+    id: str
+    integration_id: str
+    status: RunStatus
+    trigger: str
+    streams: tuple[str, ...] | None
+    full_refresh: bool
+    timeout: timedelta
+    epoch: int
+    failure: Failure | None
+    retry_of: str | None
+    requested_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try at a run; every write it makes carries its epoch."""
+
+    org_id: str
+    run_id: str
+    integration_id: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogEntry:
+    """A line a run said, redacted. `id` is its place in the order, and the cursor to go on from."""
+
+    id: int
+    at: datetime
+    level: str
+    source: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateEntry:
+    """A stream's bookmark as it was at some time; None means from the start."""
+
+    id: int
+    stream: str
+    bookmark: Mapping[str, Any] | None = field(repr=False)
+    reason: str
+    run_id: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a running sync is, for whoever watches. `phase` is one of PHASES."""
+
+    phase: str
+    counts: tuple[StreamCount, ...] = ()
+    note: str = ""
+
+
+PHASES = ("signing in", "starting", "syncing", "checking")

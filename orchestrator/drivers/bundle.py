@@ -1,0 +1,82 @@
+"""Everything a use case may call outside, built from the settings; each part is made when it is first used."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
+
+from orchestrator.drivers.embedded_postgres import EmbeddedPostgres
+from orchestrator.drivers.keys import KeyRing
+from orchestrator.kernel.db import Database, engine
+from orchestrator.kernel.settings import Settings
+
+if TYPE_CHECKING:
+    from orchestrator.drivers.http import Http
+    from orchestrator.drivers.plugin_store import PluginStore
+
+
+@dataclass
+class Drivers:
+    """The outside, as seen from the domains. `check` is run once on every newly opened control-plane database."""
+
+    settings: Settings
+    check: Callable[[Database], None] = field(default=lambda _db: None, repr=False)
+
+    @cached_property
+    def postgres(self) -> EmbeddedPostgres:
+        """The embedded server; started only by `db` or `warehouse_url`, where no address is set."""
+        return EmbeddedPostgres(
+            self.settings.home / "postgres",
+            user=self.settings.postgres.user,
+            binaries=self.settings.postgres.binaries,
+        )
+
+    @cached_property
+    def database_url(self) -> SecretStr:
+        """Address of the control plane; starts the embedded server where none is set."""
+        return self.settings.database_url or self.postgres.start().url("orchestrator")
+
+    @cached_property
+    def warehouse_url(self) -> SecretStr:
+        """Address of the warehouse; starts the embedded server where none is set."""
+        return self.settings.warehouse_url or self.postgres.start().url("warehouse")
+
+    @cached_property
+    def unchecked_db(self) -> Database:
+        """The control plane, whatever its revision; for migrating and for doctor."""
+        return Database(engine(self.database_url))
+
+    @cached_property
+    def db(self) -> Database:
+        """The control plane, known to fit this code."""
+        self.check(self.unchecked_db)
+        return self.unchecked_db
+
+    @cached_property
+    def keys(self) -> KeyRing:
+        """The master keys; may be empty, then every decryption says so."""
+        return KeyRing.load(self.settings.encryption_key, self.settings.key_file)
+
+    @cached_property
+    def http(self) -> "Http":
+        """Outgoing HTTP that calls no private address unless the operator allows it."""
+        from orchestrator.drivers.http import Http
+
+        return Http(allow_private=self.settings.network.allow_private)
+
+    @cached_property
+    def plugins(self) -> "PluginStore":
+        """Plugin environments, built once and shared."""
+        from orchestrator.drivers.plugin_store import PluginStore
+
+        return PluginStore(self.settings.home / "plugins")
+
+    def close(self) -> None:
+        """Let go of connections and of the lease on the embedded server."""
+        parts: dict[str, Any] = self.__dict__
+        if "unchecked_db" in parts:
+            self.unchecked_db.close()
+        if "postgres" in parts:
+            self.postgres.close()

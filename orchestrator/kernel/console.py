@@ -1,0 +1,116 @@
+"""What the command line shows: the result on stdout, everything else on stderr.
+
+rich is imported only where something is drawn, so that plain answers stay fast.
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def out() -> "Console":
+    """Where results are drawn."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True)
+
+
+def err() -> "Console":
+    """Where everything else goes: progress, notes, errors."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def show_json(data: Any) -> None:
+    """Print one JSON document: dates as ISO 8601, enums as their value, durations in seconds."""
+    sys.stdout.write(json.dumps(data, default=_plain, indent=2, ensure_ascii=False) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, tuple | set | frozenset):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def show_table(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str, numeric: Sequence[str] = ()
+) -> None:
+    """Draw a table, or the sentence for an empty one on stderr."""
+    if not rows:
+        say(empty)
+        return
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right" if column in numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    out().print(table)
+
+
+def show_facts(facts: Mapping[str, Any]) -> None:
+    """Draw one thing's properties, a line each."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=False, show_edge=False)
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    for name, value in facts.items():
+        table.add_row(name, _cell(value))
+    out().print(table)
+
+
+def _cell(value: Any) -> str:
+    from rich.markup import escape
+
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.1f}"
+    if isinstance(value, datetime):
+        return ago(value)
+    return escape(str(value))
+
+
+def ago(moment: datetime) -> str:
+    """How long ago, in one unit."""
+    seconds = (datetime.now(tz=moment.tzinfo) - moment).total_seconds()
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit} ago"
+    return "just now" if seconds < 10 else f"{int(seconds)} s ago"  # noqa: PLR2004 - nobody counts these
+
+
+def say(text: str) -> None:
+    """A note for the person, on stderr."""
+    sys.stderr.write(text + "\n")
+
+
+def complain(message: str, hint: str = "") -> None:
+    """An error for the person: what happened, then what to do."""
+    if sys.stderr.isatty():
+        from rich.markup import escape
+
+        err().print(f"[bold red]×[/] {escape(message)}" + (f"\n  [dim]{escape(hint)}[/]" if hint else ""))
+    else:
+        sys.stderr.write(f"Error: {message}\n" + (f"  {hint}\n" if hint else ""))
