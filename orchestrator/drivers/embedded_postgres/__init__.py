@@ -35,7 +35,7 @@ from orchestrator.drivers.embedded_postgres.address import (
     socket_folder,
 )
 from orchestrator.drivers.embedded_postgres.keeper import Files, Plan, hold, is_free, ping
-from orchestrator.kernel.errors import NotAllowedError, OrchestratorError, TemporaryError
+from orchestrator.kernel.errors import ActionNeededError, NotAllowedError, OrchestratorError, TemporaryError
 
 ROLE = "orchestrator"
 LINGER = timedelta(minutes=10)
@@ -115,14 +115,16 @@ class EmbeddedPostgres:
     def status(self) -> ServerStatus:
         """What there is, without starting or making anything."""
         files = self._files
-        exists = files.data.exists()
-        running = exists and files.running.exists() and not is_free(files.running)
+        exists, version = files.data.exists(), None
+        with suppress(ActionNeededError):
+            version = cluster.major_of(files.data)
+        pid = keeper.listener_pid(self._socket_path()) if exists else None
         return ServerStatus(
-            running=running,
-            version=cluster.major_of(files.data) if exists else None,
+            running=pid is not None,
+            version=version,
             data=files.data,
             log=files.log,
-            pid=keeper.listener_pid(self._socket_path()) if running else None,
+            pid=pid,
             size_bytes=size_of(files.data),
             users=holders(files.lease),
         )
@@ -196,6 +198,7 @@ class EmbeddedPostgres:
             if major is None:
                 cluster.create(files, programs, account, ROLE, lock)
             cluster.clear_remains(files)
+            files.ready.unlink(missing_ok=True)  # somebody may have dropped one: look again at each start
             argv = cluster.command(files, programs, account, PORT)
             who = (account.uid, account.gid) if account else None
             return self._spawn(Plan(str(files.root), argv, who, lock, 0, self._linger), (held, lock))

@@ -42,7 +42,7 @@ class ServerAddress:
 class ServerStatus:
     """What `doctor` shows.
 
-    version:     of the data directory (major), None before the first start
+    version:     of the data directory (major), None before the first start or when unreadable
     pid:         the postmaster's, None while stopped
     size_bytes:  of the data directory, WAL included
     users:       pids that hold a lease; None where the system does not tell (no /proc/locks)

@@ -79,7 +79,7 @@ def account_for(server: Path, wanted: str | None) -> Account | None:
     if wanted:
         raise InvalidConfigError(
             f"The embedded database cannot run as {wanted!r}: it must be an existing user other than root.",
-            hint="Name another user in ORCHESTRATOR_POSTGRES__USER, run orchestrator as an ordinary user, or set DATABASE_URL.",
+            hint="Set ORCHESTRATOR_POSTGRES__USER to one, run orchestrator as an ordinary user, or set DATABASE_URL.",
         )
     raise ActionNeededError(
         "Postgres does not run as root, and there is neither a user `postgres` nor `nobody` to run it as.",
@@ -143,8 +143,8 @@ def find(chosen: Path | None, account: Account | None, major: int | None) -> Pro
     if major:
         raise ActionNeededError(
             f"The embedded database was made by Postgres {major}, which is not available here{found}.",
-            hint=f"Name a bin folder of Postgres {major} in ORCHESTRATOR_POSTGRES__BINARIES, or dump the data with it, move the"
-            " data folder away and restore; nothing was changed.",
+            hint=f"Set ORCHESTRATOR_POSTGRES__BINARIES to a bin folder of Postgres {major}, or dump the data with it,"
+            " move the data folder away and restore; nothing was changed.",
             major=major,
         )
     raise ActionNeededError(

@@ -8,6 +8,7 @@ put a symlink there.
 """
 
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -87,7 +88,8 @@ def folders(files: Files, account: Account | None) -> None:
     As root, the server's folder can be passed (not listed) by our own group: root inside a user namespace
     has no other way to the socket.
     """
-    files.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files.root.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files.root.mkdir(mode=0o700, exist_ok=True)
     _narrow(files.root, os.geteuid(), 0o700)
     uid, gid = (account.uid, os.getegid()) if account else (os.geteuid(), -1)
     for folder, mode in ((files.server, 0o710), (files.sockets, 0o750)):
@@ -210,7 +212,7 @@ def failure(what: str, said: str) -> OrchestratorError:
     )  # fmt: skip
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     telling = [line for line in lines if any(mark in line for mark in ("FATAL:", "PANIC:", "error:"))]
-    last = ([*lines, *telling] or ["it said nothing"])[-1]
+    last = re.sub(r"^.*?((FATAL|PANIC|error):)", r"\1", ([*lines, *telling] or ["it said nothing"])[-1])
     for sign, error, hint in known:
         if sign in said:
             return error(f"{what}: {last}", hint=hint)
