@@ -1,0 +1,71 @@
+"""Reads a query page by page over REST. source: REST API guide, "Query" and "QueryAll"."""
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from tap_salesforce import soql
+from tap_salesforce.client import Client
+from tap_salesforce.errors import AnswerError, ConfigError
+
+log = logging.getLogger("tap-salesforce")
+_RESTARTS = 2  # how often an expired cursor is opened anew
+
+Rows = list[list[str | None]]
+
+
+class Rest:
+    """Queries of one org."""
+
+    def __init__(self, client: Client, *, include_deleted: bool) -> None:
+        self._client = client
+        self._path = "queryAll" if include_deleted else "query"
+
+    def pages(self, query: str, fields: Sequence[str]) -> Iterator[Rows]:
+        """Pages of rows (≤ 2,000), the cells in the order of `fields`.
+
+        A lost page is asked for again by itself. Salesforce forgets cursors after a while (or when many are
+        open): then the query begins again and rows may come twice.
+        """
+        if len(quote(query)) > soql.LONGEST_REST:
+            raise ConfigError(
+                f"The query for {len(fields)} fields is too long for REST.",
+                hint="Select fewer fields, or set api_type to BULK2.",
+            )
+        for restart in range(_RESTARTS + 1):
+            try:
+                yield from self._pages(query, fields)
+            except AnswerError as refused:
+                if refused.code != "INVALID_QUERY_LOCATOR" or restart == _RESTARTS:
+                    raise
+                log.info("Salesforce has forgotten the cursor; the query begins again.")
+            else:
+                return
+
+    def _pages(self, query: str, fields: Sequence[str]) -> Iterator[Rows]:
+        page = self._client.json("GET", self._path, params={"q": query})
+        while True:
+            yield [[_text(record.get(name)) for name in fields] for record in page["records"]]
+            if page.get("done", True):
+                return
+            page = self._client.json("GET", page["nextRecordsUrl"])
+
+    def count(self, query: str) -> int | None:
+        """What a SELECT COUNT() query answers; None when the org is too large to count."""
+        try:
+            return int(self._client.json("GET", self._path, params={"q": query})["totalSize"])
+        except AnswerError as refused:
+            if refused.code in ("QUERY_TIMEOUT", "OPERATION_TOO_LARGE"):
+                return None
+            raise
+
+
+def _text(value: Any) -> str | None:
+    """A JSON value as the text Bulk would send. Numbers are text already (see client.json)."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,234 @@
+"""The tap's settings: the JSON schema people and Meltano see, and the value the code works with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tap_salesforce.errors import ConfigError
+from tap_salesforce.hosts import login_url
+
+_SECRET = {"type": "string", "secret": True, "writeOnly": True}
+_TEXT = {"type": "string", "minLength": 1}
+
+
+CONFIG_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["auth"],
+    "properties": {
+        "auth": {
+            "title": "How to sign in",
+            "type": "object",
+            "description": "auth_type plus the fields of that way.",
+            "required": ["auth_type"],
+            "properties": {
+                "auth_type": {
+                    "type": "string",
+                    "enum": ["oauth_refresh", "client_credentials", "jwt_bearer", "password", "session"],
+                },
+                **dict.fromkeys(("client_secret", "refresh_token", "private_key", "password"), _SECRET),
+                **dict.fromkeys(("security_token", "access_token"), _SECRET),
+                **dict.fromkeys(("client_id", "username", "instance_url", "token_socket"), _TEXT),
+            },
+        },
+        "domain": {
+            **_TEXT,
+            "title": "Salesforce domain",
+            "default": "login.salesforce.com",
+            "description": "My Domain host; login.salesforce.com for production, test.salesforce.com for a sandbox.",
+        },
+        "allow_private": {
+            "type": "boolean",
+            "title": "Allow a local org",
+            "default": False,
+            "description": "Operators only: lets domain and instance_url be a loopback URL.",
+        },
+        "start_date": {
+            "type": "string",
+            "title": "Start date",
+            "description": "Date or date-time; records changed before it are left out of incremental streams.",
+        },
+        "streams": {
+            "type": "array",
+            "items": _TEXT,
+            "title": "Objects",
+            "description": "API names; without it every object the user can query.",
+        },
+        "include_deleted": {
+            "type": "boolean",
+            "title": "Include deleted records",
+            "default": True,
+            "description": "Reads the recycle bin too: rows with IsDeleted true and _sdc_deleted_at set.",
+        },
+        "api_type": {"type": "string", "enum": ["REST", "BULK2"], "title": "API", "default": "BULK2"},
+        "max_workers": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": 32,
+            "title": "Parallel requests",
+            "default": 4,
+            "description": "Describe calls at once, and at most as many Bulk jobs prepared ahead (up to 4).",
+        },
+        "api_version": {
+            "type": "string",
+            "pattern": r"^[0-9]{2,3}\.0$",
+            "title": "API version",
+            "default": "62.0",
+        },
+        "window_rows": {
+            "type": "integer",
+            "minimum": 1,
+            "title": "Rows per window",
+            "default": 10_000,
+            "description": "At most so many rows between two bookmarks, unless they share one second.",
+        },
+        "lookback_minutes": {
+            "type": "number",
+            "minimum": 0,
+            "maximum": 1440,
+            "title": "Look-back (minutes)",
+            "default": 5,
+            "description": "A run re-reads this long before the last bookmark, for records committed late.",
+        },
+        "rest_below_rows": {
+            "type": "integer",
+            "minimum": 0,
+            "title": "Small windows by REST",
+            "default": 0,
+            "description": "With BULK2: windows of at most so many rows are read by REST, which is quicker.",
+        },
+        "bulk_page_rows": {
+            "type": "integer",
+            "minimum": 1,
+            "title": "Rows per Bulk result page",
+            "default": 50_000,
+        },
+        "bulk_job_minutes": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "title": "Longest wait for a Bulk job (minutes)",
+            "default": 120,
+        },
+        "max_retries": {
+            "type": "integer",
+            "minimum": 0,
+            "maximum": 20,
+            "title": "Retries",
+            "default": 8,
+            "description": "How often one request is repeated after 429, 5xx, a reset or a time-out.",
+        },
+        "timeout_seconds": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "title": "Time-out (seconds)",
+            "default": 120,
+            "description": "How long Salesforce may be silent before a request counts as lost.",
+        },
+        "max_api_usage_percent": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "maximum": 100,
+            "title": "Share of the daily API requests",
+            "default": 95,
+            "description": "The run stops when the org has used so much of its daily requests.",
+        },
+        "metrics_interval_seconds": {
+            "type": "number",
+            "minimum": 0.1,
+            "title": "Seconds between record counts in the log",
+            "default": 1,
+        },
+        "save_rotated_token": {
+            "type": "boolean",
+            "title": "Write a rotated refresh token back",
+            "default": False,
+            "description": "oauth_refresh run by hand: store the new refresh token in the --config file.",
+        },
+    },
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the tap was told, checked once. Times are aware UTC."""
+
+    auth: Mapping[str, Any]
+    login_url: str
+    allow_private: bool
+    start: datetime | None
+    streams: tuple[str, ...]
+    include_deleted: bool
+    bulk: bool
+    max_workers: int
+    api_version: str
+    window_rows: int
+    lookback: timedelta
+    rest_below_rows: int
+    bulk_page_rows: int
+    bulk_job_wait: timedelta
+    max_retries: int
+    timeout: float
+    max_api_usage: float
+    save_rotated_token: bool
+
+
+def read(config: Mapping[str, Any]) -> Settings:
+    """Turn a validated configuration into settings; ConfigError names the field that cannot work."""
+    given = {name: facts["default"] for name, facts in CONFIG_SCHEMA["properties"].items() if "default" in facts}
+    given.update({name: value for name, value in config.items() if value is not None})
+    return Settings(
+        auth=_auth(given.get("auth")),
+        login_url=login_url(given["domain"], allow_private=given["allow_private"]),
+        allow_private=given["allow_private"],
+        start=_start(given.get("start_date")),
+        streams=tuple(dict.fromkeys(given.get("streams") or ())),
+        include_deleted=given["include_deleted"],
+        bulk=given["api_type"] == "BULK2",
+        max_workers=given["max_workers"],
+        api_version=given["api_version"],
+        window_rows=given["window_rows"],
+        lookback=timedelta(minutes=float(given["lookback_minutes"])),
+        rest_below_rows=given["rest_below_rows"],
+        bulk_page_rows=given["bulk_page_rows"],
+        bulk_job_wait=timedelta(minutes=float(given["bulk_job_minutes"])),
+        max_retries=given["max_retries"],
+        timeout=float(given["timeout_seconds"]),
+        max_api_usage=float(given["max_api_usage_percent"]),
+        save_rotated_token=given["save_rotated_token"],
+    )
+
+
+# Required fields of each way to sign in.
+SIGN_IN_FIELDS = {
+    "oauth_refresh": ("client_id", "refresh_token"),
+    "client_credentials": ("client_id", "client_secret"),
+    "jwt_bearer": ("client_id", "username", "private_key"),
+    "password": ("username", "password"),
+    "session": ("access_token", "instance_url"),
+}
+
+
+def _auth(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigError("auth is missing.", hint="Give auth with an auth_type and its fields.")
+    tag = value.get("auth_type")
+    needed = SIGN_IN_FIELDS.get(str(tag))
+    if needed is None:
+        raise ConfigError(f"auth.auth_type {str(tag)!r} is not known.", hint=f"Use one of {', '.join(SIGN_IN_FIELDS)}.")
+    missing = [name for name in needed if not str(value.get(name) or "").strip()]
+    if missing:
+        listed = ", ".join(f"auth.{name}" for name in missing)
+        raise ConfigError(f"Signing in by {tag} also needs {listed}.", hint="Add it to the configuration.")
+    return value
+
+
+def _start(value: str | None) -> datetime | None:
+    if not value:
+        return None
+    try:
+        moment = datetime.fromisoformat(value.strip())
+    except ValueError as wrong:
+        raise ConfigError(
+            f"start_date {value!r} is not a date.", hint="Write it as 2024-01-01 or 2024-01-01T00:00:00Z."
+        ) from wrong
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

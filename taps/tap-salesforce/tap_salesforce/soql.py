@@ -1,0 +1,54 @@
+"""SOQL text. Names come from describe answers only and are checked once more before they are written."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from tap_salesforce.errors import ConfigError
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+LONGEST_BULK = 100_000  # source: SOQL guide, "SOQL and SOSL Limits": characters of a statement
+LONGEST_REST = 15_000  # the query travels in the URI: source: REST guide, URI length 16,384 bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Part of time [lower, upper) of a replication key; None is unbounded. Whole seconds, UTC."""
+
+    key: str
+    lower: datetime | None
+    upper: datetime | None
+
+    def where(self) -> str:
+        """The condition, with a leading space, or ''."""
+        parts = []
+        if self.lower is not None:
+            parts.append(f"{name(self.key)} >= {literal(self.lower)}")
+        if self.upper is not None:
+            parts.append(f"{name(self.key)} < {literal(self.upper)}")
+        return " WHERE " + " AND ".join(parts) if parts else ""
+
+
+def select(fields: Iterable[str], stream: str, span: Span | None, *, limit: int | None = None) -> str:
+    """SELECT the fields of a stream, within a span."""
+    where = span.where() if span else ""
+    tail = f" LIMIT {limit:d}" if limit else ""
+    return f"SELECT {', '.join(map(name, fields))} FROM {name(stream)}{where}{tail}"  # noqa: S608 - names are checked
+
+
+def count(stream: str, span: Span) -> str:
+    """How many rows a span holds."""
+    return f"SELECT COUNT() FROM {name(stream)}{span.where()}"  # noqa: S608 - names are checked
+
+
+def name(text: str) -> str:
+    """The API name itself; anything else is refused, so that no catalog can inject SOQL."""
+    if not _NAME.fullmatch(text):
+        raise ConfigError(f"{text!r} is not a Salesforce API name.", hint="Run discovery again and use its catalog.")
+    return text
+
+
+def literal(moment: datetime) -> str:
+    """A dateTime literal, unquoted. source: SOQL guide, "Date Formats and Date Literals"."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

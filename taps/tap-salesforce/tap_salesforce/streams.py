@@ -1,0 +1,277 @@
+"""One Salesforce object as a stream: which query, in which windows, by which API, and where it stands."""
+
+import logging
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any
+
+from singer_sdk import Stream, metrics
+from singer_sdk.mapper import SameRecordTransform
+from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL, Metadata
+
+from tap_salesforce import bookmarks, soql, windows
+from tap_salesforce.bulk import Job, RefusedError
+from tap_salesforce.discovery import DELETED_AT, SalesforceObject
+from tap_salesforce.errors import ConfigError
+from tap_salesforce.exclusions import NOT_IN_BULK
+from tap_salesforce.records import Columns
+from tap_salesforce.windows import Window
+from tap_salesforce.writer import LineWriter
+
+if TYPE_CHECKING:
+    from singer_sdk.helpers.types import Context, Record
+    from singer_sdk.singerlib import Catalog, MetadataMapping
+
+    from tap_salesforce.tap import Org
+
+_JOBS_AHEAD = 4  # Bulk jobs under way at once, the one being read included
+
+Rows = Sequence[Sequence[str | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """All rows up to here are out: the bookmark to remember."""
+
+    bookmark: Mapping[str, str]
+
+
+class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not followed
+    """A stream that knows its object. Bookmarks are written here in final form, never by the SDK."""
+
+    def __init__(self, tap: Any, org: "Org", described: SalesforceObject) -> None:
+        self.described = described
+        self._org = org
+        self._by_rest = not org.settings.bulk or described.name in NOT_IN_BULK
+        super().__init__(tap, schema=described.schema, name=described.name)
+        self.primary_keys = described.primary_key
+        self.replication_key = described.replication_key
+
+    # ---- the catalog
+
+    @property
+    def is_sorted(self) -> bool:
+        """True, so that the SDK never writes progress markers: windows close in order of the key."""
+        return True
+
+    def get_replication_key_signpost(self, context: "Context | None" = None) -> None:
+        """None: window bounds never run ahead of what is read."""
+
+    def apply_catalog(self, catalog: "Catalog") -> None:
+        """Take over the catalog; keys stay selected whatever it says."""
+        super().apply_catalog(catalog)
+        self._metadata = self._mask = None
+
+    @property
+    def metadata(self) -> "MetadataMapping":
+        """The SDK's metadata, with everything we cannot do without marked automatic."""
+        fresh = self._metadata is None
+        mapping = super().metadata
+        if fresh:
+            for name in self._needed():
+                mapping["properties", name].inclusion = Metadata.InclusionType.AUTOMATIC
+        return mapping
+
+    def _needed(self) -> list[str]:
+        always = [*self.primary_keys, *([self.replication_key] if self.replication_key else [])]
+        deleted = ["IsDeleted", DELETED_AT] if self.described.has_deleted else []
+        known = (self._input_schema or self.schema)["properties"]
+        return [name for name in dict.fromkeys([*always, *deleted]) if name in known]
+
+    # ---- messages
+
+    def get_record_counter(
+        self, *, endpoint: str | None = None, log_interval: float = metrics.DEFAULT_LOG_INTERVAL
+    ) -> metrics.Counter:
+        """Counts often enough to watch (the SDK's default is once a minute)."""
+        seconds = float(self.config.get("metrics_interval_seconds") or log_interval)
+        return super().get_record_counter(endpoint=endpoint, log_interval=seconds)
+
+    def get_records(self, context: "Context | None") -> "Iterable[Record]":  # noqa: ARG002 - the SDK's signature
+        """All records, as Python values and without bookmarks."""
+        columns = self._columns()
+        for step in self._steps():
+            if not isinstance(step, Closed):
+                yield from columns.records(step)
+
+    def _sync_records(
+        self,
+        context: "Context | None" = None,  # noqa: ARG002 - the SDK's signature
+        *,
+        write_messages: bool = True,
+    ) -> Iterator[dict[str, Any]]:
+        """Write RECORD messages, and STATE whenever a window closes.
+
+        With write_messages=False (the SDK's own BATCH files) records are yielded instead, and the SDK
+        writes STATE behind each file: the bookmark then never covers a record that is not in a file yet.
+        """
+        columns = self._columns()
+        lean = write_messages and self._is_lean()
+        with self.get_record_counter() as counter, self.get_sync_timer():
+            for step in self._steps():
+                if isinstance(step, Closed):
+                    self._remember(step)
+                    if write_messages:
+                        self._write_state_message()
+                elif lean:
+                    self._write_lines(columns, step)
+                    counter.increment(len(step))
+                else:
+                    for record in columns.records(step):
+                        if write_messages:
+                            self._write_record_message(record)
+                        yield record
+                        counter.increment()
+        self.state_manager.is_flushed = False
+        if write_messages:
+            self._write_state_message()
+
+    def _is_lean(self) -> bool:
+        """Whether lines can be written directly: no stream maps, no flattening, our own writer."""
+        plain = len(self.stream_maps) == 1 and type(self.stream_maps[0]) is SameRecordTransform
+        return plain and not self.config.get("flattening_enabled") and isinstance(self._tap.message_writer, LineWriter)
+
+    def _write_lines(self, columns: Columns, rows: Rows) -> None:
+        extracted = datetime.now(UTC).isoformat()
+        writer = self._tap.message_writer
+        assert isinstance(writer, LineWriter)  # noqa: S101 - _is_lean() said so; for the type checker
+        writer.write_lines(columns.lines(rows, extracted=extracted, version=self._stream_version))
+        self.state_manager.is_flushed = False
+
+    def _remember(self, step: Closed) -> None:
+        state = self.stream_state
+        for name in bookmarks.MARKS:
+            state.pop(name, None)
+        state.update(step.bookmark)
+        self.state_manager.is_flushed = False
+
+    # ---- extraction
+
+    def _columns(self) -> Columns:
+        emitted = self.stream_maps[0].transformed_schema["properties"] if self._is_lean() else self._selected()
+        return Columns(
+            self.name, self._fields(), emitted, deleted_at=DELETED_AT, deleted_when=self.described.replication_key
+        )
+
+    def _selected(self) -> dict[str, Any]:
+        properties = self.effective_schema["properties"]
+        return {name: facts for name, facts in properties.items() if self.mask["properties", name]}
+
+    def _fields(self) -> list[str]:
+        """What is queried: the selection that still exists, keys, and what deletion is told by."""
+        selected, existing = self._selected(), self.described.schema["properties"]
+        gone = [name for name in selected if name not in existing]
+        if gone:
+            self.log("%s no longer has %s; the rest is read.", self.name, ", ".join(gone), level=logging.WARNING)
+        extra = [*self.primary_keys, self.replication_key, self.described.replication_key]
+        extra += ["IsDeleted"] if self.described.has_deleted else []
+        names = dict.fromkeys([*selected, *filter(None, extra)])
+        return [name for name in names if name in existing and name != DELETED_AT]
+
+    def _steps(self) -> Iterator[Rows | Closed]:
+        """Rows and closed windows, in order."""
+        if self.ABORT_AT_RECORD_COUNT is not None:
+            yield from self._dry_run(self.ABORT_AT_RECORD_COUNT)
+        elif self.replication_method == REPLICATION_INCREMENTAL:
+            yield from self._incremental()
+        else:
+            yield from self._read([None])
+
+    def _dry_run(self, limit: int) -> Iterator[Rows]:
+        """The first records only, by REST; ends as the SDK's dry runs do."""
+        query = soql.select(self._fields(), self.name, None, limit=limit + 1)
+        number = 0
+        for page in self._org.rest.pages(query, self._fields()):
+            for row in page:
+                self._check_max_record_limit(number)
+                number += 1
+                yield [row]
+
+    def _incremental(self) -> Iterator[Rows | Closed]:
+        settings, key = self._org.settings, self._time_key()
+        pass_ = bookmarks.begin(
+            self.stream_state, key, start=settings.start, lookback=settings.lookback, now=self._org.client.server_time()
+        )
+        self.log(
+            "Reading %s changed since %s.", self.name, bookmarks.iso(pass_.lower) if pass_.lower else "the beginning"
+        )
+        planned = windows.plan(key, pass_.lower, pass_.upper, size=settings.window_rows, count=self._count(key))
+        for step in self._read(planned):
+            if isinstance(step, Window):
+                last = step.span.upper is None
+                yield Closed(pass_.finished() if last else pass_.closed(step.closes))
+            else:
+                yield step
+
+    def _time_key(self) -> str:
+        key = self.replication_key
+        described = self.described.schema["properties"].get(key or "", {})
+        if not key or described.get("format") != "date-time":
+            raise ConfigError(
+                f"{self.name} cannot be read incrementally by {key or 'nothing'}.",
+                hint=f"Use {self.described.replication_key or 'FULL_TABLE'} in the catalog.",
+            )
+        return key
+
+    def _count(self, key: str) -> windows.Count:
+        def count(lower: datetime | None, upper: datetime | None) -> int | None:
+            return self._org.rest.count(soql.count(self.name, soql.Span(key, lower, upper)))
+
+        return count
+
+    def _read(self, planned: Iterable[Window | None]) -> Iterator[Any]:
+        """Rows of each window, followed by the window itself. Bulk jobs of the next windows run meanwhile."""
+        ahead = min(self._org.settings.max_workers, _JOBS_AHEAD)
+        queue: deque[tuple[Window | None, Job | None]] = deque()
+        todo = iter(planned)
+        with ExitStack() as jobs:
+            while True:
+                for coming in islice(todo, ahead - len(queue)):
+                    queue.append((coming, self._job(coming, jobs)))
+                if not queue:
+                    return
+                window, job = queue.popleft()
+                yield from self._rows(window, job)
+                if job is not None:
+                    job.discard()
+                if window is not None:
+                    yield window
+
+    def _job(self, window: Window | None, jobs: ExitStack) -> Job | None:
+        """A Bulk job for the window, or None if REST reads it."""
+        small = window is not None and window.rows is not None and window.rows <= self._org.settings.rest_below_rows
+        if self._by_rest or small or (window is not None and window.rows == 0):
+            return None
+        try:
+            return jobs.enter_context(self._org.bulk.start(self._query(window), self._fields()))
+        except RefusedError as refused:
+            self._use_rest(refused)
+            return None
+
+    def _rows(self, window: Window | None, job: Job | None) -> Iterator[Rows]:
+        if window is not None and window.rows == 0:
+            return
+        if job is not None:
+            pages = job.pages()
+            try:
+                first = next(pages, None)
+            except RefusedError as refused:
+                self._use_rest(refused)
+            else:
+                yield from chain([first] if first else [], pages)
+                return
+        for page in self._org.rest.pages(self._query(window), self._fields()):
+            if page:
+                yield page
+
+    def _use_rest(self, refused: RefusedError) -> None:
+        if not self._by_rest:
+            self.log("The Bulk API does not serve %s (%s); it is read by REST.", self.name, refused)
+        self._by_rest = True
+
+    def _query(self, window: Window | None) -> str:
+        return soql.select(self._fields(), self.name, window.span if window else None)
