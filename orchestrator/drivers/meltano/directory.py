@@ -1,0 +1,121 @@
+"""The private directory of one run: made, locked, and removed on every path.
+
+It holds secrets in clear while the run lives (Meltano writes the plugins' config files into it), so it is 0700, in
+memory where the machine has such a place, and never outlives its run: the runner removes it, the supervisor does
+where the runner died, and `reap` does where both died. Alive means that somebody holds the flock on its lock file,
+which the kernel drops with the process; process ids are never trusted.
+"""
+
+import fcntl
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.drivers.meltano.errors import RunStorageError
+
+_LOCK = "lock"
+_PREFIX = "run-"
+_LONGEST_SOCKET = 100  # a unix socket's path ends at 108 bytes on Linux, 104 on macOS
+_MEMORY = Path("/dev/shm")  # noqa: S108 - the run directories in it are 0700 and have random names
+_LEAST_FREE = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDirectory:
+    """One run's own directory. sockets: where unix sockets go, the directory itself unless its path is too long."""
+
+    path: Path
+    sockets: Path
+    lock: int
+
+
+def default_root(home: Path) -> Path:
+    """Where run directories are made: in memory where there is room, else under home.
+
+    source: file-hierarchy(7): /dev/shm is a tmpfs for every user; names in it are per user here
+    """
+    with suppress(OSError):
+        free = shutil.disk_usage(_MEMORY).free
+        if free >= _LEAST_FREE and os.access(_MEMORY, os.W_OK):
+            return _MEMORY / f"orchestrator-{os.geteuid()}"
+    return home / "runs"
+
+
+@contextmanager
+def run_directory(root: Path) -> Iterator[RunDirectory]:
+    """Make a locked directory and remove it at the end, whatever happens in between.
+
+    Raises RunStorageError where it cannot be made: no space, no permission, or root belongs to somebody else.
+    """
+    try:
+        directory = _make(root)
+    except OSError as error:
+        raise RunStorageError(
+            f"The run's private directory could not be made under {root}: {error.strerror}.",
+            hint="Free some space there, or set ORCHESTRATOR_RUNS__DIRECTORY.",
+            path=str(root),
+        ) from error
+    try:
+        yield directory
+    finally:
+        remove(directory.path)
+        if directory.sockets != directory.path:
+            remove(directory.sockets)
+        os.close(directory.lock)
+
+
+def _make(root: Path) -> RunDirectory:
+    own_root(root)
+    path = root / f"{_PREFIX}{secrets.token_hex(8)}"
+    path.mkdir(mode=0o700)
+    lock = os.open(path / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    short = len(os.fsencode(path / "state.sock")) <= _LONGEST_SOCKET
+    sockets = path if short else Path(tempfile.mkdtemp(prefix="orchestrator-", dir="/tmp"))
+    return RunDirectory(path=path, sockets=sockets, lock=lock)
+
+
+def own_root(root: Path) -> None:
+    """Make root 0700; refuse one that is a link or belongs to another user (others may write to /dev/shm)."""
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = root.lstat()
+    if root.is_symlink() or found.st_uid != os.geteuid():
+        raise PermissionError(1, "it belongs to somebody else", str(root))
+    if found.st_mode & 0o077:
+        root.chmod(0o700)
+
+
+def remove(path: Path) -> None:
+    """Remove the whole tree; what is gone already is fine."""
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def reap(root: Path) -> int:
+    """Remove every run directory whose owners are dead; how many there were."""
+    count = 0
+    for path in root.glob(f"{_PREFIX}*"):
+        count += _reap(path)
+    return count
+
+
+def _reap(path: Path) -> bool:
+    try:
+        lock = os.open(path / _LOCK, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False  # being made this moment, or just removed
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    else:
+        remove(path)
+        return True
+    finally:
+        os.close(lock)

@@ -1,0 +1,211 @@
+"""Render a project into its run's directory: structure into meltano.yml, values into environment variables.
+
+meltano.yml never holds a value: Meltano expands ${…} in it from the environment, so a value could read the
+worker's variables. Environment values are not expanded. What Meltano cannot carry unchanged through one (floats,
+NUL, lone surrogates, keys with dots) goes as JSON text that our launcher puts back into the plugin's config file.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from orchestrator.drivers.meltano.directory import RunDirectory
+from orchestrator.drivers.meltano.errors import SettingError, ValueTooLargeError
+from orchestrator.drivers.meltano.values import Marker, Plugin, Project, Side, reveal
+
+ENVIRONMENT: Final = "run"
+VALUE_LIMIT: Final = 128 * 1024  # bytes of NAME=value with its NUL; source: execve(2), MAX_ARG_STRLEN
+TOTAL_LIMIT: Final = 1024 * 1024  # all values; Meltano hands each to the plugin twice, Linux allows 2 MiB at least
+
+_PLUGIN_NAME = re.compile(r"(tap|target)(-[a-z0-9]+)*")
+_SETTING_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*([_-][A-Za-z0-9]+)*_?")
+_LONGEST_COPY = "MELTANO_EXTRACT_"  # Meltano's second name for the same value
+_KEPT_BY_PLUGINS = (
+    "PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ", "NO_COLOR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME",
+    "SINGER_SDK_LOG_CONFIG", "LOGGING_CONF_FILE",  # Meltano's way to have plugins log what it can read
+)  # fmt: skip
+INHERITED: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One value on its way: Meltano's kind for it, the text of its variable, and whether the launcher decodes it."""
+
+    kind: str
+    text: str
+    decode: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """A project as files and variables. variables: the plugins' settings only, values in clear."""
+
+    files: Mapping[str, str]
+    variables: Mapping[str, str]
+
+
+def setting(value: Any) -> Setting | None:
+    """How a value travels; None where it is null, which Singer knows as absent."""
+    if value is None:
+        return None
+    if isinstance(value, str) and _fits_environment(value):
+        return Setting(kind="string", text=value)
+    if isinstance(value, bool):
+        return Setting(kind="boolean", text="true" if value else "false")
+    if isinstance(value, int):
+        return Setting(kind="integer", text=str(value))
+    text = json.dumps(value)
+    if isinstance(value, list | dict) and _keeps_its_keys(value):
+        return Setting(kind="array" if isinstance(value, list) else "object", text=text)
+    return Setting(kind="string", text=text, decode=True)
+
+
+def _fits_environment(value: str) -> bool:
+    """Whether it is UTF-8 without NUL; a lone surrogate is not."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in value
+
+
+def _keeps_its_keys(value: Any) -> bool:
+    """Whether Meltano leaves it alone: it splits keys at dots, in objects at any depth."""
+    if isinstance(value, dict):
+        return all("." not in key and "\\" not in key and _keeps_its_keys(item) for key, item in value.items())
+    return True
+
+
+def variable(plugin: str, name: str) -> str:
+    """Meltano's environment variable for a setting; always begins with TAP or TARGET."""
+    return re.sub(r"[^A-Za-z0-9]", "_", f"{plugin}_{name}").upper()
+
+
+def _settings(plugin: Plugin, markers: Mapping[Marker, str]) -> Iterator[tuple[str, Setting]]:
+    for name, value in plugin.config.items():
+        if not _SETTING_NAME.fullmatch(name):
+            raise SettingError(
+                f"{name!r} cannot be the name of a setting.",
+                hint="Letters, digits, single - and _ only, beginning with a letter.",
+                problems=((name, "not a usable name"),),
+            )
+        found = setting(reveal(value, markers))
+        if found is not None:
+            yield name, found
+
+
+def _definition(plugin: Plugin, settings: Mapping[str, Setting], program: Path) -> dict[str, Any]:
+    return {
+        "name": plugin.name,
+        "namespace": plugin.name.replace("-", "_"),
+        "executable": str(program),
+        "capabilities": list(plugin.capabilities),
+        "settings": [{"name": name, "kind": found.kind} for name, found in settings.items()],
+    }
+
+
+def _variables(plugin: Plugin, settings: Mapping[str, Setting]) -> Iterator[tuple[str, str]]:
+    for name, found in settings.items():
+        size = len(json.dumps(found.text)) if found.kind in {"array", "object"} else len(found.text.encode())
+        size += len(variable(_LONGEST_COPY, name)) + 2
+        if size > VALUE_LIMIT:
+            raise ValueTooLargeError(name, size, VALUE_LIMIT)
+        yield variable(plugin.name, name), found.text
+
+
+def _launch(plugin: Plugin, settings: Mapping[str, Setting], inherited: Mapping[str, str]) -> str:
+    return json.dumps(
+        {
+            "executable": str(plugin.executable),
+            "pass": [*_KEPT_BY_PLUGINS, *inherited],
+            "set": dict(plugin.environment),
+            "decode": [name for name, found in settings.items() if found.decode],
+            "limits": {"CORE": 0},
+        }
+    )
+
+
+def render(
+    project: Project, *, programs: Mapping[Side, Path], markers: Mapping[Marker, str], inherited: Mapping[str, str]
+) -> Rendered:
+    """Turn a project into the files of its directory and the variables of its settings.
+
+    programs:  the launcher's program per side
+    Raises SettingError where a name is unusable or two settings need the same variable, ValueTooLargeError.
+    """
+    definitions: dict[str, list[dict[str, Any]]] = {}
+    files: dict[str, str] = {}
+    variables: dict[str, str] = {}
+    for plugin in project.plugins:
+        if not _PLUGIN_NAME.fullmatch(plugin.name):
+            raise SettingError(f"{plugin.name!r} cannot be the name of a plugin.", hint="tap-… or target-….")
+        settings = dict(_settings(plugin, markers))
+        definition = _definition(plugin, settings, programs[plugin.side])
+        if plugin.side is Side.EXTRACTOR and project.catalog is not None:
+            definition["catalog"] = "catalog.json"
+        definitions[f"{plugin.side}s"] = [definition]
+        files[f"launch/{plugin.side}.json"] = _launch(plugin, settings, inherited)
+        for name, text in _variables(plugin, settings):
+            if name in variables:
+                raise SettingError(f"Two settings need the same variable {name}.", hint="Rename one of them.")
+            variables[name] = text
+    _check_total(variables)
+    files["meltano.yml"] = _yaml(definitions)
+    if project.catalog is not None:
+        files["catalog.json"] = json.dumps(project.catalog)
+    return Rendered(files=files, variables=variables)
+
+
+def _check_total(variables: Mapping[str, str]) -> None:
+    total = sum(len(name) + len(text.encode()) for name, text in variables.items())
+    if total > TOTAL_LIMIT:
+        raise ValueTooLargeError("All settings together", total, TOTAL_LIMIT)
+
+
+def _yaml(definitions: Mapping[str, Any]) -> str:
+    import yaml
+
+    document = {
+        "default_environment": ENVIRONMENT,
+        "send_anonymous_usage_stats": False,
+        "project_id": "orchestrator",
+        "environments": [{"name": ENVIRONMENT}],
+        "plugins": dict(definitions),
+    }
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+
+
+def write(rendered: Rendered, directory: RunDirectory) -> None:
+    """Put the files into the run's directory, readable by nobody else."""
+    for folder in ("launch", "home", "tmp"):
+        (directory.path / folder).mkdir(mode=0o700)
+    for name, text in rendered.files.items():
+        path = directory.path / name
+        path.touch(mode=0o600)
+        path.write_text(text, encoding="utf-8")
+
+
+def process_environment(
+    rendered: Rendered, directory: RunDirectory, *, state_uri: str | None, inherited: Mapping[str, str]
+) -> dict[str, str]:
+    """The whole environment of Meltano: an allow-list, with nothing of ours but what is named here."""
+    root = directory.path
+    fixed = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "HOME": str(root / "home"),
+        "TMPDIR": str(root / "tmp"),
+        "XDG_STATE_HOME": str(root / "state"),
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+        "NO_COLOR": "1",
+        "MELTANO_PROJECT_ROOT": str(root),
+        "MELTANO_CLI_LOG_FORMAT": "json",
+        "MELTANO_CLI_DISABLE_VERSION_CHECK": "true",
+        "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
+        "MELTANO_AUTO_INSTALL": "false",
+        **({"MELTANO_STATE_BACKEND_URI": state_uri} if state_uri else {}),
+    }
+    return {**inherited, **rendered.variables, **fixed}

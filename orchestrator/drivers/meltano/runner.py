@@ -1,0 +1,328 @@
+"""The door of this folder: run, discover and read through Meltano, one private project per call."""
+
+import json
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from orchestrator.drivers.meltano import command, directory, project, socket_server
+from orchestrator.drivers.meltano.errors import DiscoveryError, MeltanoMissingError
+from orchestrator.drivers.meltano.judge import Judge
+from orchestrator.drivers.meltano.output import BlockCompleted, Output, Source, clean, read
+from orchestrator.drivers.meltano.process import LINE_LIMIT, Ended, Isolation, Lines, Process, Stopped, stream
+from orchestrator.drivers.meltano.programs import programs
+from orchestrator.drivers.meltano.redact import Redactor
+from orchestrator.drivers.meltano.values import TOKEN_SOCKET, Marker, Plugin, Project, secrets_in
+
+CATALOG_LIMIT: Final = 256 * 1024 * 1024  # bytes a discovery may answer with
+_CUT_RECORD = re.compile(rb'"type"\s*:\s*"(RECORD|BATCH)"')
+
+OnOutput = Callable[[Output], None]
+LoadState = Callable[[str], dict[str, Any] | None]
+SaveState = Callable[[str, dict[str, Any]], None]
+FreshToken = Callable[[str], dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """How a run ended, for others to judge.
+
+    code:            0, or what ended it; 128 + n for signal n. 0 alone is no success: records may be lost
+    stopped:         why we ended it, None where it ended by itself
+    block:           Meltano's verdict; None where it never came that far
+    read, written:   records per stream as the tap and the target counted them
+    invalid_states:  STATE lines of the target that Meltano could not parse
+    error:           one redacted line for people, None after a clean end
+    callback_error:  the first exception of a state or token callback
+    unredacted:      secrets too short to be taken out of the output
+    """
+
+    code: int
+    stopped: Stopped | None
+    block: BlockCompleted | None
+    read: Mapping[str, int]
+    written: Mapping[str, int]
+    invalid_states: int
+    error: str | None
+    lines: tuple[str, ...]
+    callback_error: BaseException | None
+    unredacted: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstRecord:
+    """What a trial read found. stream: whose record came first, None where none came; then exit tells why."""
+
+    stream: str | None
+    exit: Exit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What would be rendered. variables: names with their values, secrets masked."""
+
+    meltano_yml: str
+    variables: Mapping[str, str]
+    catalog: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meltano:
+    """Starts Meltano; holds no state, so one serves every run of a process.
+
+    home:       where launchers are kept, and run directories where there is no memory-backed storage
+    runs:       where run directories are made; None decides by the machine
+    inherited:  variables handed to Meltano and its plugins as they are (certificates, proxies); never secrets
+    grace:      between asking a process to end and ending it
+    """
+
+    home: Path
+    runs: Path | None = None
+    inherited: Mapping[str, str] = field(default_factory=dict)
+    grace: timedelta = timedelta(seconds=10)
+    isolation: Isolation = Isolation.NAMESPACE
+
+    @property
+    def runs_root(self) -> Path:
+        """Where run directories are made."""
+        return self.runs or directory.default_root(self.home)
+
+    def run(
+        self,
+        plan: Project,
+        *,
+        on_output: OnOutput,
+        load_state: LoadState,
+        save_state: SaveState,
+        fresh_token: FreshToken | None = None,
+        timeout: timedelta | None = None,
+        cancel: threading.Event | None = None,
+        run_id: UUID | None = None,
+    ) -> Exit:
+        """Sync once; on_output sees every redacted output in this thread, the other callbacks in others.
+
+        load_state:   state id → {"completed", "partial"} or None
+        save_state:   called for every STATE the target emits, during the run; raising ends the run with status 1
+        fresh_token:  SHA-256 of the refused access token → {"access_token", "instance_url"}
+        An exception of on_output ends every process and goes on to the caller.
+        """
+        if plan.loader is None:
+            raise ValueError("a run needs a loader")
+        argv = command.run(plan.extractor.name, plan.loader.name, state_id=plan.state_id, run_id=run_id or uuid4())
+        with self._session(plan, fresh_token, (load_state, save_state)) as session:
+            return session.start(argv, on_output, timeout, cancel)
+
+    def discover(
+        self,
+        extractor: Plugin,
+        *,
+        on_output: OnOutput,
+        fresh_token: FreshToken | None = None,
+        timeout: timedelta | None = None,
+        cancel: threading.Event | None = None,
+    ) -> dict[str, Any]:
+        """The extractor's catalog. Raises DiscoveryError with the extractor's own words where there is none."""
+        answer = bytearray()
+
+        def take(chunk: bytes) -> bool:
+            answer.extend(chunk)
+            return len(answer) > CATALOG_LIMIT
+
+        with self._session(Project(extractor=extractor), fresh_token) as session:
+            end = session.start(command.discover(extractor.name), on_output, timeout, cancel, take)
+        return _catalog(bytes(answer), end)
+
+    def read_first_record(
+        self,
+        plan: Project,
+        *,
+        on_output: OnOutput,
+        fresh_token: FreshToken | None = None,
+        timeout: timedelta | None = None,
+        cancel: threading.Event | None = None,
+    ) -> FirstRecord:
+        """Start the extractor through Meltano with the plan's catalog and end it at the first RECORD or BATCH."""
+        watch = _Watch()
+        with self._session(Project(extractor=plan.extractor, catalog=plan.catalog), fresh_token) as session:
+            end = session.start(command.read(plan.extractor.name), on_output, timeout, cancel, watch)
+        return FirstRecord(stream=watch.stream, exit=end)
+
+    def preview(self, plan: Project) -> Preview:
+        """What a run of this plan would be given; the secrets in it masked."""
+        rendered = project.render(
+            plan,
+            programs=programs(self.home),
+            markers={TOKEN_SOCKET: "token.sock"},
+            inherited=self.inherited,
+        )
+        redact = Redactor(_secrets(plan))
+        masked = {name: redact(text) for name, text in rendered.variables.items()}
+        return Preview(meltano_yml=rendered.files["meltano.yml"], variables=masked, catalog=plan.catalog)
+
+    def reap(self) -> int:
+        """Remove the directories of runs whose processes are dead; how many there were."""
+        return directory.reap(self.runs_root)
+
+    @contextmanager
+    def _session(
+        self,
+        plan: Project,
+        fresh_token: FreshToken | None,
+        state: tuple[LoadState, SaveState] | None = None,
+    ) -> Iterator["_Session"]:
+        with ExitStack() as stack:
+            place = stack.enter_context(directory.run_directory(self.runs_root))
+            session = _Session(meltano=self, plan=plan, place=place)
+            markers: dict[Marker, str] = {}
+            if fresh_token is not None:
+                answer = socket_server.token_answers(session.remembering(fresh_token))
+                path = place.sockets / "token.sock"
+                markers[TOKEN_SOCKET] = str(path)
+                stack.enter_context(
+                    socket_server.serving(path, answer, limit=socket_server.TOKEN_LIMIT, failed=session.failed)
+                )
+            uri = None
+            if state is not None:
+                path = place.sockets / "state.sock"
+                uri = f"orchestrator://{path}"
+                answer = socket_server.state_answers(*state)
+                stack.enter_context(
+                    socket_server.serving(path, answer, limit=socket_server.STATE_LIMIT, failed=session.failed)
+                )
+            rendered = project.render(plan, programs=programs(self.home), markers=markers, inherited=self.inherited)
+            project.write(rendered, place)
+            session.environment = project.process_environment(rendered, place, state_uri=uri, inherited=self.inherited)
+            yield session
+
+
+class _Session:
+    """One rendered project, ready to be started."""
+
+    def __init__(self, *, meltano: Meltano, plan: Project, place: directory.RunDirectory) -> None:
+        self._meltano = meltano
+        self._place = place
+        self._redact = Redactor(_secrets(plan))
+        self._judge = Judge()
+        self._callback_error: BaseException | None = None
+        self.environment: Mapping[str, str] = {}
+
+    def failed(self, error: BaseException) -> None:
+        """Keep the first failure of a callback."""
+        self._callback_error = self._callback_error or error
+
+    def remembering(self, fresh_token: FreshToken) -> FreshToken:
+        """The callback, its tokens known to the redactor before the plugin has them."""
+
+        def fresh(rejected: str) -> dict[str, str]:
+            answer = fresh_token(rejected)
+            self._redact.add([answer["access_token"]])
+            return answer
+
+        return fresh
+
+    def start(
+        self,
+        argv: tuple[str, ...],
+        on_output: OnOutput,
+        timeout: timedelta | None,
+        cancel: threading.Event | None,
+        on_stdout: Callable[[bytes], bool] | None = None,
+    ) -> Exit:
+        """Run Meltano to its end."""
+
+        def on_line(line: bytes) -> None:
+            output = read(line, redact=self._redact)
+            if output is not None:
+                self._judge.see(output)
+                on_output(output)
+
+        process = Process(
+            command=(_meltano(), *argv),
+            environment=self.environment,
+            directory=self._place,
+            timeout=None if timeout is None else timeout.total_seconds(),
+            grace=self._meltano.grace.total_seconds(),
+            cancel=cancel or threading.Event(),
+            isolation=self._meltano.isolation,
+        )
+        started = time.monotonic()
+        ended = stream(process, on_line=on_line, on_stdout=on_stdout)
+        return self._exit(ended, time.monotonic() - started)
+
+    def _exit(self, ended: Ended, seconds: float) -> Exit:
+        clean_end = ended.code == 0 or ended.stopped is Stopped.ENOUGH
+        side = self._judge.failed_side() or Source.TAP
+        return Exit(
+            code=ended.code,
+            stopped=ended.stopped,
+            block=self._judge.block,
+            read=self._judge.counts(Source.TAP),
+            written=self._judge.counts(Source.TARGET),
+            invalid_states=self._judge.invalid_states,
+            error=None if clean_end else self._judge.error(),
+            lines=self._judge.lines(side),
+            callback_error=self._callback_error,
+            unredacted=self._redact.too_short,
+            seconds=seconds,
+        )
+
+
+class _Watch:
+    """Looks for the first RECORD or BATCH in a Singer stream."""
+
+    def __init__(self) -> None:
+        self.stream: str | None = None
+        self._lines = Lines()
+
+    def __call__(self, chunk: bytes) -> bool:
+        """True once it was there."""
+        return any(self._is_data(line) for line in self._lines.feed(chunk))
+
+    def _is_data(self, line: bytes) -> bool:
+        try:
+            message = json.loads(line)
+        except (ValueError, RecursionError):
+            found = _CUT_RECORD.search(line) if len(line) > LINE_LIMIT else None
+            self.stream = "?" if found else None
+            return found is not None
+        if not isinstance(message, dict) or message.get("type") not in {"RECORD", "BATCH"}:
+            return False
+        self.stream = clean(str(message.get("stream", "?")))
+        return True
+
+
+def _secrets(plan: Project) -> frozenset[str]:
+    return frozenset().union(*(secrets_in(plugin.config) for plugin in plan.plugins))
+
+
+def _meltano() -> str:
+    path = Path(sys.executable).with_name("meltano")
+    if not path.exists():
+        raise MeltanoMissingError(str(path))
+    return str(path)
+
+
+def _catalog(answer: bytes, end: Exit) -> dict[str, Any]:
+    """The catalog in what the extractor printed; some print a line or two before it."""
+    if end.stopped is Stopped.ENOUGH:
+        raise DiscoveryError(f"the catalog is larger than {CATALOG_LIMIT:,} bytes.")
+    if end.stopped is not None:
+        raise DiscoveryError(f"it was {end.stopped.replace('_', ' ')}.", stopped=end.stopped)
+    if end.code != 0:
+        raise DiscoveryError(end.error or f"the extractor ended with status {end.code}.", lines=end.lines)
+    try:
+        found = json.loads(answer[max(answer.find(b"{"), 0) :])
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not isinstance(found.get("streams"), list):
+        raise DiscoveryError("the extractor printed no catalog.", lines=end.lines)
+    return found

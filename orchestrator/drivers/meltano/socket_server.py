@@ -1,0 +1,131 @@
+"""The run's unix sockets: questions of Meltano and of plugins, answered by callbacks.
+
+One line of JSON per request and answer, at most LINE_LIMIT bytes. A thread per connection, so callbacks must be
+safe to call from another thread than the run's. Whatever comes in, the answer is a line: a callback's foreseen
+failure is {"error": {"code", "message"}}, and anything else is too, without its text.
+"""
+
+import json
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from orchestrator.kernel.errors import OrchestratorError
+
+Answer = Callable[[dict[str, Any]], dict[str, Any]]
+STATE_LIMIT: Final = 64 * 1024 * 1024
+TOKEN_LIMIT: Final = 64 * 1024
+_TIMEOUT = 30.0  # seconds for a peer to send its line
+
+
+class _Server(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, path: Path, answer: Answer, limit: int, failed: Callable[[BaseException], None]) -> None:
+        self.answer = answer
+        self.limit = limit
+        self.failed = failed
+        super().__init__(str(path), _Connection)
+        path.chmod(0o600)
+
+
+class _Connection(socketserver.StreamRequestHandler):
+    server: _Server
+    timeout = _TIMEOUT
+
+    def handle(self) -> None:
+        """Answer lines until the peer closes."""
+        try:
+            while line := self.rfile.readline(self.server.limit + 1):
+                self.wfile.write(json.dumps(self._answer(line)).encode() + b"\n")
+                if not line.endswith(b"\n"):
+                    return
+        except OSError:
+            return  # the peer went away or said nothing for too long
+
+    def _answer(self, line: bytes) -> dict[str, Any]:
+        if len(line) > self.server.limit:
+            return _error("too_large", f"a request is at most {self.server.limit} bytes")
+        try:
+            request = json.loads(line)
+        except (ValueError, RecursionError):
+            return _error("bad_request", "not a line of JSON")
+        if not isinstance(request, dict):
+            return _error("bad_request", "not a JSON object")
+        try:
+            return self.server.answer(request)
+        except OrchestratorError as error:
+            self.server.failed(error)
+            return _error(error.code, error.message)
+        except Exception as error:  # noqa: BLE001 - the peer gets an answer whatever happened; the run gets the error
+            self.server.failed(error)
+            return _error("internal", "the orchestrator failed to answer")
+
+
+def _error(code: str, message: str) -> dict[str, Any]:
+    return {"error": {"code": code, "message": message}}
+
+
+@contextmanager
+def serving(
+    path: Path, answer: Answer, *, limit: int, failed: Callable[[BaseException], None] = lambda _: None
+) -> Iterator[Path]:
+    """Answer on a socket at path (0600) for the length of the block.
+
+    failed:  told of every exception a callback raised, in the connection's thread
+    """
+    server = _Server(path, answer, limit, failed)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, name=path.name, daemon=True)
+    thread.start()
+    try:
+        yield path
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
+def no_socket() -> Iterator[None]:
+    """Stands where a socket is not needed."""
+    yield
+
+
+def state_answers(load: Callable[[str], dict[str, Any] | None], save: Callable[[str, dict[str, Any]], None]) -> Answer:
+    """The state protocol over two callbacks.
+
+    load:  state_id → {"completed": …, "partial": …} or None
+    save:  takes state_id and the same shape; returns once it is committed, raises to refuse
+    """
+
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        match request:
+            case {"op": "get", "state_id": str(state_id)}:
+                return {"state": load(state_id)}
+            case {"op": "set", "state_id": str(state_id), "state": dict(state)}:
+                save(state_id, state)
+                return {"ok": True}
+            case _:
+                return _error("bad_request", "op must be get or set")
+
+    return answer
+
+
+def token_answers(fresh: Callable[[str], dict[str, str]]) -> Answer:
+    """The token protocol over one callback.
+
+    fresh:  SHA-256 (hex) of the refused token → {"access_token": …, "instance_url": …}
+    """
+
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        match request:
+            case {"rejected_sha256": str(digest)}:
+                return dict(fresh(digest))
+            case _:
+                return _error("bad_request", "rejected_sha256 is missing")
+
+    return answer

@@ -1,0 +1,218 @@
+"""Stand between the orchestrator and one Meltano process, so that neither outlives the run.
+
+Started as a script by the Python that runs the orchestrator; standard library only, imports nothing of ours.
+
+    supervise.py DIRECTORY LOCK_FD ISOLATION COMMAND…
+
+stdin is the lifeline: `t` asks the command to end (SIGTERM), `k` ends it, and end-of-file means that the
+orchestrator is gone, for whatever reason: everything is killed and DIRECTORY, which holds secrets in clear, is
+removed. LOCK_FD keeps the directory's lock for as long as we live, which tells the reaper to leave it alone.
+
+The command runs under an init process of its own:
+  namespace  init is number 1 of a new PID namespace, so the kernel ends every descendant with it, daemonised or not;
+             as root directly, otherwise through a user namespace that maps only the own user
+  subreaper  where namespaces are not allowed: orphans become our children, and we end them
+  group      where neither exists (not Linux): the command's process group
+The exit status is the command's; 128 + n where signal n ended it.
+
+source: man 2 unshare, 7 pid_namespaces, 7 user_namespaces, 2 prctl
+"""
+
+import ctypes
+import os
+import selectors
+import shutil
+import signal
+import sys
+
+_CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
+_MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REC, _MS_PRIVATE = 2, 4, 8, 0x4000, 1 << 18
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_LINUX = sys.platform == "linux"
+_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the lifeline decides, not a terminal
+_SWEEPS = 100
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _prctl(option: int, value: int) -> bool:
+    return _LINUX and _libc.prctl(option, value, 0, 0, 0) == 0
+
+
+def _unshare(flags: int) -> bool:
+    return _LINUX and _libc.unshare(flags) == 0
+
+
+def _map_own_user(uid: int, gid: int) -> None:
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:  # noqa: PTH123 - keeps pathlib unloaded
+            file.write(text)
+
+
+def _isolate(wanted: str) -> str:
+    """Enter the strongest isolation that is both wanted and allowed here; the name of what it became."""
+    uid, gid = os.geteuid(), os.getegid()
+    if wanted == "namespace":
+        if _unshare(_CLONE_NEWPID):
+            return "namespace"
+        if _unshare(_CLONE_NEWUSER | _CLONE_NEWPID):
+            _map_own_user(uid, gid)
+            return "namespace"
+    return "subreaper" if _prctl(_PR_SET_CHILD_SUBREAPER, 1) else "group"
+
+
+def _own_proc() -> None:
+    """Show the processes of the namespace only; where mounting is not allowed the old /proc stays."""
+    if _unshare(_CLONE_NEWNS):
+        _libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None)
+        _libc.mount(b"proc", b"/proc", b"proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, None)
+
+
+def _status(wait_status: int) -> int:
+    code = os.waitstatus_to_exitcode(wait_status)
+    return code if code >= 0 else 128 - code
+
+
+def _exec(command: list[str]) -> None:
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    for number in (*_IGNORED, signal.SIGPIPE):  # what is ignored would stay ignored in the command
+        signal.signal(number, signal.SIG_DFL)
+    os.umask(0o077)
+    try:
+        os.execv(command[0], command)  # noqa: S606 - no shell is wanted
+    except OSError as error:
+        os.write(2, f"{command[0]}: {error.strerror}\n".encode())
+        os._exit(127)
+
+
+def _init(isolation: str, ready: int, lock: int, command: list[str]) -> None:
+    """Be the parent of everything: start the command, pass SIGTERM on, take in orphans, end as it ended."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if not os.read(ready, 1):  # the supervisor died before it could be watched
+        os._exit(137)
+    os.close(lock)
+    devnull = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(devnull, 0)
+    if isolation == "namespace":
+        _own_proc()
+    else:
+        os.setpgid(0, 0)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    main = os.fork()
+    if main == 0:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        _exec(command)
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(main, signal.SIGTERM))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    while True:
+        pid, status = os.wait()
+        if pid == main:
+            os._exit(_status(status))
+
+
+def _descendants(root: int) -> list[int]:
+    """Every living process below root, from /proc; empty where there is none."""
+    parents: dict[int, list[int]] = {}
+    for name in os.listdir("/proc") if _LINUX else ():  # noqa: PTH208
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123
+                state, parent = file.read().rpartition(b")")[2].split()[:2]
+        except OSError:
+            continue
+        if state != b"Z":
+            parents.setdefault(int(parent), []).append(int(name))
+    found, todo = [], [root]
+    while todo:
+        children = parents.get(todo.pop(), [])
+        found += children
+        todo += children
+    return found
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _sweep() -> None:
+    """End what is still below us; twice as long as anything new appears between looking and killing."""
+    for _ in range(_SWEEPS):
+        living = _descendants(os.getpid())
+        if not living:
+            return
+        for pid in living:
+            _kill(pid)
+        _reap()
+
+
+def _reap() -> None:
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return
+
+
+def _end(init: int, isolation: str) -> int:
+    """Kill everything at once; the status init ended with."""
+    if isolation != "namespace":
+        for pid in _descendants(init):
+            _kill(pid)
+        try:
+            os.killpg(init, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            _kill(init)
+    _kill(init)
+    return _status(os.waitpid(init, 0)[1])
+
+
+def _watch(init: int, ended: int, isolation: str, directory: str) -> int:
+    """Wait for the end of init or a word from the lifeline, whichever comes first."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(0, selectors.EVENT_READ)
+        selector.register(ended, selectors.EVENT_READ)
+        while True:
+            ready = {key.fd for key, _ in selector.select()}
+            if ended in ready:
+                return _status(os.waitpid(init, 0)[1])
+            word = os.read(0, 1)
+            if word == b"t":
+                os.kill(init, signal.SIGTERM)
+                continue
+            status = _end(init, isolation)
+            if not word:
+                _sweep()
+                shutil.rmtree(directory, ignore_errors=True)
+            return status
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command and return its status; see the module's docstring."""
+    directory, lock, wanted, *command = arguments
+    os.set_inheritable(int(lock), False)
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    isolation = _isolate(wanted)
+    ready, go = os.pipe()
+    ended, living = os.pipe()
+    init = os.fork()
+    if init == 0:
+        os.close(go)
+        os.close(ended)
+        try:
+            _init(isolation, ready, int(lock), command)
+        finally:
+            os._exit(70)  # _init only returns by exception; its traceback must not reach the parent's code
+    os.close(living)
+    os.write(go, b"g")
+    status = _watch(init, ended, isolation, directory)
+    _sweep()
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
