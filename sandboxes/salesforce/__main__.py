@@ -1,0 +1,85 @@
+"""`python -m sandboxes.salesforce`: an org until SIGTERM or SIGINT."""
+
+import argparse
+import json
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from .errors import SandboxError
+from .org import LocalOrg
+
+
+def _count(text: str) -> tuple[str, int]:
+    name, _, number = text.partition("=")
+    if not name or not number.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not OBJECT=NUMBER")
+    return name, int(number)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    made = argparse.ArgumentParser(prog="python -m sandboxes.salesforce", description=__doc__)
+    made.add_argument("--host", default="127.0.0.1", help="a loopback address (default: %(default)s)")
+    made.add_argument("--port", type=int, default=9001, help="0 takes a free one (default: %(default)s)")
+    made.add_argument("--seed", type=int, default=1, help="decides data and credentials (default: %(default)s)")
+    made.add_argument("--random-credentials", action="store_true", help="credentials not from the seed")
+    made.add_argument("--count", type=_count, action="append", default=[], metavar="OBJECT=N", help="records; repeatable")
+    made.add_argument("--rotate-refresh-tokens", action="store_true", help="each refresh token works once")
+    made.add_argument("--token-lifetime", type=float, default=7200, metavar="SECONDS", help="of access tokens")
+    made.add_argument("--daily-limit", type=int, default=100_000, metavar="N", help="API requests a day")
+    made.add_argument("--job-seconds", type=float, default=0.0, metavar="SECONDS", help="least time of a Bulk job")
+    made.add_argument("--bulk-page-rows", type=int, default=50_000, metavar="N", help="rows of a Bulk result page")
+    made.add_argument("--rows-per-second", type=float, default=0.0, metavar="N", help="throttle; 0 for none")
+    made.add_argument("--auto-approve", action="store_true", help="skip the consent page")
+    made.add_argument("--wide-fields", type=int, default=400, metavar="N", help="fields of Wide__c")
+    made.add_argument("--wide-text", type=int, default=0, metavar="N", help="length of its long texts")
+    made.add_argument("--cache-dir", type=Path, metavar="DIR", help="keeps generated data for the next start")
+    made.add_argument("--jwt-key-file", type=Path, metavar="PATH", help="private key for JWT sign-in, made if missing")
+    made.add_argument("--redirect-uri", action="append", default=[], metavar="URI", help="allowed besides loopback ones")
+    made.add_argument("--ready-file", type=Path, metavar="PATH", help="gets the same JSON as stdout, 0600")
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the org; 0 after a signal, 2 for options that make no sense."""
+    options = parser().parse_args(argv)
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    try:
+        org = LocalOrg(
+            seed=options.seed, counts=dict(options.count), host=options.host, port=options.port,
+            token_lifetime=options.token_lifetime, rotate_refresh_tokens=options.rotate_refresh_tokens,
+            daily_limit=options.daily_limit, job_seconds=options.job_seconds, bulk_page_rows=options.bulk_page_rows,
+            rows_per_second=options.rows_per_second, auto_approve=options.auto_approve,
+            wide_fields=options.wide_fields, wide_text=options.wide_text, cache_dir=options.cache_dir,
+            jwt_key_file=options.jwt_key_file, redirect_uris=options.redirect_uri,
+            random_credentials=options.random_credentials,
+        )  # fmt: skip
+    except SandboxError as error:
+        print(error, file=sys.stderr)
+        return 2
+    with org:
+        ready = json.dumps({"url": org.url, **org.app.credentials()})
+        print(ready, flush=True)
+        if options.ready_file:
+            _write_private(options.ready_file, ready + "\n")
+        print(f"Local Salesforce org at {org.url} (made-up data, seed {options.seed}). Ctrl-C stops it.", file=sys.stderr)
+        ended.wait()
+    return 0
+
+
+def _write_private(path: Path, text: str) -> None:
+    """All of the text or none of it, readable by the owner only."""
+    aside = path.with_name(f".{path.name}.part")
+    aside.unlink(missing_ok=True)
+    aside.touch(mode=0o600)
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
