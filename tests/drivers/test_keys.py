@@ -1,5 +1,4 @@
 import base64
-import os
 import pickle
 import threading
 
@@ -248,7 +247,7 @@ def test_unused_keys_are_removed_but_never_the_current_one(path):
 def test_adding_to_a_file_that_is_not_there_says_so(path):
     with pytest.raises(KeyFileError, match="can't be reached"):
         add_key(path)
-    os.makedirs(path.parent)
+    path.parent.mkdir()
     with pytest.raises(KeyFileError, match="can't be read"):
         add_key(path)
 

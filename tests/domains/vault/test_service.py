@@ -1,5 +1,6 @@
 import itertools
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from pydantic import SecretStr
@@ -155,17 +156,12 @@ def test_an_older_blob_put_back_does_not_open(database, keys, org_id):
 
 def test_first_secrets_saved_at_once_share_one_data_key(database, keys, org_id):
     ready = threading.Barrier(8)
-    errors = []
 
     def save(number):
         ready.wait()
-        try:
-            put(database, keys, org_id, Owner(table="t", row_id=f"row{number}"), a=str(number))
-        except Exception as error:
-            errors.append(error)
+        put(database, keys, org_id, Owner(table="t", row_id=f"row{number}"), a=str(number))
 
     run_all(save, range(8))
-    assert errors == []
     assert [key.secrets for key in data_keys(database, org_id)] == [8]
     for number in range(8):
         assert opened(database, keys, org_id, Owner(table="t", row_id=f"row{number}")) == {"a": str(number)}
@@ -180,11 +176,8 @@ def test_concurrent_saves_of_one_row_are_all_counted(database, keys, org_id):
 
 
 def run_all(work, items):
-    threads = [threading.Thread(target=work, args=(item,)) for item in items]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(len(items)) as pool:
+        list(pool.map(work, items))
 
 
 def fill(database, keys, org_id, rows):
@@ -279,47 +272,38 @@ def test_a_secret_that_is_being_changed_is_waited_for(database, keys, org_id):
     assert len(data_keys(database, org_id)) == 1
 
 
+def write_on(database, keys, org_id, row, stop):
+    """Save one field again and again; answers the last value saved."""
+    for number in itertools.count(1):
+        put(database, keys, org_id, row, a=str(number), role=Role.WORKER)
+        if stop.is_set():
+            return str(number)
+
+
+def read_on(database, keys, org_id, rows, stop):
+    """Open all rows again and again; answers every value seen of the field that nobody changes."""
+    seen = set()
+    while not stop.is_set():
+        seen |= {opened(database, keys, org_id, row)["b"] for row in rows}
+    return seen
+
+
 def test_rotations_while_others_read_and_write_fail_nobody_and_lose_nothing(database, keys, key_file, org_id):
     rows = [Owner(table="t", row_id=f"row{number}") for number in range(4)]
     for row in rows:
         put(database, keys, org_id, row, a="0", b="same")
-    stop, errors, last = threading.Event(), [], {}
-
-    def write(row):
-        for number in itertools.count(1):
-            put(database, keys, org_id, row, a=str(number), role=Role.WORKER)
-            last[row] = str(number)
-            if stop.is_set():
-                return
-
-    def read(_):
-        while not stop.is_set():
-            for row in rows:
-                assert opened(database, keys, org_id, row)["b"] == "same"
-
-    def guarded(work):
-        def run(item):
-            try:
-                work(item)
-            except BaseException as error:
-                errors.append(error)
-
-        return run
-
-    threads = [threading.Thread(target=guarded(write), args=(row,)) for row in rows]
-    threads += [threading.Thread(target=guarded(read), args=(number,)) for number in range(2)]
-    for thread in threads:
-        thread.start()
-    try:
-        for _ in range(3):
-            key_files.add_key(key_file)
-            assert service.rotate(database, KeyRing.load(None, key_file), [org_id], batch=2)[0].damaged == ()
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-    assert errors == []
-    for row in rows:
-        assert opened(database, keys, org_id, row) == {"a": last[row], "b": "same"}
+    stop = threading.Event()
+    with ThreadPoolExecutor(6) as pool:
+        writers = [pool.submit(write_on, database, keys, org_id, row, stop) for row in rows]
+        readers = [pool.submit(read_on, database, keys, org_id, rows, stop) for _ in range(2)]
+        try:
+            for _ in range(3):
+                key_files.add_key(key_file)
+                assert service.rotate(database, KeyRing.load(None, key_file), [org_id], batch=2)[0].damaged == ()
+        finally:
+            stop.set()
+    assert [reader.result() for reader in readers] == [{"same"}, {"same"}]
+    for row, writer in zip(rows, writers, strict=True):
+        assert opened(database, keys, org_id, row) == {"a": writer.result(), "b": "same"}
     service.rotate(database, keys, [org_id])
     assert [key.secrets for key in data_keys(database, org_id)] == [8]
