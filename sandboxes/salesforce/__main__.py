@@ -26,7 +26,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--port", type=int, default=9001, help="0 takes a free one (default: %(default)s)")
     made.add_argument("--seed", type=int, default=1, help="decides data and credentials (default: %(default)s)")
     made.add_argument("--random-credentials", action="store_true", help="credentials not from the seed")
-    made.add_argument("--count", type=_count, action="append", default=[], metavar="OBJECT=N", help="records; repeatable")
+    made.add_argument(
+        "--count", type=_count, action="append", default=[], metavar="OBJECT=N", help="records; repeatable"
+    )
     made.add_argument("--rotate-refresh-tokens", action="store_true", help="each refresh token works once")
     made.add_argument("--token-lifetime", type=float, default=7200, metavar="SECONDS", help="of access tokens")
     made.add_argument("--daily-limit", type=int, default=100_000, metavar="N", help="API requests a day")
@@ -38,7 +40,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--wide-text", type=int, default=0, metavar="N", help="length of its long texts")
     made.add_argument("--cache-dir", type=Path, metavar="DIR", help="keeps generated data for the next start")
     made.add_argument("--jwt-key-file", type=Path, metavar="PATH", help="private key for JWT sign-in, made if missing")
-    made.add_argument("--redirect-uri", action="append", default=[], metavar="URI", help="allowed besides loopback ones")
+    made.add_argument(
+        "--redirect-uri", action="append", default=[], metavar="URI", help="allowed besides loopback ones"
+    )
     made.add_argument("--ready-file", type=Path, metavar="PATH", help="gets the same JSON as stdout, 0600")
     return made
 
@@ -67,7 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(ready, flush=True)
         if options.ready_file:
             _write_private(options.ready_file, ready + "\n")
-        print(f"Local Salesforce org at {org.url} (made-up data, seed {options.seed}). Ctrl-C stops it.", file=sys.stderr)
+        print(
+            f"Local Salesforce org at {org.url} (made-up data, seed {options.seed}). Ctrl-C stops it.", file=sys.stderr
+        )
         ended.wait()
     return 0
 

@@ -68,6 +68,12 @@ class App:
                 self._key_file.write_bytes(_pem(made))
             return made
 
+    def _kept_key(self, path: Path) -> str:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _ = self.key  # makes the file
+        return str(path)
+
     @property
     def private_key(self) -> str:
         """The JWT key as PEM."""
@@ -78,8 +84,7 @@ class App:
         shown = {n: getattr(self, n) for n in ("client_id", "client_secret", "refresh_token", "username", "password")}
         shown["security_token"] = self.security_token
         if self._key_file:
-            assert self.key  # noqa: S101 - makes the file
-            shown["private_key_file"] = str(self._key_file)
+            shown["private_key_file"] = self._kept_key(self._key_file)
         return shown
 
 

@@ -56,12 +56,12 @@ def _dispatch(org: "LocalOrg", request: Request, body: dict[str, Any]) -> Any:
         return _records(org, match[1], match[2], body)
     handlers: dict[str, Callable[[LocalOrg, dict[str, Any]], Any]] = {
         "GET /sandbox/stats": lambda o, _: {**o.stats.shown(), "usage": o.usage()[0], "faults": o.faults.listing()},
-        "POST /sandbox/reset": lambda o, _: _done(o.reset()),
+        "POST /sandbox/reset": _done(lambda o, _: o.reset()),
         "GET /sandbox/faults": lambda o, _: {"faults": o.faults.listing()},
         "POST /sandbox/faults": _add_fault,
-        "DELETE /sandbox/faults": lambda o, _: _done(o.faults.clear()),
+        "DELETE /sandbox/faults": _done(lambda o, _: o.faults.clear()),
         "POST /sandbox/churn": _churn,
-        "POST /sandbox/sessions/revoke": lambda o, b: _done(o.revoke_app() if b.get("app") else o.revoke_sessions()),
+        "POST /sandbox/sessions/revoke": _done(lambda o, b: o.revoke_app() if b.get("app") else o.revoke_sessions()),
         "POST /sandbox/settings": _settings,
         "POST /sandbox/clock": lambda o, b: {"now": stamp(o.clock.advance(float(b.get("advance", 0))))},
     }
@@ -74,8 +74,14 @@ def _dispatch(org: "LocalOrg", request: Request, body: dict[str, Any]) -> Any:
         raise SandboxError(f"This makes no sense here: {error}.") from error
 
 
-def _done(_: None) -> dict[str, bool]:
-    return {"ok": True}
+def _done(act: "Callable[[LocalOrg, dict[str, Any]], None]") -> "Callable[[LocalOrg, dict[str, Any]], dict[str, bool]]":
+    """A handler that acts and answers no more than that."""
+
+    def handler(org: "LocalOrg", body: dict[str, Any]) -> dict[str, bool]:
+        act(org, body)
+        return {"ok": True}
+
+    return handler
 
 
 def _add_fault(org: "LocalOrg", body: dict[str, Any]) -> dict[str, int]:

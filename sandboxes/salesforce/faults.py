@@ -24,7 +24,20 @@ from typing import Any
 from .errors import SandboxError
 
 KINDS = frozenset(
-    "session status limit reset reset_body stall stall_body cut_row truncated_gzip job_failed job_aborted job_slow".split()
+    [
+        "session",
+        "status",
+        "limit",
+        "reset",
+        "reset_body",
+        "stall",
+        "stall_body",
+        "cut_row",
+        "truncated_gzip",
+        "job_failed",
+        "job_aborted",
+        "job_slow",
+    ]
 )
 JOB_KINDS = frozenset({"job_failed", "job_aborted", "job_slow"})
 

@@ -9,6 +9,7 @@ import random
 import sqlite3
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from . import ids
@@ -29,7 +30,20 @@ WORDS = (
     "north", "ocean", "prism", "quartz", "river", "summit", "tundra", "ultra", "vertex", "willow", "xenon", "yarrow", "zenith",
 )  # fmt: skip
 FIRST = ("Ada", "Björn", "Chloé", "Dmitri", "Elif", "Fatima", "George", "Hana", "Igor", "José", "Kofi", "Lena", "Mei")
-LAST = ("Abel", "Brandt", "Costa", "Dubois", "Eriksen", "Fischer", "García", "Hughes", "Ito", "Jansen", "Kowalski", "Lévy")
+LAST = (
+    "Abel",
+    "Brandt",
+    "Costa",
+    "Dubois",
+    "Eriksen",
+    "Fischer",
+    "García",
+    "Hughes",
+    "Ito",
+    "Jansen",
+    "Kowalski",
+    "Lévy",
+)
 _PRIMES = (997, 1009, 1013, 1019, 1021, 1031, 1033, 1039, 1049, 1051, 1061, 1063, 1069, 1087, 1091, 1093, 1097, 1103)
 _CLOCK = [f"T{s // 3600:02d}:{s // 60 % 60:02d}:{s % 60:02d}.000+0000" for s in range(86_400)]
 
@@ -41,7 +55,7 @@ def decimal_text(digits: str) -> str:
     sign, digits = ("-", digits[1:]) if digits.startswith("-") else ("", digits)
     whole, _, fraction = digits.partition(".")
     whole, fraction = whole.lstrip("0") or "0", fraction.rstrip("0")
-    if 8 <= len(whole) and len(whole + fraction) <= 15:  # noqa: PLR2004 - Java's Double.toString, exact to 15 digits
+    if len(whole) >= 8 and len(whole + fraction) <= 15:  # noqa: PLR2004 - Java's Double.toString, exact to 15 digits
         mantissa = (whole[1:] + fraction).rstrip("0") or "0"
         return f"{sign}{whole[0]}.{mantissa}E{len(whole) - 1}"
     return f"{sign}{whole}.{fraction or '0'}"
@@ -74,27 +88,25 @@ def _fill_one(db: sqlite3.Connection, maker: "_Maker") -> None:
 class _Maker:
     """Makes the columns of one object."""
 
-    def __init__(
-        self, sobject: SObject, sobjects: Mapping[str, SObject], counts: Mapping[str, int], seed: int
-    ) -> None:
+    def __init__(self, sobject: SObject, sobjects: Mapping[str, SObject], counts: Mapping[str, int], seed: int) -> None:
         self.sobject, self.counts, self.seed = sobject, counts, seed
         self.total = max(counts[sobject.name], 1)
         self.prefixes = {s.name: s.prefix for s in sobjects.values()}
 
     def column(self, f: Field, position: int) -> Column:
-        special = {
+        special: dict[str, Column] = {
             "Id": self.ids, "IsDeleted": self.deleted, "Username": self.username, "Alias": self.alias,
             "CreatedDate": self.stamps(400), "LastModifiedDate": self.stamps(0), "SystemModstamp": self.stamps(0),
             "Legacy_Number__c": self.zeros, "Number__c": self.zeros,
-        }.get(f.name)  # fmt: skip
-        if special:
-            return special
+        }  # fmt: skip
+        if f.name in special:
+            return special[f.name]
         if f.type == "email" and self.sobject.name != "User":
             return self.email
         rng = random.Random(f"{self.seed}:{self.sobject.name}:{f.name}")  # noqa: S311 - repeatable values, no secret
         size = _PRIMES[position % len(_PRIMES)]
         if f.type == "reference":
-            size = min(4999, max(size, 7 * self.total // 5))
+            size = min(1999, max(size, 7 * self.total // 5))
         return _cycle([self.value(f, rng) for _ in range(size)])
 
     def value(self, f: Field, rng: random.Random) -> Any:
@@ -152,6 +164,7 @@ class _Maker:
         return make
 
 
+@lru_cache(maxsize=1)
 def _days() -> list[str]:
     return [(OLDEST + timedelta(days=n)).strftime("%Y-%m-%d") for n in range((NEWEST - OLDEST).days + 1)]
 

@@ -146,7 +146,9 @@ class LocalOrg:
             return self.store.churn(name, insert=records)["inserted"]
         return self.store.insert(name, records, at=at)
 
-    def update(self, name: str, which: int | Sequence[str], changes: Changes, *, at: datetime | None = None) -> list[str]:
+    def update(
+        self, name: str, which: int | Sequence[str], changes: Changes, *, at: datetime | None = None
+    ) -> list[str]:
         """Change records. which: ids, or how many; changes: values by field, or a function of the id."""
         return self.store.update(name, which, changes, at=at)
 
@@ -278,5 +280,3 @@ def _counts(sobjects: Sequence[SObject], asked: Mapping[str, int]) -> dict[str, 
         if count < (1 if name == "User" else 0):
             raise SandboxError(f"{count} is no number of {name} records.")
     return {n: c for n, c in {**DEFAULT_COUNTS, **asked}.items() if n in known}
-
-

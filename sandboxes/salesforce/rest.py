@@ -146,7 +146,7 @@ class Rest:
         if part:
             sql = f't._row, {json_object(cursor.plan, call.base)} FROM "{sobject}" t'
             listed = ",".join(map(str, part))
-            found = dict(self.store.rows(f"SELECT {sql} WHERE t._row IN ({listed})"))  # noqa: S608 - row numbers
+            found = dict(self.store.rows(f"SELECT {sql} WHERE t._row IN ({listed})"))
         records = [found[row] for row in part if row in found]
         head: dict[str, Any] = {"totalSize": len(cursor.rows), "done": end >= len(cursor.rows)}
         if not head["done"]:
@@ -273,7 +273,9 @@ def create(rest: Rest, call: Call) -> Response:
         message = f"Required fields are missing: [{', '.join(required)}]"
         raise ApiError(400, "REQUIRED_FIELD_MISSING", message, fields=tuple(required))
     (new_id,) = rest.store.insert(sobject.name, [values])
-    return as_json({"id": new_id, "success": True, "errors": []}, 201, Location=f"{call.base}/sobjects/{sobject.name}/{new_id}")
+    return as_json(
+        {"id": new_id, "success": True, "errors": []}, 201, Location=f"{call.base}/sobjects/{sobject.name}/{new_id}"
+    )
 
 
 @route(_PATCH, r"/sobjects/(\w+)/(\w+)")

@@ -13,7 +13,18 @@ ADDRESS_PARTS = ("Street", "City", "State", "PostalCode", "Country", "Latitude",
 NUMBERS = frozenset({"double", "currency", "percent"})
 COMPOUNDS = frozenset({"address", "location"})
 TEXTS = frozenset(
-    {"string", "textarea", "email", "phone", "url", "picklist", "multipicklist", "combobox", "anyType", "encryptedstring"}
+    {
+        "string",
+        "textarea",
+        "email",
+        "phone",
+        "url",
+        "picklist",
+        "multipicklist",
+        "combobox",
+        "anyType",
+        "encryptedstring",
+    }
 )
 _SOAP = {
     "id": "tns:ID",

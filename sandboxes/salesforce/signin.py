@@ -213,9 +213,7 @@ class SignIn:
     def _session(self, grant: Grant) -> dict[str, Any]:
         now = self.clock.now()
         access = f"{self.app.org_id[:15]}!AQ{secrets.token_urlsafe(64)}"
-        self._sessions[access] = Session(
-            expires=now + timedelta(seconds=self.lifetime), scope=grant.scope, grant=grant
-        )
+        self._sessions[access] = Session(expires=now + timedelta(seconds=self.lifetime), scope=grant.scope, grant=grant)
         identity, issued = f"{self.url()}/id/{self.app.org_id}/{self.app.user_id}", str(int(now.timestamp() * 1000))
         signature = hmac.new(self.app.client_secret.encode(), (identity + issued).encode(), sha256).digest()
         return {

@@ -132,7 +132,7 @@ def refusal(text: str, at: int, message: str, code: str = "MALFORMED_QUERY") -> 
     line_start = text.rfind("\n", 0, at) + 1
     row, column = text.count("\n", 0, at) + 1, at - line_start + 1
     start = max(line_start, at - 40)
-    around = text[start : at + 40].split("\n")[0]
+    around = text[start : at + 40].split("\n", maxsplit=1)[0]
     return ApiError(400, code, f"\n{around}\n{' ' * (at - start)}^\nERROR at Row:{row}:Column:{column}\n{message}")
 
 

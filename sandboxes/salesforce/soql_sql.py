@@ -25,7 +25,7 @@ _ACCEPTS = {
     "date": {"date", "relative"},
     "datetime": {"datetime", "relative"},
     "time": {"time"},
-    **dict.fromkeys(NUMBERS, {"number"}),
+    **{kind: {"number"} for kind in NUMBERS},
 }
 _SHOWN = {"datetime": "dateTime", "int": "int", "boolean": "boolean"}
 
@@ -59,7 +59,7 @@ def stamp(moment: datetime) -> str:
 
 def read_datetime(text: str) -> str:
     """A datetime literal in the form we store, its milliseconds kept for comparing."""
-    moment = datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)
+    moment = datetime.fromisoformat(text).astimezone(UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}+0000"
 
 
@@ -69,8 +69,8 @@ def find_sobject(query: Query, sobjects: Mapping[str, SObject]) -> SObject:
     found = next((s for s in sobjects.values() if s.name.lower() == name.lower() and s.queryable), None)
     if found is None:
         message = (
-            f"sObject type '{name}' is not supported. If you are attempting to use a custom object, be sure to append "
-            "the '__c' after the entity name. Please reference your WSDL or the describe call for the appropriate names."
+            f"sObject type '{name}' is not supported. If you are attempting to use a custom object, be sure to append the "
+            "'__c' after the entity name. Please reference your WSDL or the describe call for the appropriate names."
         )
         raise refusal(query.text, query.sobject.at, message, "INVALID_TYPE")
     return found
@@ -194,7 +194,7 @@ class _Compiler:
         marker = self.value(found, c.values[0])
         if c.operator in {"=", "!="}:
             return f"{sql} {'IS NOT' if c.operator == '!=' else 'IS'} {marker}{collate}"
-        if found.type in {"id", "reference", "boolean"} and found.type == "boolean":
+        if found.type == "boolean":
             raise self.wrong(c.field.at, f"invalid operator on {found.type} field")
         plain = f"{sql} {c.operator} {marker}{collate}"
         return plain if not found.nillable else f"COALESCE({plain}, 0)"  # bare, so that an index can be used
@@ -240,14 +240,16 @@ class _Compiler:
         text = literal.text
         if literal.kind == "relative":
             return self.relative(found, text)
+        readers: dict[str, Callable[[str], str | int | float]] = {
+            "boolean": lambda t: int(t == "true"),
+            "number": float,
+            "datetime": read_datetime,
+            "date": lambda t: datetime.fromisoformat(t).date().isoformat(),
+            "time": lambda t: t.rstrip("Z").partition(".")[0] + ".000Z",
+        }
+        as_text: Callable[[str], str] = ids.widen if found.type in {"id", "reference"} else str
         try:
-            return {
-                "boolean": lambda: int(text == "true"),
-                "number": lambda: float(text),
-                "datetime": lambda: read_datetime(text),
-                "date": lambda: datetime.fromisoformat(text).date().isoformat(),
-                "time": lambda: text.rstrip("Z").partition(".")[0] + ".000Z",
-            }.get(literal.kind, lambda: ids.widen(text) if found.type in {"id", "reference"} else text)()
+            return readers.get(literal.kind, as_text)(text)
         except ValueError as error:
             raise self.wrong(literal.at, f"invalid {literal.kind}: {text} ({error})", "MALFORMED_QUERY") from error
 

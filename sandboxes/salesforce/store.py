@@ -151,7 +151,9 @@ class Store:
                 db.execute(sql, [_stored(f, values.get(f.name)) for f in sobject.columns])
         return given
 
-    def update(self, name: str, which: int | Sequence[str], changes: Changes, *, at: datetime | None = None) -> list[str]:
+    def update(
+        self, name: str, which: int | Sequence[str], changes: Changes, *, at: datetime | None = None
+    ) -> list[str]:
         """Change records. which: ids, or how many (picked by seed); changes: values, or a function of the id."""
         sobject, chosen = self.sobject(name), self._choose(name, which)
         moment = stamp(at or self.clock.now())

@@ -85,7 +85,8 @@ class WebServer:
     def __init__(self, host: str, port: int, answer: Answer) -> None:
         if host not in LOOPBACK:
             raise SandboxError(
-                f"The local org holds made-up data and open control endpoints, so it listens on loopback only, not on {host}."
+                "The local org holds made-up data and open control endpoints, "
+                f"so it listens on loopback only, not on {host}."
             )
         self.stopping = threading.Event()
         self.answer = answer
