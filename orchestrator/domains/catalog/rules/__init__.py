@@ -1,0 +1,28 @@
+"""Pure decisions about connectors: reading their files, their forms, checking values, secrets, plugin settings."""
+
+from orchestrator.domains.catalog.rules.addresses import audience, filled, host_allowed, sign_in
+from orchestrator.domains.catalog.rules.checking import validate
+from orchestrator.domains.catalog.rules.form import completed, fields
+from orchestrator.domains.catalog.rules.masking import join, public, secret_names, split
+from orchestrator.domains.catalog.rules.misfits import misfits
+from orchestrator.domains.catalog.rules.parsing import parse
+from orchestrator.domains.catalog.rules.reading import connector
+from orchestrator.domains.catalog.rules.settings import plugin_settings
+
+__all__ = [
+    "audience",
+    "completed",
+    "connector",
+    "fields",
+    "filled",
+    "host_allowed",
+    "join",
+    "misfits",
+    "parse",
+    "plugin_settings",
+    "public",
+    "secret_names",
+    "sign_in",
+    "split",
+    "validate",
+]
