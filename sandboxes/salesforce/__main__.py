@@ -64,16 +64,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             random_credentials=options.random_credentials,
         )  # fmt: skip
     except SandboxError as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return 2
     with org:
         ready = json.dumps({"url": org.url, **org.app.credentials()})
-        print(ready, flush=True)
+        sys.stdout.write(ready + "\n")
+        sys.stdout.flush()
         if options.ready_file:
             _write_private(options.ready_file, ready + "\n")
-        print(
-            f"Local Salesforce org at {org.url} (made-up data, seed {options.seed}). Ctrl-C stops it.", file=sys.stderr
-        )
+        sys.stderr.write(f"Local Salesforce org at {org.url}: made-up data, seed {options.seed}. Ctrl-C stops it.\n")
         ended.wait()
     return 0
 

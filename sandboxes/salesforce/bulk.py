@@ -8,6 +8,7 @@ import gzip
 import shutil
 import tempfile
 import threading
+import time
 import weakref
 from array import array
 from collections import OrderedDict
@@ -175,6 +176,7 @@ class BulkJobs:
 
     def _run(self, job: Job, planned: Plan, faults: Sequence[Fault]) -> None:
         self._move(job, {"UploadComplete"}, "InProgress")
+        began = time.monotonic()
         slow = sum(f.seconds for f in faults if f.kind == "job_slow")
         if self._closing.wait(self.job_seconds + slow):
             return
@@ -189,6 +191,7 @@ class BulkJobs:
             job.error = f"InternalServerError: {error}"
             self._move(job, {"InProgress"}, "Failed")
             return
+        job.milliseconds = int((time.monotonic() - began) * 1000)
         self._move(job, {"InProgress"}, "JobComplete")
 
     def _result(self, job: Job, planned: Plan) -> Result:

@@ -21,13 +21,15 @@ NEWEST = datetime(2026, 1, 1, tzinfo=UTC)
 CHUNK = 20_000
 NASTY = (
     'He said "yes"', 'ends with a quote"', '"', "O'Brien", "first line\r\nsecond line", "one\n\nthree", "a,b;c|d\te",
-    "naïve café – Ærøskøbing", "東京 株式会社", "שלום עולם", "👩\u200d👩\u200d👧 family 😀", "e\u0301 combining", "NA", "N/A",
-    "null", "NULL", "None", "NaN", "007", "0012345", "1e5", "true", "=1+1", "@SUM(A1:A9)", "+49 30 1", "-2+3", "\\N", "\\.",
-    "back\\slash", "$HOME ${PATH} `id`", "{{ 7*7 }}", "'; DROP TABLE x; --", "<b>bold</b> &amp;", "\u00a0nbsp\u00a0", "%s %d",
+    "naïve café – Ærøskøbing", "東京 株式会社", "שלום עולם", "👩\u200d👩\u200d👧 family 😀", "e\u0301 combining",
+    "NA", "N/A", "null", "NULL", "None", "NaN", "007", "0012345", "1e5", "true", "=1+1", "@SUM(A1:A9)", "+49 30 1",
+    "-2+3", "\\N", "\\.", "back\\slash", "$HOME ${PATH} `id`", "{{ 7*7 }}", "'; DROP TABLE x; --",
+    "<b>bold</b> &amp;", "\u00a0nbsp\u00a0", "%s %d",
 )  # fmt: skip
 WORDS = (
     "amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "harbor", "iris", "jade", "karst", "lumen", "maple",
-    "north", "ocean", "prism", "quartz", "river", "summit", "tundra", "ultra", "vertex", "willow", "xenon", "yarrow", "zenith",
+    "north", "ocean", "prism", "quartz", "river", "summit", "tundra", "ultra", "vertex", "willow", "xenon", "yarrow",
+    "zenith",
 )  # fmt: skip
 FIRST = ("Ada", "Björn", "Chloé", "Dmitri", "Elif", "Fatima", "George", "Hana", "Igor", "José", "Kofi", "Lena", "Mei")
 LAST = (

@@ -17,21 +17,26 @@ if TYPE_CHECKING:
 
 _SOAP = re.compile(r"/services/Soap/[uc]/(\d\d\.\d)(/.*)?\Z")
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Allow access? – local org</title>
-<style>body{{font:16px system-ui;max-width:32rem;margin:4rem auto;padding:0 1rem}}button{{font:inherit;padding:.5rem 1.5rem}}</style>
-<h1>Allow access?</h1><p>An application asks for access to the <strong>local Salesforce org</strong> (made-up data on this computer)
-as <strong>{user}</strong>: {scope}.</p><form method="post">{fields}
+<style>body{{font:16px system-ui;max-width:32rem;margin:4rem auto;padding:0 1rem}}</style>
+<h1>Allow access?</h1>
+<p>An application asks for access to the <strong>local Salesforce org</strong> (made-up data on this computer)
+as <strong>{user}</strong>: {scope}.</p>
+<form method="post">{fields}
 <button name="decision" value="allow">Allow</button> <button name="decision" value="deny">Deny</button></form></html>"""
-_LOGIN = """<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" \
-xmlns="urn:partner.soap.sforce.com" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><soapenv:Body><loginResponse><result>\
-<metadataServerUrl>{url}/services/Soap/m/{version}/{org}</metadataServerUrl><passwordExpired>false</passwordExpired>\
-<sandbox>false</sandbox><serverUrl>{url}/services/Soap/u/{version}/{org}</serverUrl><sessionId>{session}</sessionId>\
-<userId>{user}</userId><userInfo><organizationId>{org}</organizationId><sessionSecondsValid>{seconds}</sessionSecondsValid>\
-<userId>{user}</userId><userName>{name}</userName></userInfo></result></loginResponse></soapenv:Body></soapenv:Envelope>"""
-_FAULT = """<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" \
-xmlns:sf="urn:fault.partner.soap.sforce.com" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><soapenv:Body><soapenv:Fault>\
-<faultcode>INVALID_LOGIN</faultcode><faultstring>INVALID_LOGIN: {text}</faultstring><detail><sf:LoginFault xsi:type="sf:LoginFault">\
-<sf:exceptionCode>INVALID_LOGIN</sf:exceptionCode><sf:exceptionMessage>{text}</sf:exceptionMessage></sf:LoginFault></detail>\
-</soapenv:Fault></soapenv:Body></soapenv:Envelope>"""
+_ENVELOPE = (
+    '<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"'
+    ' xmlns="urn:partner.soap.sforce.com" xmlns:sf="urn:fault.partner.soap.sforce.com"'
+    ' xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><soapenv:Body>{body}</soapenv:Body></soapenv:Envelope>'
+)
+_LOGIN = """<loginResponse><result><metadataServerUrl>{url}/services/Soap/m/{version}/{org}</metadataServerUrl>
+<passwordExpired>false</passwordExpired><sandbox>false</sandbox>
+<serverUrl>{url}/services/Soap/u/{version}/{org}</serverUrl><sessionId>{session}</sessionId><userId>{user}</userId>
+<userInfo><organizationId>{org}</organizationId><sessionSecondsValid>{seconds}</sessionSecondsValid>
+<userId>{user}</userId><userName>{name}</userName></userInfo></result></loginResponse>"""
+_WRONG = "Invalid username, password, security token; or user locked out."
+_FAULT = f"""<soapenv:Fault><faultcode>INVALID_LOGIN</faultcode><faultstring>INVALID_LOGIN: {_WRONG}</faultstring>
+<detail><sf:LoginFault xsi:type="sf:LoginFault"><sf:exceptionCode>INVALID_LOGIN</sf:exceptionCode>
+<sf:exceptionMessage>{_WRONG}</sf:exceptionMessage></sf:LoginFault></detail></soapenv:Fault>"""
 
 
 def answer(org: "LocalOrg", request: Request) -> Response:
@@ -124,10 +129,13 @@ def _soap_login(org: "LocalOrg", request: Request, version: str) -> Response:
     try:
         org.signin.check_password(username, password)
     except OAuthError:
-        wrong = "Invalid username, password, security token; or user locked out."
-        return Response(status=500, body=_FAULT.format(text=wrong).encode(), type="text/xml;charset=UTF-8")
-    body = _LOGIN.format(
+        return _soap(_FAULT, 500)
+    signed_in = _LOGIN.format(
         url=org.url, version=version, org=org.app.org_id, user=org.app.user_id, name=org.app.username,
         session=org.access_token(), seconds=int(org.signin.lifetime),
     )  # fmt: skip
-    return Response(body=body.encode(), type="text/xml;charset=UTF-8")
+    return _soap(signed_in)
+
+
+def _soap(body: str, status: int = 200) -> Response:
+    return Response(status=status, body=_ENVELOPE.format(body=body).encode(), type="text/xml;charset=UTF-8")

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from . import control, login
+from . import control, login, rest_bulk, rest_records
 from .app import App
 from .bulk import BulkJobs
 from .clock import Clock
@@ -114,7 +114,10 @@ class LocalOrg:
             self._web.stop()
             raise
         self.bulk = BulkJobs(self.store, job_seconds=job_seconds, page_rows=bulk_page_rows)
-        self._rest = Rest(self.store, self.bulk, self.app.user_id, served=self.stats.served, usage=self.usage)
+        self._rest = Rest(
+            self.store, self.bulk, self.app.user_id, served=self.stats.served, usage=self.usage,
+            routes=(rest_records.ROUTES, rest_bulk.ROUTES),
+        )  # fmt: skip
 
     @property
     def url(self) -> str:

@@ -10,7 +10,7 @@ import json
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -57,8 +57,7 @@ class Code:
     challenge: str
     scope: str
     expires: datetime
-    used: bool = False
-    grant: Grant | None = field(default=None)
+    grant: Grant | None = None
 
 
 class SignIn:
@@ -114,26 +113,29 @@ class SignIn:
 
     def _by_code(self, form: Mapping[str, str]) -> dict[str, Any]:
         self._client(form, secret=False)
-        code = self._codes.get(form.get("code", ""))
-        if code is None:
-            raise OAuthError("invalid_grant", "invalid authorization code")
-        if code.used:
-            if code.grant:
-                self._end(code.grant)
-            raise OAuthError("invalid_grant", "expired authorization code")
-        if code.expires <= self.clock.now():
-            raise OAuthError("invalid_grant", "expired authorization code")
+        code = self._usable_code(form.get("code", ""))
         if form.get("redirect_uri") != code.redirect_uri:
             raise OAuthError("redirect_uri_mismatch", "redirect_uri must match configuration")
         if not code.challenge and "client_secret" not in form:
             raise OAuthError("invalid_client", "invalid client credentials")
         if code.challenge and challenge_of(form.get("code_verifier", "")) != code.challenge:
             raise OAuthError("invalid_grant", "invalid code verifier")
-        code.used, code.grant = True, Grant(code.scope)
+        code.grant = Grant(code.scope)
         answer = self._session(code.grant)
         if {"refresh_token", "offline_access"} & set(code.scope.split()):
             answer["refresh_token"] = self._new_refresh(code.grant)
         return answer
+
+    def _usable_code(self, text: str) -> Code:
+        """The code if it is known, fresh and unused; a second use ends what the first one got."""
+        code = self._codes.get(text)
+        if code is None:
+            raise OAuthError("invalid_grant", "invalid authorization code")
+        if code.grant:
+            self._end(code.grant)
+        if code.grant or code.expires <= self.clock.now():
+            raise OAuthError("invalid_grant", "expired authorization code")
+        return code
 
     def _by_client(self, form: Mapping[str, str]) -> dict[str, Any]:
         self._client(form)

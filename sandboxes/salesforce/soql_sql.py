@@ -69,8 +69,9 @@ def find_sobject(query: Query, sobjects: Mapping[str, SObject]) -> SObject:
     found = next((s for s in sobjects.values() if s.name.lower() == name.lower() and s.queryable), None)
     if found is None:
         message = (
-            f"sObject type '{name}' is not supported. If you are attempting to use a custom object, be sure to append the "
-            "'__c' after the entity name. Please reference your WSDL or the describe call for the appropriate names."
+            f"sObject type '{name}' is not supported. If you are attempting to use a custom object, be sure to append "
+            "the '__c' after the entity name. "
+            "Please reference your WSDL or the describe call for the appropriate names."
         )
         raise refusal(query.text, query.sobject.at, message, "INVALID_TYPE")
     return found
