@@ -316,10 +316,13 @@ def test_a_stale_pid_file_with_a_living_stranger_in_it_is_no_obstacle(home):
     server.start()
     server.close()
     wait_until_gone(home)
-    stale = files_of(home).data / "postmaster.pid"
-    stale.write_text(f"{os.getpid()}\n{files_of(home).data}\n1\n5432\n../run\n\n  1 1\nready\n")
-    stale.chmod(0o644)
-    assert one(server.start(), "SELECT 1") == 1
+    files = files_of(home)
+    account = binaries.account_for(files.server, None)
+    with subprocess.Popen(["/bin/sleep", "60"], **(account.drop() if account else {})) as stranger:
+        (files.data / "postmaster.pid").write_text(f"{stranger.pid}\n{files.data}\n1\n5432\n../run\n\n  1 1\nready\n")
+        os.chown(files.data / "postmaster.pid", files.data.stat().st_uid, -1)
+        assert one(server.start(), "SELECT 1") == 1
+        stranger.kill()
     server.close()
 
 
@@ -451,6 +454,9 @@ def test_root_drops_to_an_unprivileged_user_below_a_folder_only_root_can_enter(t
     assert stat.S_IMODE(closed.stat().st_mode) == 0o700 and closed.stat().st_uid == 0
     server.close()
     wait_until_gone(closed / "home")
+    account = binaries.account_for(files_of(closed / "home").server, None)
+    for how in ("-G", "-u"):  # initdb and the probes, too
+        assert subprocess.check_output(["/usr/bin/id", how], text=True, **account.drop()) == "65534\n"
 
 
 @as_root
@@ -536,6 +542,18 @@ def test_data_of_another_major_version_is_never_touched(home):
     (data / "PG_VERSION").unlink()
     with pytest.raises(ActionNeededError, match="is not a Postgres data folder"):
         EmbeddedPostgres(home).start()
+
+
+def test_a_cluster_is_opened_by_the_version_that_made_it(home):
+    older = binaries.wheel_folder() / "pginstall" / "bin"
+    made = EmbeddedPostgres(home, binaries=older, linger=AT_ONCE)
+    assert one(made.start(), "SELECT lower('Ä')") == "ä"
+    made.close()
+    wait_until_gone(home)
+    later = EmbeddedPostgres(home, linger=AT_ONCE)
+    assert one(later.start(), "SHOW server_version").startswith("16.")
+    assert later.status().version == 16
+    later.close()
 
 
 def test_no_postgres_anywhere_is_a_sentence(tmp_path):

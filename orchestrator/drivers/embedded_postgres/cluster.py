@@ -163,12 +163,10 @@ def create(files: Files, programs: Programs, account: Account | None, role: str,
 
 
 def _initdb_options(folder: Path, programs: Programs, account: Account | None, role: str) -> list[str]:
-    locale = (
-        # Postgres's own C.UTF-8: the same on every system, so indexes survive a change of the C library
-        ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        if programs.major >= 17  # noqa: PLR2004  # the first with the builtin provider
-        else ["--locale=C"]
-    )
+    if programs.major >= 17:  # noqa: PLR2004  # the first with its own C.UTF-8, which no C library can change
+        locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    else:
+        locale = ["--locale=C.UTF-8" if Path("/usr/lib/locale/C.utf8").exists() else "--locale=C"]
     return [
         *("-D", location(folder, account), "-U", role, "--pwfile=../first-password"),
         *("--auth-local=scram-sha-256", "--auth-host=reject", "--data-checksums", "--encoding=UTF8"),
