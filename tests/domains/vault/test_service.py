@@ -274,10 +274,11 @@ def test_a_secret_that_is_being_changed_is_waited_for(database, keys, org_id):
 
 def write_on(database, keys, org_id, row, stop):
     """Save one field again and again; answers the last value saved."""
-    for number in itertools.count(1):
+    number = 0
+    while not stop.is_set():
+        number += 1
         put(database, keys, org_id, row, a=str(number), role=Role.WORKER)
-        if stop.is_set():
-            return str(number)
+    return str(number)
 
 
 def read_on(database, keys, org_id, rows, stop):
