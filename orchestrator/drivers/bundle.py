@@ -3,17 +3,20 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
 from orchestrator.drivers.embedded_postgres import EmbeddedPostgres
 from orchestrator.drivers.keys import KeyRing
+from orchestrator.drivers.liveness import WorkerMark
 from orchestrator.kernel.db import Database, engine
-from orchestrator.kernel.settings import Settings
+from orchestrator.kernel.settings import Settings, environment
 
 if TYPE_CHECKING:
     from orchestrator.drivers.http import Http
+    from orchestrator.drivers.meltano.runner import Meltano
     from orchestrator.drivers.plugin_store import PluginStore
 
 
@@ -71,12 +74,37 @@ class Drivers:
         """Plugin environments, built once and shared."""
         from orchestrator.drivers.plugin_store import PluginStore
 
-        return PluginStore(self.settings.home / "plugins")
+        return PluginStore(self.settings.home, environ=environment())
+
+    @cached_property
+    def meltano(self) -> "Meltano":
+        """Starts Meltano, one private project a run."""
+        from orchestrator.drivers.meltano.project import INHERITED
+        from orchestrator.drivers.meltano.runner import Meltano
+
+        return Meltano(
+            home=self.settings.home,
+            runs=self.settings.runs.directory,
+            grace=self.settings.runs.stop_grace,
+            inherited={name: value for name, value in environment().items() if name in INHERITED},
+        )
+
+    @property
+    def workers_folder(self) -> Path:
+        """Where the workers of this machine leave their marks."""
+        return self.settings.home / "workers"
+
+    @cached_property
+    def worker(self) -> WorkerMark:
+        """Our process as a worker, marked as alive."""
+        return WorkerMark(self.workers_folder)
 
     def close(self) -> None:
         """Let go of connections and of the lease on the embedded server."""
         parts: dict[str, Any] = self.__dict__
         if "unchecked_db" in parts:
             self.unchecked_db.close()
+        if "worker" in parts:
+            self.worker.close()
         if "postgres" in parts:
             self.postgres.close()

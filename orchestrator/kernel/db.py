@@ -13,7 +13,7 @@ from uuid import UUID
 
 from pydantic import SecretStr
 from sqlalchemy import DateTime, Dialect, MetaData, Text, Uuid, create_engine, text
-from sqlalchemy.engine import URL, Engine, make_url
+from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
@@ -135,10 +135,20 @@ class Database:
             yield tx
 
     @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """A connection as the login itself, in a transaction; for migrations' own questions, never for tenants' rows."""
+        with self._translated(), self.pool.begin() as connection:
+            yield connection
+
+    @contextmanager
     def _session(self) -> Iterator[Session]:
+        with self._translated(), Session(self.pool, expire_on_commit=False) as tx, tx.begin():
+            yield tx
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
         try:
-            with Session(self.pool, expire_on_commit=False) as tx, tx.begin():
-                yield tx
+            yield
         except (OperationalError, InterfaceError) as error:
             raise DatabaseAwayError(reason(error)) from error
         except DBAPIError as error:

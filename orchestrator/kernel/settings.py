@@ -141,6 +141,11 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         ) from None
 
 
+def environment() -> dict[str, str]:
+    """The process's variables, for drivers that hand a few of them on by name (certificates, proxies)."""
+    return dict(os.environ)  # noqa: TID251 - the one place that reads it
+
+
 def variables() -> list[tuple[str, str, Any]]:
     """Every setting as (environment variable, description, default), in the order of the classes."""
     rows: list[tuple[str, str, Any]] = []

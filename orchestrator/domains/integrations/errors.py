@@ -130,3 +130,12 @@ class FailedTestError(ConnectionTestFailedError):
 
     def __init__(self, name: str, check: str, message: str, hint: str) -> None:
         super().__init__(f"{name}: {check} failed. {message}", hint=hint, check=check)
+
+
+class CheckFailedError(ConnectionTestFailedError):
+    """What a check found, in the provider's or the plugin's own words."""
+
+    code = "check_failed"
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message, hint=hint)

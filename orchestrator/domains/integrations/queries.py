@@ -99,6 +99,12 @@ def update_integration(tx: Session, integration_id: str, **values: Any) -> Integ
     return _integration(row)
 
 
+def mark_deleted(tx: Session, integration_id: str) -> None:
+    """Note that it was deleted, and when."""
+    change = update(IntegrationRow).where(IntegrationRow.id == integration_id, IntegrationRow.deleted_at.is_(None))
+    tx.execute(change.values(deleted_at=func.clock_timestamp()))
+
+
 def ensure_destination(tx: Session, org_id: str, *, type_: str, name: str, config: Mapping[str, Any]) -> None:
     """Add a destination unless one of this name is there."""
     row = insert(DestinationRow).values(org_id=org_id, id=ids.new("dst"), type=type_, name=name, config=dict(config))

@@ -1,6 +1,7 @@
 """Decisions about integrations: names, selection, catalogs. No clock, no I/O."""
 
 import fnmatch
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -132,6 +133,25 @@ def matching(patterns: Sequence[str], names: Iterable[str]) -> dict[str, tuple[s
 def run_catalog(streams: Iterable[Stream]) -> dict[str, Any]:
     """The Singer catalog of a run: these streams only, all marked selected, fields as chosen."""
     return {"streams": [_selected_entry(stream) for stream in streams]}
+
+
+def reason_in(body: bytes) -> str:
+    """What a provider says of a refusal in a JSON answer; empty where it says nothing we know how to find.
+
+    source: Salesforce REST ([{message, errorCode}]), OAuth (error, error_description), GitHub (message)
+    """
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    answer = answer[0] if isinstance(answer, list) and answer else answer
+    if not isinstance(answer, dict):
+        return ""
+    words = [answer.get(key) for key in ("errorCode", "error", "error_description", "message")]
+    return ": ".join(word for word in words if isinstance(word, str))[:_REASON_LENGTH]
+
+
+_REASON_LENGTH = 300
 
 
 def _selected_entry(stream: Stream) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """Integrations as values: what is configured, what was found, what was checked, and what a run needs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from pydantic import SecretStr
+from orchestrator.drivers.meltano.values import Plugin
 
 
 class SetupState(StrEnum):
@@ -125,20 +125,12 @@ class CheckResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plugin:
-    """A Meltano plugin as one run uses it: which one, its settings, and which of their values are secret."""
-
-    lock: str
-    settings: Mapping[str, Any] = field(repr=False)
-    secrets: tuple[SecretStr, ...] = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Everything a sync needs, secrets opened; made just before the run and never stored.
 
-    catalog:  the Singer catalog with only the selected streams and fields
-    streams:  names of the streams that will be read, in catalog order
+    catalog:      the Singer catalog with only the selected streams and fields
+    streams:      names of the streams that will be read, in catalog order
+    fresh_token:  answers a plugin whose access token was refused; None where it signs in by itself
     """
 
     integration: Integration
@@ -146,7 +138,7 @@ class Plan:
     loader: Plugin
     catalog: Mapping[str, Any] = field(repr=False)
     streams: tuple[str, ...]
-    signs_in: bool
+    fresh_token: Callable[[str], dict[str, str]] | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from orchestrator.domains.runs.types import (
     Failure,
     FailureKind,
     LogEntry,
+    OpenAttempt,
     Origin,
     Run,
     RunStatus,
@@ -148,6 +149,14 @@ def ask_to_cancel(tx: Session, run_id: str) -> Run | None:
     return None if row is None else _run(row)
 
 
+def attempt(tx: Session, run_id: str, epoch: int) -> Attempt | None:
+    """The attempt as a fence for writes; None where the run has moved on."""
+    row = tx.scalars(select(RunRow).where(RunRow.id == run_id, RunRow.epoch == epoch)).one_or_none()
+    if row is None:
+        return None
+    return Attempt(org_id=row.org_id, run_id=row.id, integration_id=row.integration_id, epoch=row.epoch)
+
+
 def settle(tx: Session, attempt: Attempt, *, status: RunStatus, failure: Failure | None, exit_code: int | None) -> Run:
     """End the run and its attempt, once. Raises LeaseLostError where this attempt no longer holds it."""
     change = (
@@ -170,10 +179,19 @@ def settle(tx: Session, attempt: Attempt, *, status: RunStatus, failure: Failure
     return _run(row)
 
 
-def lost(tx: Session) -> list[tuple[str, str, int]]:
-    """Attempts whose lease ran out, of every organization, by a reviewed function: (org_id, run_id, epoch)."""
-    rows = tx.execute(text("SELECT org_id, run_id, epoch FROM orchestrator.lost_attempts()"))
-    return [(ids.encode("org", row.org_id), ids.encode("run", row.run_id), row.epoch) for row in rows]
+def open_attempts(tx: Session) -> list[OpenAttempt]:
+    """Attempts nobody has ended, of every organization, by a reviewed function."""
+    rows = tx.execute(text("SELECT org_id, run_id, epoch, worker, lapsed FROM orchestrator.open_attempts()"))
+    return [
+        OpenAttempt(
+            org_id=ids.encode("org", row.org_id),
+            run_id=ids.encode("run", row.run_id),
+            epoch=row.epoch,
+            worker=row.worker,
+            lapsed=row.lapsed,
+        )
+        for row in rows
+    ]
 
 
 def add_logs(tx: Session, attempt: Attempt, lines: Iterable[tuple[datetime, str, str, str]]) -> None:
@@ -232,6 +250,20 @@ def save_counts(tx: Session, attempt: Attempt, counts: Iterable[StreamCount]) ->
             ),
             rows,
         )
+
+
+def read_since(tx: Session, integration_id: str, stream: str, entry_id: int) -> int:
+    """How many records of a stream the runs read that wrote state after this entry."""
+    later = select(StreamStateRow.run_id).where(
+        StreamStateRow.integration_id == integration_id,
+        StreamStateRow.stream == stream,
+        StreamStateRow.id > entry_id,
+        StreamStateRow.run_id.is_not(None),
+    )
+    total = select(func.coalesce(func.sum(RunStreamRow.records_read), 0)).where(
+        RunStreamRow.run_id.in_(later), RunStreamRow.stream == stream
+    )
+    return int(tx.scalar(total) or 0)
 
 
 def counts(tx: Session, run_id: str) -> tuple[StreamCount, ...]:

@@ -8,6 +8,13 @@ from typing import Any
 
 from orchestrator.domains.runs.errors import TimeoutArgumentError
 from orchestrator.domains.runs.types import Failure, FailureKind, Origin, RunStatus, StreamCount
+from orchestrator.kernel.errors import (
+    ActionNeededError,
+    InvalidConfigError,
+    NotAllowedError,
+    OrchestratorError,
+    TemporaryError,
+)
 
 WHOLE_TAP = ""  # state a tap keeps outside of any stream is stored under this name
 
@@ -29,7 +36,6 @@ class Outcome:
     side: Origin | None = None
     cancelled: bool = False
     timed_out: bool = False
-    disk_full: bool = False
     states: int = 0
     counted: bool = True
     counts: tuple[StreamCount, ...] = ()
@@ -50,14 +56,6 @@ def judge(outcome: Outcome, *, timeout: timedelta) -> tuple[RunStatus, Failure |
             origin=Origin.PLATFORM,
             message=f"The run took longer than {spoken(timeout)} and was stopped; what it had committed is kept.",
             hint="The next sync goes on from there. Allow more with --timeout.",
-            retryable=True,
-        )
-    if outcome.disk_full:
-        return RunStatus.FAILED, Failure(
-            kind=FailureKind.INTERNAL,
-            origin=Origin.PLATFORM,
-            message="There was no space left in the run directory.",
-            hint="Make room there, or set ORCHESTRATOR_RUNS__DIRECTORY to a larger disk; then sync again.",
             retryable=True,
         )
     if outcome.exit_code != 0:
@@ -155,6 +153,23 @@ def explain(outcome: Outcome) -> Failure:
         message=said,
         hint="The log tells more: orchestrator runs logs <run>.",
         retryable=True,
+    )
+
+
+def refused(error: OrchestratorError, *, origin: Origin = Origin.PLATFORM) -> Failure:
+    """A foreseen error before or around the run, as its failure."""
+    kinds = {
+        ActionNeededError: FailureKind.AUTH_EXPIRED,
+        InvalidConfigError: FailureKind.CONFIG_ERROR,
+        NotAllowedError: FailureKind.PERMISSION_MISSING,
+    }
+    kind = next((kind for cause, kind in kinds.items() if isinstance(error, cause)), FailureKind.INTERNAL)
+    return Failure(
+        kind=kind,
+        origin=origin,
+        message=error.message,
+        hint=error.hint,
+        retryable=isinstance(error, TemporaryError),
     )
 
 

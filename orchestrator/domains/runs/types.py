@@ -108,6 +108,17 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenAttempt:
+    """An attempt nobody has ended yet; `lapsed` where its lease ran out."""
+
+    org_id: str
+    run_id: str
+    epoch: int
+    worker: str
+    lapsed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogEntry:
     """A line a run said, redacted. `id` is its place in the order, and the cursor to go on from."""
 
@@ -131,12 +142,21 @@ class StateEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StateMove:
+    """What a rollback or reset does to one stream; reread: records that were read since, so about what comes again."""
+
+    stream: str
+    before: Mapping[str, Any] | None = field(repr=False)
+    after: Mapping[str, Any] | None = field(repr=False)
+    reread: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """Where a running sync is, for whoever watches. `phase` is one of PHASES."""
 
     phase: str
     counts: tuple[StreamCount, ...] = ()
-    note: str = ""
 
 
-PHASES = ("signing in", "starting", "syncing", "checking")
+PHASES = ("preparing", "starting", "syncing", "checking")

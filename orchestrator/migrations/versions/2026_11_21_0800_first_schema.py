@@ -304,16 +304,17 @@ CREATE FUNCTION orchestrator.organization_ids() RETURNS SETOF uuid
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
     AS $$ SELECT id FROM orchestrator.organizations ORDER BY id $$;
 
-CREATE FUNCTION orchestrator.lost_attempts() RETURNS TABLE (org_id uuid, run_id uuid, epoch integer)
+CREATE FUNCTION orchestrator.open_attempts()
+    RETURNS TABLE (org_id uuid, run_id uuid, epoch integer, worker text, lapsed boolean)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
-    AS $$ SELECT org_id, run_id, epoch FROM orchestrator.run_attempts
-          WHERE finished_at IS NULL AND lease_until < clock_timestamp() $$;
+    AS $$ SELECT org_id, run_id, epoch, worker, lease_until < clock_timestamp() FROM orchestrator.run_attempts
+          WHERE finished_at IS NULL $$;
 
 REVOKE ALL ON FUNCTION orchestrator.organization_named(text), orchestrator.organization_ids(),
-    orchestrator.lost_attempts() FROM PUBLIC;
+    orchestrator.open_attempts() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION orchestrator.organization_named(text) TO orchestrator_app, orchestrator_worker;
 GRANT EXECUTE ON FUNCTION orchestrator.organization_ids() TO orchestrator_app, orchestrator_worker;
-GRANT EXECUTE ON FUNCTION orchestrator.lost_attempts() TO orchestrator_app, orchestrator_worker;
+GRANT EXECUTE ON FUNCTION orchestrator.open_attempts() TO orchestrator_app, orchestrator_worker;
 """
 
 

@@ -1,0 +1,183 @@
+"""Does it work: named checks, cheap ones first, then the plugin itself; and what there is to read."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from time import monotonic
+from typing import Any
+
+from sqlalchemy import func
+
+from orchestrator.domains.catalog import rules as forms
+from orchestrator.domains.catalog.types import Check, CheckKind
+from orchestrator.domains.integrations import queries, rules
+from orchestrator.domains.integrations.errors import CheckFailedError
+from orchestrator.domains.integrations.events import IntegrationTested
+from orchestrator.domains.integrations.service.opening import Opened, opened
+from orchestrator.domains.integrations.types import CheckResult, Integration, Stream, StreamChange, Verdict
+from orchestrator.drivers.bundle import Drivers
+from orchestrator.drivers.meltano.output import Output
+from orchestrator.drivers.meltano.values import Project
+from orchestrator.kernel.errors import OrchestratorError
+from orchestrator.kernel.events import emit
+
+OnCheck = Callable[[CheckResult], None]
+OnOutput = Callable[[Output], None]
+
+_PLUGIN_CHECK = "first_record"
+_TRIED_STREAMS = 3  # enough to find a record, few enough to stay cheap
+
+
+def _ignore(_: object) -> None:
+    pass
+
+
+def test(
+    drivers: Drivers, integration: Integration, *, on_check: OnCheck = _ignore, on_output: OnOutput = _ignore
+) -> tuple[CheckResult, ...]:
+    """Run every check until one fails; the rest is skipped. The last starts the plugin through Meltano.
+
+    An empty source passes with a note. Raises only what prevents checking at all (no master key, no database).
+    """
+    source = opened(drivers, integration)
+    results: list[CheckResult] = []
+    failed = False
+    for name, title, hint, check in _checks(source, on_output):
+        if failed:
+            result = CheckResult(name=name, title=title, verdict=Verdict.SKIPPED)
+        else:
+            result = _timed(CheckResult(name=name, title=title, verdict=Verdict.PASSED, hint=hint), check)
+        failed = failed or result.verdict is Verdict.FAILED
+        results.append(result)
+        on_check(result)
+    with drivers.db.transaction(integration.org_id) as tx:
+        queries.update_integration(tx, integration.id, tested_at=func.clock_timestamp())
+        emit(tx, IntegrationTested(org_id=integration.org_id, integration_id=integration.id, passed=not failed))
+    return tuple(results)
+
+
+def _checks(source: Opened, on_output: OnOutput) -> Iterator[tuple[str, str, str, Callable[[], str]]]:
+    for check in source.connector.checks:
+        yield check.name, check.title, check.hint, _named(source, check)
+    title = f"Read a first record with {source.variant.plugin}"
+    hint = f"See what {source.variant.plugin} needs: {source.connector.docs_url}"
+    yield _PLUGIN_CHECK, title, hint, lambda: _first_record(source, on_output)
+
+
+def _timed(result: CheckResult, check: Callable[[], str]) -> CheckResult:
+    started = monotonic()
+    try:
+        message, verdict, hint = check(), Verdict.PASSED, ""
+    except OrchestratorError as error:
+        message, verdict, hint = error.message, Verdict.FAILED, error.hint or result.hint
+    return replace(result, message=message, verdict=verdict, hint=hint, seconds=monotonic() - started)
+
+
+def _named(source: Opened, check: Check) -> Callable[[], str]:
+    ways = {
+        CheckKind.HTTP: _call,
+        CheckKind.TCP: _reach,
+        CheckKind.TOKEN: _sign_in,
+    }
+    return lambda: ways[check.kind](source, check)
+
+
+def _call(source: Opened, check: Check) -> str:
+    session = source.session() if check.session else None
+    token = session.access_token if session else source.secrets.get(check.token_field or "")
+    headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+    url = forms.filled(check.url or "", source.integration.config, session)
+    answer = source.drivers.http.request(
+        "GET", url, headers={"Accept": "application/json", **headers}, allowed_hosts=source.connector.hosts or None
+    )
+    if answer.status not in check.accepts:
+        raise CheckFailedError(_refusal(answer.status, answer.body), check.hint)
+    return ""
+
+
+def _refusal(status: int, body: bytes) -> str:
+    """The provider's own words where it answers in JSON, else the status."""
+    said = rules.reason_in(body)
+    return f"It answered {status}: {said}" if said else f"It answered with status {status}."
+
+
+def _reach(source: Opened, check: Check) -> str:
+    host = forms.filled(check.host or "", source.integration.config)
+    port = forms.filled(check.port or "", source.integration.config)
+    source.drivers.http.tcp_reach(host, int(port))
+    return ""
+
+
+def _sign_in(source: Opened, _check: Check) -> str:
+    session = source.session()
+    return f"Signed in at {session.instance_url}." if session.instance_url else "Signed in."
+
+
+def _first_record(source: Opened, on_output: OnOutput) -> str:
+    """Start the plugin with a few streams and wait for a record; what discovery finds on the way is kept."""
+    drivers, integration = source.drivers, source.integration
+    with drivers.db.transaction(integration.org_id) as tx:
+        known = [stream for stream in queries.streams(tx, integration.id) if stream.gone_at is None]
+    if not known:
+        found = _discovered(source, on_output)
+        _save(drivers, integration, source, found)
+        with drivers.db.transaction(integration.org_id) as tx:
+            known = queries.streams(tx, integration.id)
+    if not known:
+        return "Signed in, but there is nothing to read: no stream was found."
+    tried = _tried(known)
+    outcome = drivers.meltano.read_first_record(
+        Project(extractor=source.extractor(), catalog=rules.run_catalog(tried)),
+        on_output=on_output,
+        fresh_token=source.fresh_token(),
+        timeout=drivers.settings.runs.test_timeout,
+    )
+    if outcome.stream is not None:
+        return f"Read a record of {outcome.stream}."
+    if outcome.exit.stopped is not None:
+        raise CheckFailedError(f"No record came within {drivers.settings.runs.test_timeout}.", "Try it again later.")
+    if outcome.exit.code != 0:
+        said = outcome.exit.error or f"{source.variant.plugin} ended with status {outcome.exit.code}."
+        raise CheckFailedError(said, "")
+    return f"It works, and {', '.join(stream.name for stream in tried)} had no record to read yet."
+
+
+def _tried(known: list[Stream]) -> list[Stream]:
+    chosen = [stream for stream in known if stream.selected] or known
+    return chosen[:_TRIED_STREAMS]
+
+
+def discover(drivers: Drivers, integration: Integration, *, on_output: OnOutput = _ignore) -> StreamChange:
+    """Ask the source what there is to read, and keep it; choices made before stay.
+
+    Raises DiscoveryError with the plugin's own words.
+    """
+    source = opened(drivers, integration)
+    return _save(drivers, integration, source, _discovered(source, on_output))
+
+
+def _discovered(source: Opened, on_output: OnOutput) -> dict[str, Any]:
+    return source.drivers.meltano.discover(
+        source.extractor(),
+        on_output=on_output,
+        fresh_token=source.fresh_token(),
+        timeout=source.drivers.settings.runs.discover_timeout,
+    )
+
+
+def _save(drivers: Drivers, integration: Integration, source: Opened, catalog: dict[str, Any]) -> StreamChange:
+    entries = {rules.entry_key(entry): entry for entry in catalog["streams"]}
+    with drivers.db.transaction(integration.org_id) as tx:
+        before = {stream.name for stream in queries.streams(tx, integration.id) if stream.gone_at is None}
+        wanted = set() if before else set(_wanted(source))
+        found = {name: (rules.entry_mode(entry), entry, name in wanted) for name, entry in entries.items()}
+        queries.save_streams(tx, integration.org_id, integration.id, found)
+        queries.update_integration(tx, integration.id, discovered_at=func.clock_timestamp())
+    return StreamChange(
+        added=tuple(sorted(entries.keys() - before)), gone=tuple(sorted(before - entries.keys())), total=len(entries)
+    )
+
+
+def _wanted(source: Opened) -> list[str]:
+    """What is selected at the first discovery: the streams the form names, or those the connector suggests."""
+    named = source.integration.config.get("streams")
+    return list(named or source.connector.schema["x-catalog"].get("streams", []))

@@ -1,0 +1,231 @@
+"""Integrations from being added to being deleted, and back."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from pydantic import SecretStr
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from orchestrator.domains.catalog import rules as forms
+from orchestrator.domains.catalog import service as connectors
+from orchestrator.domains.catalog.service import Catalog
+from orchestrator.domains.catalog.types import Connector
+from orchestrator.domains.identity.types import Place
+from orchestrator.domains.integrations import queries, rules
+from orchestrator.domains.integrations.errors import (
+    AmbiguousIntegrationError,
+    InvalidIntegrationConfigError,
+    NameTakenError,
+    UnknownDestinationError,
+    UnknownIntegrationError,
+)
+from orchestrator.domains.integrations.events import IntegrationAdded, IntegrationChanged, IntegrationDeleted
+from orchestrator.domains.integrations.types import Destination, Health, Integration, NewIntegration, SetupState
+from orchestrator.domains.oauth import service as credentials
+from orchestrator.domains.vault import service as vault
+from orchestrator.domains.vault.types import Owner
+from orchestrator.drivers.bundle import Drivers
+from orchestrator.kernel import ids
+from orchestrator.kernel.events import emit
+from orchestrator.kernel.settings import project_root
+
+WAREHOUSE = "warehouse"
+CREDENTIALS = "integration_credentials"
+
+
+@lru_cache(maxsize=1)
+def catalog() -> Catalog:
+    """The connector files of this installation, read once a process."""
+    return connectors.load(project_root() / "schemas" / "connectors")
+
+
+def ensure_warehouse(tx: Session, org_id: str) -> None:
+    """Give the organization its default destination."""
+    queries.ensure_destination(tx, org_id, type_=WAREHOUSE, name=WAREHOUSE, config={})
+
+
+def add(drivers: Drivers, place: Place, new: NewIntegration) -> Integration:
+    """Save a new integration as a draft, its secrets in the vault; all or nothing.
+
+    Raises InvalidIntegrationConfigError with every wrong field, NameTakenError, UnknownDestinationError, and what the
+    catalog raises for a connector that can't be added.
+    """
+    with drivers.db.transaction(place.org_id) as tx:
+        connector = connectors.addable(tx, catalog(), new.type)
+    variant = new.variant or connector.default_variant
+    forms.variant_of(connector, variant)
+    values = forms.completed(connector, new.values, variant=variant)
+    config, secrets = _checked(drivers, connector, variant, values, name=new.name, schema=new.target_schema)
+    try:
+        with drivers.db.transaction(place.org_id) as tx:
+            destination = _destination(tx, new.destination)
+            schema = new.target_schema or rules.schema_name(new.name, queries.schemas_taken(tx, destination.id))
+            credential_id = credentials.create(tx, place.org_id, provider=connector.name, auth_type=_auth_type(config))
+            _store(tx, drivers, place.org_id, credential_id, secrets)
+            integration = queries.insert_integration(
+                tx,
+                org_id=place.org_id,
+                id=ids.new("int"),
+                workspace_id=place.workspace_id,
+                type=connector.name,
+                variant=variant,
+                name=new.name,
+                config=config,
+                credential_id=credential_id,
+                destination_id=destination.id,
+                target_schema=schema,
+                setup_state=SetupState.DRAFT.value,
+            )
+            emit(tx, IntegrationAdded(org_id=place.org_id, integration_id=integration.id, type=connector.name))
+            return integration
+    except IntegrityError as error:
+        raise _taken(error, new.name, new.target_schema or "") from None
+
+
+def edit(
+    drivers: Drivers, integration: Integration, values: Mapping[str, Any], *, name: str | None = None
+) -> Integration:
+    """Replace the configuration; secrets left out or empty keep their old value. All or nothing, like `add`."""
+    connector = catalog().get(integration.type)
+    completed = forms.completed(connector, values, variant=integration.variant)
+    owner = Owner(table=CREDENTIALS, row_id=integration.credential_id)
+    with drivers.db.transaction(integration.org_id) as tx:
+        there = frozenset(vault.describe(tx, integration.org_id, owner))
+    renamed = name or integration.name
+    config, secrets = _checked(drivers, connector, integration.variant, completed, name=renamed, there=there)
+    try:
+        with drivers.db.transaction(integration.org_id) as tx:
+            _store(tx, drivers, integration.org_id, integration.credential_id, secrets)
+            stale = there - set(forms.secret_names(connector, config))
+            vault.forget(tx, integration.org_id, owner, stale)
+            credentials.forget_session(tx, integration.org_id, integration.credential_id, auth_type=_auth_type(config))
+            changed = queries.update_integration(tx, integration.id, config=config, name=renamed)
+            emit(tx, IntegrationChanged(org_id=integration.org_id, integration_id=integration.id, what="config"))
+            return changed
+    except IntegrityError as error:
+        raise _taken(error, renamed, "") from None
+
+
+def _checked(
+    drivers: Drivers,
+    connector: Connector,
+    variant: str,
+    values: Mapping[str, Any],
+    *,
+    name: str,
+    schema: str | None = None,
+    there: frozenset[str] = frozenset(),
+) -> tuple[dict[str, Any], dict[str, SecretStr]]:
+    """The values apart, after every field was looked at; raises with all that is wrong at once."""
+    problems = [
+        (problem.path, problem.message)
+        for problem in forms.validate(
+            connector,
+            values,
+            secrets_set=there,
+            variant=variant,
+            allow_private=drivers.settings.network.allow_private,
+        )
+    ]
+    if said := rules.name_problem(name):
+        problems.insert(0, ("name", said))
+    if schema is not None and (said := rules.schema_problem(schema)):
+        problems.append(("target_schema", said))
+    if problems:
+        raise InvalidIntegrationConfigError(connector.title, tuple(problems))
+    return forms.split(connector, values)
+
+
+def _store(tx: Session, drivers: Drivers, org_id: str, credential_id: str, secrets: Mapping[str, SecretStr]) -> None:
+    if secrets:
+        vault.put(tx, drivers.keys, org_id, Owner(table=CREDENTIALS, row_id=credential_id), secrets)
+
+
+def _auth_type(config: Mapping[str, Any]) -> str | None:
+    auth = config.get("auth")
+    return str(auth["auth_type"]) if isinstance(auth, Mapping) and "auth_type" in auth else None
+
+
+def _taken(error: IntegrityError, name: str, schema: str) -> Exception:
+    constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
+    if constraint == "integrations_name":
+        return NameTakenError("name", name)
+    if constraint == "integrations_schema":
+        return NameTakenError("schema", schema)
+    return error
+
+
+def _destination(tx: Session, name: str) -> Destination:
+    found = queries.destinations(tx)
+    for destination in found:
+        if destination.name == name:
+            return destination
+    raise UnknownDestinationError(name, (destination.name for destination in found))
+
+
+def listing(drivers: Drivers, org_id: str, *, deleted: bool = False) -> list[Integration]:
+    """The organization's integrations by name; with `deleted`, those that can be restored."""
+    with drivers.db.transaction(org_id) as tx:
+        return queries.integrations(tx, deleted=deleted)
+
+
+def find(drivers: Drivers, org_id: str, wanted: str, *, deleted: bool = False) -> Integration:
+    """The integration meant by a name, an id or the beginning of one.
+
+    Raises UnknownIntegrationError (with a suggestion), AmbiguousIntegrationError.
+    """
+    with drivers.db.transaction(org_id) as tx:
+        found = queries.integrations_like(tx, wanted, deleted=deleted)
+        if not found:
+            raise UnknownIntegrationError(wanted, [one.name for one in queries.integrations(tx, deleted=deleted)])
+    if len(found) > 1:
+        raise AmbiguousIntegrationError(wanted, tuple(one.id for one in found))
+    return found[0]
+
+
+def public(drivers: Drivers, integration: Integration) -> dict[str, Any]:
+    """The configuration as people may see it: of secrets only that they are set, and since when. Needs no key."""
+    owner = Owner(table=CREDENTIALS, row_id=integration.credential_id)
+    with drivers.db.transaction(integration.org_id) as tx:
+        there = vault.describe(tx, integration.org_id, owner)
+    return forms.public(catalog().get(integration.type), integration.config, there)
+
+
+def connect(drivers: Drivers, integration: Integration) -> Integration:
+    """Mark a draft as set up."""
+    return _update(drivers, integration, "connected", setup_state=SetupState.CONNECTED.value)
+
+
+def switch(drivers: Drivers, integration: Integration, *, enabled: bool) -> Integration:
+    """Turn its syncs on or off."""
+    return _update(drivers, integration, "enabled" if enabled else "disabled", enabled=enabled)
+
+
+def delete(drivers: Drivers, integration: Integration) -> None:
+    """Take it out of sight; configuration, secrets and state stay, so that `restore` brings it back whole."""
+    with drivers.db.transaction(integration.org_id) as tx:
+        queries.mark_deleted(tx, integration.id)
+        emit(tx, IntegrationDeleted(org_id=integration.org_id, integration_id=integration.id))
+
+
+def restore(drivers: Drivers, integration: Integration) -> Integration:
+    """Undo a deletion. Raises NameTakenError where another took its name meanwhile."""
+    try:
+        return _update(drivers, integration, "restored", deleted_at=None)
+    except IntegrityError as error:
+        raise _taken(error, integration.name, integration.target_schema) from None
+
+
+def _update(drivers: Drivers, integration: Integration, what: str, **values: Any) -> Integration:
+    with drivers.db.transaction(integration.org_id) as tx:
+        changed = queries.update_integration(tx, integration.id, **values)
+        emit(tx, IntegrationChanged(org_id=integration.org_id, integration_id=integration.id, what=what))
+        return changed
+
+
+def note_health(tx: Session, integration_id: str, health: Health | None) -> None:
+    """Note how its latest run went; None leaves it as it is."""
+    if health is not None:
+        queries.update_integration(tx, integration_id, health=health.value)

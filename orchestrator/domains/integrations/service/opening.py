@@ -1,0 +1,131 @@
+"""An integration with its secrets opened: its plugin configured, and its sign-in kept fresh."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import SecretStr
+
+from orchestrator.domains.catalog import rules as forms
+from orchestrator.domains.catalog.types import Connector, PluginSettings, PluginType, Session, Variant
+from orchestrator.domains.integrations.service.configuring import CREDENTIALS, catalog
+from orchestrator.domains.integrations.types import Integration
+from orchestrator.domains.oauth import service as credentials
+from orchestrator.domains.oauth.types import TokenGrant
+from orchestrator.domains.vault import service as vault
+from orchestrator.domains.vault.types import Owner
+from orchestrator.drivers.bundle import Drivers
+from orchestrator.drivers.meltano.values import TOKEN_SOCKET, Plugin, Side
+from orchestrator.drivers.plugin_store import recipe
+from orchestrator.kernel.settings import project_root
+
+METRICS_EVERY = "1"  # seconds; people watch these numbers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """An integration ready to be used by a plugin or a check; lives in memory for one run."""
+
+    drivers: Drivers = field(repr=False)
+    integration: Integration
+    connector: Connector
+    variant: Variant
+    secrets: Mapping[str, SecretStr] = field(repr=False)
+    grant: TokenGrant | None = field(repr=False)
+
+    @property
+    def signs_in(self) -> bool:
+        """Whether we keep the session for its plugin."""
+        return self.variant.uses_session
+
+    def session(self, *, rejected_sha256: str | None = None) -> Session:
+        """A session with life left in it; renewed, stored and only then given out.
+
+        rejected_sha256:  of an access token the provider just refused
+        """
+        if self.grant is None:
+            raise LookupError(f"{self.connector.name} has no sign-in that we keep")
+        found = credentials.fresh(
+            self.drivers.db,
+            self.drivers.keys,
+            self.drivers.http,
+            self.integration.org_id,
+            self.integration.credential_id,
+            self.grant,
+            rejected_sha256=rejected_sha256,
+        )
+        return Session(access_token=found.access_token, instance_url=found.instance_url or "")
+
+    def fresh_token(self) -> Callable[[str], dict[str, str]] | None:
+        """What answers a plugin whose access token was refused; None where it signs in by itself."""
+        if not self.signs_in:
+            return None
+
+        def fresh(rejected_sha256: str) -> dict[str, str]:
+            session = self.session(rejected_sha256=rejected_sha256)
+            return {"access_token": session.access_token.get_secret_value(), "instance_url": session.instance_url}
+
+        return fresh
+
+    def extractor(self) -> Plugin:
+        """The plugin with its settings; signs in first where that is ours to do."""
+        session = self.session() if self.signs_in else None
+        operator = {"allow_private": self.drivers.settings.network.allow_private}
+        found = forms.plugin_settings(
+            self.connector, self.variant, self.integration.config, self.secrets, session=session, operator=operator
+        )
+        config = concealed(found)
+        if self.variant.session_setting is not None:
+            config[self.variant.session_setting]["token_socket"] = TOKEN_SOCKET
+        return plugin(self.drivers, self.variant, config)
+
+
+def opened(drivers: Drivers, integration: Integration) -> Opened:
+    """Open an integration's secrets. Raises what the vault raises where they don't open."""
+    connector = catalog().get(integration.type)
+    variant = forms.variant_of(connector, integration.variant)
+    owner = Owner(table=CREDENTIALS, row_id=integration.credential_id)
+    with drivers.db.transaction(integration.org_id) as tx:
+        secrets = vault.open_all(tx, drivers.keys, integration.org_id, owner)
+    wanted = set(forms.secret_names(connector, integration.config))
+    form_secrets = {name: secret for name, secret in secrets.items() if name in wanted}
+    return Opened(
+        drivers=drivers,
+        integration=integration,
+        connector=connector,
+        variant=variant,
+        secrets=form_secrets,
+        grant=credentials.grant(
+            connector, integration.config, form_secrets, allow_private=drivers.settings.network.allow_private
+        ),
+    )
+
+
+def concealed(found: PluginSettings) -> dict[str, Any]:
+    """The settings with every secret as SecretStr, so that the driver keeps it out of all it says."""
+    clear = {secret.get_secret_value() for secret in found.secrets}
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, str) and value in clear:
+            return SecretStr(value)
+        if isinstance(value, Mapping):
+            return {key: walk(item) for key, item in value.items()}
+        return [walk(item) for item in value] if isinstance(value, list | tuple) else value
+
+    return {key: walk(value) for key, value in found.values.items()}
+
+
+def plugin(drivers: Drivers, variant: Variant, config: Mapping[str, Any]) -> Plugin:
+    """A configured plugin whose environment is built and ready."""
+    name, _, build = variant.lock.partition("--")
+    found = recipe(
+        project_root(), "extractors" if variant.plugin_type is PluginType.EXTRACTOR else "loaders", name, build
+    )
+    return Plugin(
+        side=Side(variant.plugin_type.value),
+        name=variant.plugin,
+        executable=drivers.plugins.program(found),
+        config=config,
+        capabilities=found.capabilities,
+        environment={"SINGER_SDK_METRICS_LOG_INTERVAL": METRICS_EVERY},
+    )

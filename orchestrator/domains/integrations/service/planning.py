@@ -1,0 +1,72 @@
+"""What a sync needs, gathered just before it starts."""
+
+from collections.abc import Sequence
+
+from orchestrator.domains.catalog import rules as forms
+from orchestrator.domains.integrations import queries, rules
+from orchestrator.domains.integrations.errors import DisabledError, NothingSelectedError, UnknownStreamError
+from orchestrator.domains.integrations.service.configuring import catalog
+from orchestrator.domains.integrations.service.opening import concealed, opened, plugin
+from orchestrator.domains.integrations.types import Destination, Integration, Plan, Stream
+from orchestrator.domains.vault import service as vault
+from orchestrator.domains.vault.types import Owner
+from orchestrator.drivers.bundle import Drivers
+from orchestrator.drivers.meltano.values import Plugin
+
+DESTINATIONS = "destinations"
+
+
+def plan(drivers: Drivers, integration: Integration, *, only: Sequence[str] | None = None) -> Plan:
+    """Everything a sync of these streams needs; signs in where that is ours to do.
+
+    only:  names of streams to read instead of the selected ones
+    Raises DisabledError, NothingSelectedError, UnknownStreamError, and what signing in raises.
+    """
+    chosen = to_read(drivers, integration, only=only)
+    with drivers.db.transaction(integration.org_id) as tx:
+        destination = queries.destination(tx, integration.destination_id)
+    source = opened(drivers, integration)
+    return Plan(
+        integration=integration,
+        extractor=source.extractor(),
+        loader=loader(drivers, integration, destination),
+        catalog=rules.run_catalog(chosen),
+        streams=tuple(stream.name for stream in chosen),
+        fresh_token=source.fresh_token(),
+    )
+
+
+def to_read(drivers: Drivers, integration: Integration, *, only: Sequence[str] | None = None) -> list[Stream]:
+    """The streams a sync would read. Raises DisabledError, NothingSelectedError, UnknownStreamError."""
+    if not integration.enabled:
+        raise DisabledError(integration.name)
+    with drivers.db.transaction(integration.org_id) as tx:
+        known = queries.streams(tx, integration.id)
+    there = [stream for stream in known if stream.gone_at is None]
+    if only is not None:
+        names = {stream.name for stream in there}
+        for wanted in only:
+            if wanted not in names:
+                raise UnknownStreamError(wanted, names)
+        return [stream for stream in there if stream.name in set(only)]
+    chosen = [stream for stream in there if stream.selected]
+    if not chosen:
+        raise NothingSelectedError(integration.name)
+    return chosen
+
+
+def loader(drivers: Drivers, integration: Integration, destination: Destination) -> Plugin:
+    """The destination's plugin, set to load into this integration's own schema."""
+    connector = catalog().get(destination.type)
+    owner = Owner(table=DESTINATIONS, row_id=destination.id)
+    with drivers.db.transaction(integration.org_id) as tx:
+        secrets = vault.open_all(tx, drivers.keys, integration.org_id, owner)
+    operator = {
+        "allow_private": drivers.settings.network.allow_private,
+        "exports": str(drivers.settings.home / "exports"),
+        "schema": integration.target_schema,
+    }
+    if destination.type == "warehouse" and not destination.config:
+        operator["warehouse_url"] = drivers.warehouse_url.get_secret_value()
+    found = forms.plugin_settings(connector, connector.variant, destination.config, secrets, operator=operator)
+    return plugin(drivers, connector.variant, concealed(found))

@@ -1,0 +1,164 @@
+"""Doing one attempt: claim, plan, sync, settle. No transaction is open while Meltano runs."""
+
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from time import monotonic, sleep
+from typing import Any
+
+from orchestrator.domains.integrations import service as integrations
+from orchestrator.domains.integrations.types import Health, Integration, Plan
+from orchestrator.domains.runs import queries, rules
+from orchestrator.domains.runs.errors import LeaseLostError, RunEndedError
+from orchestrator.domains.runs.events import RunEnded, RunStarted
+from orchestrator.domains.runs.rules import Outcome
+from orchestrator.domains.runs.service.recording import OnProgress, Recorder
+from orchestrator.domains.runs.types import Attempt, Failure, FailureKind, Origin, Progress, Run, RunStatus
+from orchestrator.drivers.bundle import Drivers
+from orchestrator.drivers.meltano.process import Stopped
+from orchestrator.drivers.meltano.runner import Exit
+from orchestrator.drivers.meltano.values import Project
+from orchestrator.kernel.db import DatabaseAwayError, Role
+from orchestrator.kernel.errors import OrchestratorError
+from orchestrator.kernel.events import emit
+
+_RETRY_EVERY = 0.5  # seconds
+
+
+def execute(
+    drivers: Drivers,
+    integration: Integration,
+    run: Run,
+    *,
+    cancel: threading.Event | None = None,
+    on_progress: OnProgress = lambda _: None,
+) -> Run:
+    """Do a queued run to its end; the same call serves the command line and workers.
+
+    cancel:  set it to stop the run; every process is ended and the run settles as cancelled
+    Raises RunEndedError where it isn't queued any more, LeaseLostError where another worker took it over.
+    """
+    stop = cancel or threading.Event()
+    with drivers.db.transaction(run.org_id, role=Role.WORKER) as tx:
+        attempt = queries.claim(tx, run.id, worker=drivers.worker.name, lease=drivers.settings.runs.lease)
+        if attempt is None:
+            raise RunEndedError(queries.run(tx, run.id) or run)
+        emit(tx, RunStarted(org_id=run.org_id, run_id=run.id, integration_id=run.integration_id))
+    with Recorder(drivers, attempt, stop, on_progress) as recorder:
+        status, failure, code = _attempt(drivers, integration, run, recorder)
+        if failure is not None:
+            recorder.say(f"{failure.message} {failure.hint}".strip(), level="error")
+        recorder.flush()
+        return _settled(drivers, attempt, status, failure, code)
+
+
+def _attempt(
+    drivers: Drivers, integration: Integration, run: Run, recorder: Recorder
+) -> tuple[RunStatus, Failure | None, int | None]:
+    """Plan and sync; foreseen errors become the run's failure."""
+    try:
+        plan = _prepared(drivers, integration, run, recorder)
+        ended = _synced(drivers, plan, run, recorder)
+    except LeaseLostError:
+        raise
+    except OrchestratorError as error:
+        if recorder.cancel.is_set() and not recorder.lost:
+            return RunStatus.CANCELLED, None, None
+        return RunStatus.FAILED, rules.refused(error), None
+    except BaseException:
+        with suppress(OrchestratorError):
+            stopped = recorder.cancel.is_set()
+            _settled(drivers, recorder.attempt, *_unexpected(stopped=stopped), None)
+        raise
+    if recorder.lost or isinstance(ended.callback_error, LeaseLostError):
+        raise LeaseLostError(run.id)
+    status, failure = rules.judge(_outcome(ended, recorder), timeout=run.timeout)
+    if status is RunStatus.FAILED and isinstance(ended.callback_error, OrchestratorError):
+        failure = rules.refused(ended.callback_error)
+    return status, failure, ended.code
+
+
+def _unexpected(*, stopped: bool) -> tuple[RunStatus, Failure | None]:
+    if stopped:
+        return RunStatus.CANCELLED, None
+    message = "Something unexpected went wrong in orchestrator itself."
+    return RunStatus.FAILED, Failure(kind=FailureKind.INTERNAL, origin=Origin.PLATFORM, message=message)
+
+
+def _prepared(drivers: Drivers, integration: Integration, run: Run, recorder: Recorder) -> Plan:
+    recorder.show(Progress(phase="preparing"))
+    plan = integrations.plan(drivers, integration, only=run.streams)
+    recorder.say(f"Syncing {', '.join(plan.streams)} into {integration.target_schema}.")
+    recorder.show(Progress(phase="starting"))
+    return plan
+
+
+def _synced(drivers: Drivers, plan: Plan, run: Run, recorder: Recorder) -> Exit:
+    with drivers.db.transaction(run.org_id, role=Role.WORKER) as tx:
+        entries = queries.current_state(tx, run.integration_id)
+    bookmarks: dict[str, Mapping[str, Any]] = {name: one.bookmark for name, one in entries.items() if one.bookmark}
+    recorder.start_from(bookmarks)
+    begin = rules.without(bookmarks, plan.streams) if run.full_refresh else bookmarks
+    project = Project(extractor=plan.extractor, loader=plan.loader, catalog=plan.catalog, state_id=run.integration_id)
+    return drivers.meltano.run(
+        project,
+        on_output=recorder.output,
+        load_state=lambda _id: rules.state_of(begin),
+        save_state=lambda _id, state: recorder.save_state(state),
+        fresh_token=plan.fresh_token,
+        timeout=run.timeout,
+        cancel=recorder.cancel,
+    )
+
+
+def _outcome(ended: Exit, recorder: Recorder) -> Outcome:
+    side = None
+    if ended.block is not None and ended.block.loader_code is not None:
+        side = Origin.DESTINATION
+    elif ended.block is not None and ended.block.extractor_code is not None:
+        side = Origin.SOURCE
+    return Outcome(
+        exit_code=ended.code,
+        side=side,
+        cancelled=ended.stopped is Stopped.CANCELLED,
+        timed_out=ended.stopped is Stopped.TIMED_OUT,
+        states=recorder.states,
+        counted=bool(ended.read) == bool(ended.written),
+        counts=recorder.counts(),
+        complaints=(*ended.lines, *([ended.error] if ended.error else [])),
+    )
+
+
+def _settled(drivers: Drivers, attempt: Attempt, status: RunStatus, failure: Failure | None, code: int | None) -> Run:
+    """End the run; tries for a lease's time where the database is away."""
+    until = monotonic() + drivers.settings.runs.lease.total_seconds()
+    while True:
+        try:
+            with drivers.db.transaction(attempt.org_id, role=Role.WORKER) as tx:
+                run = queries.settle(tx, attempt, status=status, failure=failure, exit_code=code)
+                integrations.note_health(tx, run.integration_id, _health(status))
+                emit(
+                    tx,
+                    RunEnded(
+                        org_id=run.org_id,
+                        run_id=run.id,
+                        integration_id=run.integration_id,
+                        status=run.status.value,
+                        failure=None if failure is None else asdict(failure),
+                    ),
+                )
+                return run
+        except DatabaseAwayError:
+            if monotonic() > until:
+                raise
+            sleep(_RETRY_EVERY)
+
+
+def _health(status: RunStatus) -> Health | None:
+    return {
+        RunStatus.SUCCEEDED: Health.HEALTHY,
+        RunStatus.PARTIAL: Health.DEGRADED,
+        RunStatus.FAILED: Health.FAILING,
+        RunStatus.TIMED_OUT: Health.DEGRADED,
+    }.get(status)

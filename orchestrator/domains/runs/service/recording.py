@@ -1,0 +1,170 @@
+"""Keeps what a run says and moves: log lines, counts, state and the lease, in short transactions with its epoch."""
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from time import monotonic, sleep
+from types import TracebackType
+from typing import Any, Self
+
+from orchestrator.domains.runs import queries, rules
+from orchestrator.domains.runs.errors import LeaseLostError
+from orchestrator.domains.runs.types import Attempt, Progress, RunStatus, StreamCount
+from orchestrator.drivers.bundle import Drivers
+from orchestrator.drivers.meltano.output import Level, LogLine, Metric, Output, Source
+from orchestrator.kernel.db import DatabaseAwayError, Role
+
+OnProgress = Callable[[Progress], None]
+
+_FLUSH_EVERY = 0.5  # seconds
+_MOST_WAITING = 5_000  # lines kept in memory while the database is away
+_RETRY_EVERY = 0.5  # seconds
+_LINES_KEPT = 200_000  # a run
+_DELETED = "deleted_count"  # counter of taps that know which records are deletions
+
+
+class Recorder:
+    """One attempt's pen. Use as a context manager: it renews the lease in a thread of its own.
+
+    cancel:     set where the run must stop: somebody asked, or the lease is lost
+    cancelled:  whether somebody asked
+    lost:       whether the lease is gone; then nothing more may be written
+    """
+
+    def __init__(self, drivers: Drivers, attempt: Attempt, cancel: threading.Event, on_progress: OnProgress) -> None:
+        self._drivers, self.attempt, self.show = drivers, attempt, on_progress
+        self._settings = drivers.settings.runs
+        self.cancel, self.cancelled, self.lost = cancel, False, False
+        self.states = 0
+        self.complaints: list[str] = []
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[datetime, str, str, str]] = []
+        self._written = 0
+        self._flushed = monotonic()
+        self._read: dict[str, int] = defaultdict(int)
+        self._loaded: dict[str, int] = defaultdict(int)
+        self._deleted: dict[str, int] = defaultdict(int)
+        self._times: dict[str, tuple[float, float]] = {}
+        self._known: dict[str, Mapping[str, Any]] = {}
+        self._over = threading.Event()
+        self._heart = threading.Thread(target=self._beat, name=f"heartbeat-{attempt.run_id}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._heart.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._heart.join()
+
+    # What Meltano says
+
+    def output(self, output: Output) -> None:
+        """Take one thing that was said."""
+        if isinstance(output, Metric):
+            self._measure(output)
+            self.show(Progress(phase="syncing", counts=self.counts()))
+        elif isinstance(output, LogLine):
+            if output.level in {Level.ERROR, Level.CRITICAL}:
+                self.complaints = [*self.complaints[-20:], output.message]
+            self.say(output.message, level=output.level.value, source=output.source.value, at=output.at)
+        if monotonic() - self._flushed > _FLUSH_EVERY:
+            self.flush()
+
+    def say(
+        self, message: str, *, level: str = "info", source: str = "orchestrator", at: datetime | None = None
+    ) -> None:
+        """Add a line to the run's log; it is stored with the next flush."""
+        with self._lock:
+            self._written += 1
+            if self._written < _LINES_KEPT and len(self._waiting) < _MOST_WAITING:
+                self._waiting.append((at or datetime.now(UTC), level, source, message))
+            elif self._written == _LINES_KEPT:
+                said = f"This log ends here: more than {_LINES_KEPT:,} lines were said."
+                self._waiting.append((datetime.now(UTC), "warning", "orchestrator", said))
+
+    def _measure(self, metric: Metric) -> None:
+        if metric.stream is None or metric.kind != "counter":
+            return
+        with self._lock:
+            if metric.name == "record_count":
+                side = self._read if metric.source is Source.TAP else self._loaded
+                side[metric.stream] += int(metric.value)
+                first, _ = self._times.get(metric.stream, (monotonic(), 0.0))
+                self._times[metric.stream] = (first, monotonic())
+            elif metric.name == _DELETED:
+                self._deleted[metric.stream] += int(metric.value)
+
+    def counts(self) -> tuple[StreamCount, ...]:
+        """What was moved so far."""
+        with self._lock:
+            seconds = {stream: last - first for stream, (first, last) in self._times.items()}
+            return rules.merged(self._read, self._loaded, self._deleted, seconds)
+
+    def flush(self) -> None:
+        """Store waiting lines and counts; where the database is away they wait for the next time."""
+        with self._lock:
+            lines, self._waiting = self._waiting, []
+        self._flushed = monotonic()
+        try:
+            with self._transaction() as tx:
+                queries.add_logs(tx, self.attempt, lines)
+                queries.save_counts(tx, self.attempt, self.counts())
+        except DatabaseAwayError:
+            with self._lock:
+                self._waiting = [*lines, *self._waiting][:_MOST_WAITING]
+
+    # State
+
+    def start_from(self, bookmarks: Mapping[str, Mapping[str, Any]]) -> None:
+        """What the run begins with, so that only what moves is written."""
+        self._known = dict(bookmarks)
+
+    def save_state(self, state: Mapping[str, Any]) -> None:
+        """Commit what moved. Raises LeaseLostError, and DatabaseAwayError after a lease's time without a database."""
+        moved = rules.changed(self._known, rules.bookmarks_of(state))
+        self._patiently(lambda: self._append(moved))
+        self._known.update(moved)
+        self.states += 1
+
+    def _append(self, moved: Mapping[str, Mapping[str, Any]]) -> None:
+        with self._transaction() as tx:
+            queries.append_state(tx, self.attempt, moved)
+
+    def _patiently(self, write: Callable[[], None]) -> None:
+        until = monotonic() + self._settings.lease.total_seconds()
+        while True:
+            try:
+                write()
+            except DatabaseAwayError:
+                if monotonic() > until or self.lost:
+                    raise
+                sleep(_RETRY_EVERY)
+            else:
+                return
+
+    # The lease
+
+    def _beat(self) -> None:
+        alive_at = monotonic()
+        while not self._over.wait(self._settings.heartbeat.total_seconds()):
+            try:
+                with self._transaction() as tx:
+                    status = queries.renew(tx, self.attempt, lease=self._settings.lease)
+                alive_at = monotonic()
+            except LeaseLostError:
+                self.lost = True
+            except DatabaseAwayError:
+                self.lost = monotonic() - alive_at > self._settings.lease.total_seconds()
+            else:
+                self.cancelled = self.cancelled or status is RunStatus.CANCELLING
+            if self.lost or self.cancelled:
+                self.cancel.set()
+            if self.lost:
+                return
+
+    def _transaction(self) -> Any:
+        return self._drivers.db.transaction(self.attempt.org_id, role=Role.WORKER)

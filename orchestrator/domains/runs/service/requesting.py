@@ -1,0 +1,145 @@
+"""Asking for runs, finding them, stopping them, and ending those whose worker died."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import timedelta
+
+from sqlalchemy.exc import IntegrityError
+
+from orchestrator.domains.integrations import service as integrations
+from orchestrator.domains.integrations.types import Integration
+from orchestrator.domains.runs import queries, rules
+from orchestrator.domains.runs.errors import LeaseLostError, RunEndedError, RunInProgressError, UnknownRunError
+from orchestrator.domains.runs.events import RunEnded
+from orchestrator.domains.runs.types import LogEntry, Run, RunStatus, StreamCount
+from orchestrator.drivers import liveness
+from orchestrator.drivers.bundle import Drivers
+from orchestrator.kernel.db import Role
+from orchestrator.kernel.events import emit
+
+
+def request(
+    drivers: Drivers,
+    integration: Integration,
+    *,
+    streams: Sequence[str] | None = None,
+    full_refresh: bool = False,
+    timeout: timedelta | None = None,
+    trigger: str = "person",
+) -> Run:
+    """Queue a sync, after a look at whether it could do anything at all.
+
+    streams:       these instead of the selected ones
+    full_refresh:  read them from the start; the state of other streams stays
+    Raises RunInProgressError, UnknownStreamError, NothingSelectedError, DisabledError.
+    """
+    recover(drivers)
+    integrations.to_read(drivers, integration, only=streams)
+    try:
+        with drivers.db.transaction(integration.org_id) as tx:
+            return queries.insert_run(
+                tx,
+                integration.org_id,
+                integration.id,
+                trigger=trigger,
+                streams=None if streams is None else list(streams),
+                full_refresh=full_refresh,
+                timeout=timeout or drivers.settings.runs.timeout,
+            )
+    except IntegrityError:
+        with drivers.db.transaction(integration.org_id) as tx:
+            under_way = queries.active_run(tx, integration.id)
+        if under_way is None:  # it ended in this very moment
+            return request(
+                drivers, integration, streams=streams, full_refresh=full_refresh, timeout=timeout, trigger=trigger
+            )
+        raise RunInProgressError(integration.name, under_way.id) from None
+
+
+def active(drivers: Drivers, integration: Integration) -> Run | None:
+    """The run under way for an integration."""
+    with drivers.db.transaction(integration.org_id) as tx:
+        return queries.active_run(tx, integration.id)
+
+
+def find(drivers: Drivers, org_id: str, wanted: str) -> Run:
+    """The run of this id, or of this beginning of one. Raises UnknownRunError."""
+    with drivers.db.transaction(org_id) as tx:
+        found = queries.runs_like(tx, wanted)
+    if len(found) != 1:
+        raise UnknownRunError(wanted)
+    return found[0]
+
+
+def listing(
+    drivers: Drivers,
+    org_id: str,
+    *,
+    integration_id: str | None = None,
+    statuses: Sequence[RunStatus] = (),
+    limit: int = 20,
+) -> list[Run]:
+    """The newest runs first."""
+    with drivers.db.transaction(org_id) as tx:
+        return queries.runs(tx, integration_id=integration_id, statuses=statuses, limit=limit)
+
+
+def counts(drivers: Drivers, run: Run) -> tuple[StreamCount, ...]:
+    """What a run moved so far, by stream."""
+    with drivers.db.transaction(run.org_id) as tx:
+        return queries.counts(tx, run.id)
+
+
+def logs(drivers: Drivers, run: Run, *, after: int | None = None, last: int = 0, limit: int = 1000) -> list[LogEntry]:
+    """Lines of a run in order: those after a cursor, or the last so many."""
+    with drivers.db.transaction(run.org_id) as tx:
+        cursor = after if after is not None else (queries.last_log_id(tx, run.id, lines=last) if last else 0)
+        return queries.logs(tx, run.id, after=cursor, limit=limit)
+
+
+def cancel(drivers: Drivers, run: Run) -> Run:
+    """Ask for a run to be stopped; its worker ends every process and settles it. Raises RunEndedError."""
+    with drivers.db.transaction(run.org_id) as tx:
+        asked = queries.ask_to_cancel(tx, run.id)
+        if asked is None:
+            raise RunEndedError(queries.run(tx, run.id) or run)
+        if asked.status.ended:
+            emit(
+                tx,
+                RunEnded(
+                    org_id=run.org_id,
+                    run_id=run.id,
+                    integration_id=run.integration_id,
+                    status=asked.status.value,
+                    failure=None,
+                ),
+            )
+        return asked
+
+
+def recover(drivers: Drivers) -> list[Run]:
+    """End every run whose worker is gone, of every organization, and remove what its processes left behind."""
+    drivers.meltano.reap()
+    with drivers.db.anonymous() as tx:
+        unended = queries.open_attempts(tx)
+    ended: list[Run] = []
+    for one in unended:
+        if one.lapsed or liveness.known_dead(drivers.workers_folder, one.worker):
+            with suppress(LeaseLostError), drivers.db.transaction(one.org_id, role=Role.WORKER) as tx:
+                attempt = queries.attempt(tx, one.run_id, one.epoch)
+                if attempt is not None:
+                    failure = rules.worker_lost()
+                    run = queries.settle(tx, attempt, status=RunStatus.FAILED, failure=failure, exit_code=None)
+                    emit(
+                        tx,
+                        RunEnded(
+                            org_id=run.org_id,
+                            run_id=run.id,
+                            integration_id=run.integration_id,
+                            status=run.status.value,
+                            failure=asdict(failure),
+                        ),
+                    )
+                    ended.append(run)
+    return ended

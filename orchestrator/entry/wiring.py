@@ -1,0 +1,17 @@
+"""Puts the system together: settings from the environment, drivers from the settings, and what must hold before use."""
+
+from orchestrator.drivers.bundle import Drivers
+from orchestrator.kernel import settings
+from orchestrator.kernel.db import Database
+from orchestrator.migrations import runner
+
+
+def drivers() -> Drivers:
+    """The outside as this environment has it; nothing is connected or started yet."""
+    return Drivers(settings=settings.load(), check=_fits)
+
+
+def _fits(db: Database) -> None:
+    """Refuse a database this code doesn't fit."""
+    with db.connection() as connection:
+        runner.check(connection)
