@@ -1,0 +1,60 @@
+"""The target and its one kind of sink."""
+
+import os
+from datetime import date, datetime, time
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import simplejson
+from singer_sdk import BatchSink, Target
+from singer_sdk import typing as th
+
+
+def file_name(stream: str) -> str:
+    """A name without a path in it, one per stream; quoting leaves dots alone, so a leading one is quoted here."""
+    name = quote(stream, safe="")
+    return f"{'%2E' + name[1:] if name.startswith('.') else name}.jsonl"
+
+
+def _written(value: object) -> str:
+    """Times as ISO 8601: the SDK has parsed them."""
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+class JsonlSink(BatchSink):
+    """Appends batches to the stream's file."""
+
+    max_size = 10_000
+
+    def process_batch(self, context: dict[str, Any]) -> None:
+        """Append all records and have them on disk before anything says so."""
+        folder = Path(self.config["destination_path"])
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / file_name(self.stream_name)).open("a", encoding="utf-8") as file:
+            for record in context["records"]:
+                file.write(simplejson.dumps(record, use_decimal=True, default=_written) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+class TargetJsonl(Target):
+    """Writes a file of JSON Lines per stream."""
+
+    name = "target-jsonl"
+    config_jsonschema = th.PropertiesList(
+        th.Property(
+            "destination_path",
+            th.StringType,
+            required=True,
+            title="Folder",
+            description="Folder for the files, one per stream; made where it is missing.",
+        ),
+    ).to_dict()
+    default_sink_class = JsonlSink
+
+
+if __name__ == "__main__":
+    TargetJsonl.cli()
