@@ -187,8 +187,13 @@ def test_the_url_reaches_the_database_through_sqlalchemy(address):
     assert "orchestrator:" not in str(url)
 
 
-def test_a_home_too_deep_for_a_socket_path_works_through_a_private_link(home, monkeypatch, tmp_path):
-    monkeypatch.setattr(tempfile, "tempdir", tempfile.mkdtemp(prefix="o", dir="/tmp"))
+def test_a_home_too_deep_for_a_socket_path_works_through_a_private_link(home, monkeypatch):
+    with tempfile.TemporaryDirectory(prefix="o") as short:
+        monkeypatch.setattr(tempfile, "tempdir", short)
+        _starts_through_a_link(home)
+
+
+def _starts_through_a_link(home):
     deep = home / ("d" * 60) / ("e" * 60)
     server = EmbeddedPostgres(deep, linger=AT_ONCE)
     address = server.start()
