@@ -80,6 +80,15 @@ class MissingSessionError(OrchestratorError):
         super().__init__(f"{variant} needs a session, and none was given.")
 
 
+class MissingFactError(OrchestratorError):
+    """A plugin needs a fact of the installation that the caller did not give."""
+
+    code = "missing_fact"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"A setting is filled from the installation's '{name}', which was not given.")
+
+
 class UnfilledTemplateError(InvalidConfigError):
     """An address of the connector needs a value the configuration doesn't have."""
 

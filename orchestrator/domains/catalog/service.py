@@ -118,23 +118,24 @@ def _provider(connector: Connector, switch: queries.Switch | None) -> Provider:
     )
 
 
-def _meta(folder: Path) -> tuple[Mapping[str, Any], frozenset[str]]:
-    """The meta-schema, and the hashes recorded as valid under this very meta-schema."""
+def _meta(folder: Path) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+    """The meta-schema, and the hash of each file recorded as valid under this very meta-schema, by its path here."""
     raw = (folder / _META_SCHEMA).read_bytes()
     record = folder / _RECORD
-    hashes = {line.split()[0] for line in record.read_text("utf-8").splitlines()} if record.is_file() else set()
+    lines = [line.split() for line in record.read_text("utf-8").splitlines()] if record.is_file() else []
+    recorded = {line[-1]: line[0] for line in lines if line}
     meta_schema: Mapping[str, Any] = json.loads(raw)
-    return meta_schema, frozenset(hashes if hashlib.sha256(raw).hexdigest() in hashes else ())
+    return meta_schema, recorded if recorded.get(_META_SCHEMA) == hashlib.sha256(raw).hexdigest() else {}
 
 
-def _read(path: Path, meta_schema: Mapping[str, Any], recorded: frozenset[str]) -> Connector | BrokenFile:
+def _read(path: Path, meta_schema: Mapping[str, Any], recorded: Mapping[str, str]) -> Connector | BrokenFile:
     try:
         raw = path.read_bytes()
-        document = json.loads(raw)
+        document = json.loads(raw.decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         return BrokenFile(file=path.name, reasons=(f"/: {_unreadable(error)}",))
     sha256 = hashlib.sha256(raw).hexdigest()
-    if sha256 not in recorded:
+    if recorded.get(f"{path.parent.name}/{path.name}") != sha256:
         found = reasons(document, meta_schema, file_stem=path.stem)
         if found:
             return BrokenFile(file=path.name, reasons=found)
@@ -144,7 +145,9 @@ def _read(path: Path, meta_schema: Mapping[str, Any], recorded: frozenset[str]) 
 def _unreadable(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"is not JSON: {error.msg} (line {error.lineno}, column {error.colno})."
-    return f"can't be read: {error.strerror or error}." if isinstance(error, OSError) else "is not JSON in UTF-8."
+    if isinstance(error, OSError):
+        return f"can't be read: {error.strerror}."
+    return "is nested too deeply." if isinstance(error, RecursionError) else "is not a text in UTF-8."
 
 
 def _pointer(path: Any) -> str:

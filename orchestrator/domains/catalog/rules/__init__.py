@@ -7,7 +7,7 @@ from orchestrator.domains.catalog.rules.masking import join, public, secret_name
 from orchestrator.domains.catalog.rules.misfits import misfits
 from orchestrator.domains.catalog.rules.parsing import parse
 from orchestrator.domains.catalog.rules.reading import connector
-from orchestrator.domains.catalog.rules.settings import plugin_settings
+from orchestrator.domains.catalog.rules.settings import plugin_settings, variant_of
 
 __all__ = [
     "audience",
@@ -25,4 +25,5 @@ __all__ = [
     "sign_in",
     "split",
     "validate",
+    "variant_of",
 ]

@@ -71,6 +71,19 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_private(host: str) -> bool:
+    """Whether the host is, by its name alone, an address that only this network knows; nothing is resolved.
+
+    The last word has whoever dials: a public name may point to a private address.
+    """
+    if is_loopback(host):
+        return True
+    try:
+        return not ip_address(host).is_global
+    except ValueError:
+        return False
+
+
 def _value(name: str, known: Mapping[str, Any]) -> str:
     value = walk.at(known, tuple(name.split(".")))
     if value is None or isinstance(value, SecretStr | Mapping | list):

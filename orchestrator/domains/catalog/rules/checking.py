@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from orchestrator.domains.catalog.rules import form, leaf, walk
-from orchestrator.domains.catalog.rules.addresses import host_allowed, is_loopback
+from orchestrator.domains.catalog.rules.addresses import host_allowed, is_loopback, is_private
 from orchestrator.domains.catalog.rules.formats import bare_host
 from orchestrator.domains.catalog.rules.walk import Leaf, Schema
 from orchestrator.domains.catalog.types import Connector, Problem
@@ -48,7 +48,8 @@ def validate(
         else:
             continue
         found += [Problem(".".join(question.path), text) for text in texts]
-    return (*found, *_unknown((), connector.schema, answers), *_too_large(answers, found))
+    unknown = _unknown((), connector.schema, answers, variant or connector.default_variant)
+    return (*found, *unknown, *_too_large(answers, found))
 
 
 def problems_of(schema: Schema, title: str, value: Any) -> list[str]:
@@ -62,7 +63,7 @@ def _wrong(connector: Connector, question: Leaf, value: Any, *, allow_private: b
     if question.branches:
         return _wrong_choice(question, title, value)
     texts = problems_of(question.schema, title, value)
-    if not texts and question.schema.get("format") == "host-or-url":
+    if not texts and question.schema.get("format") in {"host", "host-or-url", "uri"}:
         texts = _wrong_address(connector, title, str(value), allow_private=allow_private)
     return texts
 
@@ -71,7 +72,7 @@ def _wrong_choice(question: Leaf, title: str, value: Any) -> list[str]:
     known = [walk.tag(question.schema, branch) for branch in question.branches]
     if value in known:
         return []
-    if value in {walk.tag(question.schema, branch) for branch in question.schema["oneOf"]}:
+    if any(value == walk.tag(question.schema, branch) for branch in question.schema["oneOf"]):
         return [f"{title}: '{value}' does not work with this variant of the plugin; it has {', '.join(known)}."]
     near = get_close_matches(str(value), known, n=1)
     offer = f" Did you mean {near[0]}?" if near else ""
@@ -80,7 +81,7 @@ def _wrong_choice(question: Leaf, title: str, value: Any) -> list[str]:
 
 def _wrong_address(connector: Connector, title: str, value: str, *, allow_private: bool) -> list[str]:
     host = bare_host(value) or ""
-    if is_loopback(host) and not allow_private:
+    if is_private(host) and not allow_private:
         return [f"{title}: '{value}' is a private address, and the operator of this installation doesn't allow those."]
     if not host_allowed(connector, host, allow_private=allow_private):
         return [f"{title}: '{value}' is not one of {connector.title}'s addresses ({', '.join(connector.hosts)})."]
@@ -95,7 +96,7 @@ def _missing(question: Leaf, secrets_set: frozenset[str], *, awaiting: bool) -> 
     return not (awaiting and "x-filled-by" in question.schema)
 
 
-def _unknown(path: tuple[str, ...], schema: Schema, values: Any) -> Iterator[Problem]:
+def _unknown(path: tuple[str, ...], schema: Schema, values: Any, variant: str) -> Iterator[Problem]:
     """Fields that the form, as answered, doesn't have. Where no branch is chosen, its fields can't be judged."""
     if not isinstance(values, Mapping):
         yield Problem(".".join(path), f"{'.'.join(path)} must be an object of fields.")
@@ -109,16 +110,16 @@ def _unknown(path: tuple[str, ...], schema: Schema, values: Any) -> Iterator[Pro
             offer = f" Did you mean '{near[0]}'?" if near else ""
             yield Problem(".".join(where), f"There is no field {leaf.quoted('.'.join(where))}.{offer}")
         elif "oneOf" in part:
-            yield from _unknown_of_choice(where, part, value)
+            yield from _unknown_of_choice(where, part, value, variant)
         elif "properties" in part:
-            yield from _unknown(where, part, value)
+            yield from _unknown(where, part, value, variant)
 
 
-def _unknown_of_choice(path: tuple[str, ...], part: Schema, value: Any) -> Iterator[Problem]:
-    branch = walk.chosen(part, value)
+def _unknown_of_choice(path: tuple[str, ...], part: Schema, value: Any, variant: str) -> Iterator[Problem]:
+    branch = walk.chosen(part, value, variant)
     if branch is None and isinstance(value, Mapping):
         return
-    for problem in _unknown(path, branch or part["oneOf"][0], value):
+    for problem in _unknown(path, branch or part["oneOf"][0], value, variant):
         name = problem.path.removeprefix(".".join(path) + ".")
         owners = [other["title"] for other in part["oneOf"] if name in other["properties"]]
         if owners and branch is not None:

@@ -24,7 +24,7 @@ def fields(connector: Connector, values: Mapping[str, Any], *, variant: str | No
     """
     groups = {group["id"]: group for group in connector.schema.get("x-groups", [])}
     return tuple(
-        _field(leaf, groups.get(leaf.group, {}))
+        _field(leaf, groups.get(leaf.group, {}), variant or connector.default_variant)
         for leaf in walk.leaves(connector, values, variant=variant)
         if not (leaf.branches and len(leaf.branches) == 1)
     )
@@ -37,11 +37,9 @@ def completed(connector: Connector, values: Mapping[str, Any], *, variant: str |
     """
     answers: dict[str, Any] = _without_blanks(values)
     for leaf in walk.leaves(connector, answers, variant=variant):
-        if walk.at(answers, leaf.path) is None:
-            default = walk.default_tag(leaf.schema) if leaf.branches else leaf.schema.get("default")
-            holder = walk.at(answers, leaf.path[:-1])
-            if default is not None and isinstance(holder, Mapping | None):
-                walk.put(answers, leaf.path, default)
+        default = _default(leaf, variant or connector.default_variant)
+        if default is not None and walk.at(answers, leaf.path) is None and walk.can_hold(answers, leaf.path):
+            walk.put(answers, leaf.path, default)
     return answers
 
 
@@ -56,7 +54,7 @@ def choices(leaf: Leaf) -> tuple[Choice, ...]:
     return tuple(Choice(value=value, label=labels.get(value, value)) for value in leaf.schema.get("enum", []))
 
 
-def _field(leaf: Leaf, group: Mapping[str, Any]) -> FormField:
+def _field(leaf: Leaf, group: Mapping[str, Any], variant: str) -> FormField:
     schema = leaf.schema
     examples = [] if leaf.branches else schema.get("examples", [])
     filled_by = schema.get("x-filled-by")
@@ -67,13 +65,17 @@ def _field(leaf: Leaf, group: Mapping[str, Any]) -> FormField:
         required=leaf.required,
         help=schema.get("description", ""),
         placeholder=_placeholder(examples[0]) if examples else "",
-        default=walk.default_tag(schema) if leaf.branches else schema.get("default"),
+        default=_default(leaf, variant),
         choices=choices(leaf),
         group=group.get("title", ""),
         advanced=bool(group.get("collapsed")),
         filled_by=None if filled_by is None else FilledBy(filled_by),
         schema=schema,
     )
+
+
+def _default(leaf: Leaf, variant: str) -> Any:
+    return walk.default_tag(leaf.schema, variant) if leaf.branches else leaf.schema.get("default")
 
 
 def kind(leaf: Leaf) -> FieldKind:

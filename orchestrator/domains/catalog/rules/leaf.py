@@ -1,5 +1,6 @@
 """Is this value right for this one field? If not, why, in a sentence that never shows a secret."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from jsonschema import ValidationError
 
 _SHOWN = 60
+_SIGN_IN = re.compile(r"(://)[^/\s]*@")  # user and password within an address
 
 _TYPES = {
     "string": "must be text",
@@ -137,5 +139,5 @@ def _echo(value: Any, *, secret: bool) -> str:
 
 def quoted(value: Any) -> str:
     """The value in quotes, on one line, not longer than a person wants to read."""
-    text = " ".join(str(value).split())
+    text = _SIGN_IN.sub(r"\1…@", " ".join(str(value).split()))
     return f"'{text if len(text) <= _SHOWN else text[:_SHOWN] + '…'}'"

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from orchestrator.domains.catalog.errors import MissingSessionError, UnfilledTemplateError, UnknownVariantError
+from orchestrator.domains.catalog.errors import MissingFactError, MissingSessionError, UnknownVariantError
 from orchestrator.domains.catalog.rules import form, masking, walk
 from orchestrator.domains.catalog.rules.walk import Schema
 from orchestrator.domains.catalog.types import Connector, PluginSettings, Session, Variant
@@ -33,7 +33,7 @@ def plugin_settings(
 
     operator:  facts of the installation that settings may need: `allow_private` (bool), `exports` (an absolute folder)
     Raises MissingSessionError where the variant wants a session and there is none, UnknownVariantError, and
-    UnfilledTemplateError where a fact of the operator is missing.
+    MissingFactError where a fact of the operator is missing.
     """
     chosen = variant if isinstance(variant, Variant) else variant_of(connector, variant)
     facts = operator or {}
@@ -107,7 +107,7 @@ def _mapped(spec: Mapping[str, Any], value: Any) -> Any:
 
 def _fact(name: str, facts: Mapping[str, Any]) -> Any:
     if name not in facts:
-        raise UnfilledTemplateError(name)
+        raise MissingFactError(name)
     return facts[name]
 
 

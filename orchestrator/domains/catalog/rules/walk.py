@@ -27,11 +27,9 @@ class Leaf:
 def leaves(connector: Connector, values: Mapping[str, Any], *, variant: str | None = None) -> Iterator[Leaf]:
     """The questions that apply to these answers, in form order; `variant` None stands for the default one."""
     name = variant or connector.default_variant
+    found = list(_object((), connector.schema, values, name, required=True, group=""))
     for group in _groups(connector.schema):
-        for leaf in _object((), connector.schema, values, required=True, group=""):
-            if leaf.group == group and _offered(leaf.schema, name):
-                branches = tuple(branch for branch in leaf.branches if _offered(branch, name))
-                yield Leaf(path=leaf.path, schema=leaf.schema, required=leaf.required, group=group, branches=branches)
+        yield from (leaf for leaf in found if leaf.group == group)
 
 
 def every_leaf(schema: Schema, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Schema]]:
@@ -56,21 +54,26 @@ def tag(part: Schema, branch: Schema) -> str:
     return str(branch["properties"][tag_name(part)]["const"])
 
 
-def chosen(part: Schema, value: Any) -> Schema | None:
-    """The branch these answers chose: by its tag, else the default one, else the only one."""
-    branches = part["oneOf"]
+def chosen(part: Schema, value: Any, variant: str | None = None) -> Schema | None:
+    """The branch these answers chose by its tag; without a tag the default one, or the only one of the variant."""
     wanted = value.get(tag_name(part)) if isinstance(value, Mapping) else None
-    if wanted in {None, ""}:
-        wanted = default_tag(part)
-    return next((branch for branch in branches if tag(part, branch) == wanted), None)
+    if wanted is None or wanted == "":
+        wanted = default_tag(part, variant)
+    return next((branch for branch in part["oneOf"] if tag(part, branch) == wanted), None)
 
 
-def default_tag(part: Schema) -> str | None:
+def default_tag(part: Schema, variant: str | None = None) -> str | None:
     """The tag used where nobody chose."""
-    if len(part["oneOf"]) == 1:
-        return tag(part, part["oneOf"][0])
+    branches = offered(part, variant)
+    if len(branches) == 1:
+        return tag(part, branches[0])
     given = part.get("default", {}).get(tag_name(part))
     return None if given is None else str(given)
+
+
+def offered(part: Schema, variant: str | None) -> tuple[Schema, ...]:
+    """The branches that the variant can do; all of them where no variant is named."""
+    return tuple(branch for branch in part["oneOf"] if _for(branch, variant))
 
 
 def at(values: Any, path: tuple[str, ...]) -> Any:
@@ -87,6 +90,11 @@ def put(place: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     place[path[-1]] = value
 
 
+def can_hold(values: Any, path: tuple[str, ...]) -> bool:
+    """Whether a value can be put at the path: everything above it is an object, or not there yet."""
+    return all(isinstance(at(values, path[:depth]), Mapping | None) for depth in range(len(path)))
+
+
 def is_secret(schema: Schema) -> bool:
     """Whether the value of this leaf is encrypted and never shown."""
     return bool(schema.get("writeOnly"))
@@ -96,30 +104,32 @@ def _groups(schema: Schema) -> list[str]:
     return [*(group["id"] for group in schema.get("x-groups", [])), ""]
 
 
-def _offered(schema: Schema, variant: str) -> bool:
-    return variant in schema.get("x-variants", [variant])
+def _for(schema: Schema, variant: str | None) -> bool:
+    return variant is None or variant in schema.get("x-variants", [variant])
 
 
 def _object(
-    path: tuple[str, ...], schema: Schema, values: Mapping[str, Any], *, required: bool, group: str
+    path: tuple[str, ...], schema: Schema, values: Any, variant: str, *, required: bool, group: str
 ) -> Iterator[Leaf]:
     needed = schema.get("required", []) if required else []
-    for name, part in schema.get("properties", {}).items():
-        if "const" in part:
+    for name, part in schema["properties"].items():
+        if "const" in part or not _for(part, variant):
             continue
-        where = (*path, name)
+        where, value, must = (*path, name), at(values, (name,)), name in needed
         here = part.get("x-group", group)
         if "oneOf" in part:
-            yield from _choice(where, part, at(values, (name,)), required=name in needed, group=here)
+            yield from _choice(where, part, value, variant, required=must, group=here)
         elif "properties" in part:
-            yield from _object(where, part, at(values, (name,)) or {}, required=name in needed, group=here)
+            yield from _object(where, part, value, variant, required=must, group=here)
         else:
-            yield Leaf(path=where, schema=part, required=name in needed, group=here)
+            yield Leaf(path=where, schema=part, required=must, group=here)
 
 
-def _choice(path: tuple[str, ...], part: Schema, value: Any, *, required: bool, group: str) -> Iterator[Leaf]:
-    yield Leaf(path=(*path, tag_name(part)), schema=part, required=required, group=group, branches=tuple(part["oneOf"]))
-    branch = chosen(part, value)
+def _choice(
+    path: tuple[str, ...], part: Schema, value: Any, variant: str, *, required: bool, group: str
+) -> Iterator[Leaf]:
+    branches = offered(part, variant)
+    yield Leaf(path=(*path, tag_name(part)), schema=part, required=required, group=group, branches=branches)
+    branch = chosen(part, value, variant)
     if branch is not None:
-        given = value if isinstance(value, Mapping) else {}
-        yield from _object(path, branch, given, required=True, group=group)
+        yield from _object(path, branch, value, variant, required=True, group=group)
