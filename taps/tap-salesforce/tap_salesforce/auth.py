@@ -101,13 +101,10 @@ class GivenSession:
 class OAuth:
     """The four grants of Salesforce's token endpoint."""
 
-    def __init__(
-        self, settings: Settings, http: requests.Session, backoff: Backoff, *, save_token: Callable[[str, str], None]
-    ) -> None:
+    def __init__(self, settings: Settings, post: "Post", *, save_token: Callable[[str, str], None]) -> None:
         self._settings = settings
         self._auth: dict[str, Any] = dict(settings.auth)
-        self._http = http
-        self._backoff = backoff
+        self._post = post
         self._save_token = save_token
 
     def first(self) -> Session:
@@ -138,28 +135,7 @@ class OAuth:
 
     def _ask(self) -> Mapping[str, Any]:
         url = f"{self._settings.login_url}/services/oauth2/token"
-        for attempt in self._backoff.attempts():
-            try:
-                reply = self._http.post(
-                    url,
-                    data=self._form(),
-                    auth=_no_auth,
-                    allow_redirects=False,
-                    timeout=(10, self._settings.timeout),
-                )
-            except requests.RequestException as lost:
-                attempt.failed(_unreachable(self._settings.login_url, lost))
-                continue
-            if reply.status_code in _RETRIED:
-                attempt.failed(
-                    UnavailableError(
-                        f"Salesforce's sign-in answered {reply.status_code}.", hint="Try again in some minutes."
-                    ),
-                    retry_after=reply.headers.get("Retry-After"),
-                )
-                continue
-            return _token_answer(reply)
-        raise AssertionError("attempts() ends by raising")
+        return _token_answer(self._post.send(url, self._form))
 
     def _form(self) -> dict[str, str]:
         auth = self._auth
@@ -192,6 +168,34 @@ class OAuth:
                 "auth.private_key is not an RSA private key in PEM form.",
                 hint="Paste the whole key file, from -----BEGIN to -----END, without a passphrase.",
             ) from None
+
+
+class Post:
+    """Sends sign-in requests: no credentials but those in the body, no redirects, passing trouble retried."""
+
+    def __init__(self, http: requests.Session, backoff: Backoff, *, timeout: float) -> None:
+        self._http = http
+        self._backoff = backoff
+        self._timeout = (10.0, timeout)
+
+    def send(
+        self, url: str, body: Callable[[], Mapping[str, str] | bytes], headers: Mapping[str, str] | None = None
+    ) -> requests.Response:
+        """The answer, whatever it says, unless it is passing trouble. body: made anew for each try."""
+        host = url.split("/services", maxsplit=1)[0]
+        for attempt in self._backoff.attempts():
+            try:
+                reply = self._http.post(
+                    url, data=body(), headers=headers, auth=_no_auth, allow_redirects=False, timeout=self._timeout
+                )
+            except requests.RequestException as lost:
+                attempt.failed(_unreachable(host, lost))
+                continue
+            if reply.status_code not in _RETRIED or b"<faultstring>" in reply.content:
+                return reply
+            busy = UnavailableError(f"{host} answered {reply.status_code}.", hint="Try again in some minutes.")
+            attempt.failed(busy, retry_after=reply.headers.get("Retry-After"))
+        raise AssertionError("attempts() ends by raising")
 
 
 def _pem(text: str) -> str:

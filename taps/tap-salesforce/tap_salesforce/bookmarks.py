@@ -52,13 +52,14 @@ def begin(
     value = _time(state, "replication_key_value") if state.get("replication_key") == key else None
     if value is None:
         return Extraction(key=key, lower=start, since=now, upper=now)
+    now = max(now, value)  # a bookmark never goes back, even if Salesforce's clock does
     unfinished = _time(state, "unfinished_since")
     if unfinished is not None:
         since = unfinished if value > unfinished - lookback else now
-        return Extraction(key=key, lower=_later(value, start), since=min(since, now), upper=max(now, value))
+        return Extraction(key=key, lower=_later(value, start), since=min(since, now), upper=now)
     young = _time(state, "reread_from")
     lower = min(value, young or value) - lookback
-    return Extraction(key=key, lower=_later(lower, start), since=now, upper=max(now, value))
+    return Extraction(key=key, lower=_later(lower, start), since=now, upper=now)
 
 
 def iso(moment: datetime) -> str:

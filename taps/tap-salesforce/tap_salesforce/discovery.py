@@ -16,6 +16,7 @@ log = logging.getLogger("tap-salesforce")
 DELETED_AT = "_sdc_deleted_at"
 # Best first; CreatedDate only where nothing better exists: such objects (histories, shares) are never updated.
 REPLICATION_KEYS = ("SystemModstamp", "LastModifiedDate", "CreatedDate", "LoginTime")
+_DELETION_STAMPS = ("SystemModstamp", "LastModifiedDate")  # deleting a record moves them
 _COMPOUND = frozenset({"address", "location"})  # their components are fields of their own
 _BINARY = frozenset({"base64"})
 _TYPES: dict[str, dict[str, str]] = {
@@ -38,14 +39,15 @@ class SalesforceObject:
 
     schema:          JSON schema of a record, in the order of the describe answer
     replication_key: None for objects that can only be read whole
-    has_deleted:     it has IsDeleted, and deleted records are wanted
+    deleted_stamp:   the field that tells when a deleted record was deleted; None where nothing tells, or
+                     where deleted records are not wanted
     """
 
     name: str
     schema: dict[str, Any]
     primary_key: tuple[str, ...]
     replication_key: str | None
-    has_deleted: bool
+    deleted_stamp: str | None
 
 
 def find_objects(
@@ -121,8 +123,9 @@ def as_object(facts: Mapping[str, Any], *, include_deleted: bool) -> SalesforceO
             properties[str(field["name"])] = _property(field)
     if binary:
         log.info("%s of %s is left out: binary contents are not synced.", ", ".join(binary), name)
-    has_deleted = include_deleted and "IsDeleted" in properties
-    if has_deleted:
+    stamp = next((key for key in _DELETION_STAMPS if key in properties), None)
+    deleted_stamp = stamp if include_deleted and "IsDeleted" in properties else None
+    if deleted_stamp:
         properties[DELETED_AT] = {
             "type": ["string", "null"],
             "format": "date-time",
@@ -133,7 +136,7 @@ def as_object(facts: Mapping[str, Any], *, include_deleted: bool) -> SalesforceO
         schema={"type": "object", "properties": properties},
         primary_key=("Id",) if "Id" in properties else (),
         replication_key=_replication_key(facts["fields"]),
-        has_deleted=has_deleted,
+        deleted_stamp=deleted_stamp,
     )
 
 
@@ -150,7 +153,7 @@ def _never_null(field: Mapping[str, Any]) -> bool:
     """Whether Salesforce itself fills the field; a merely required one can still arrive empty."""
     if field.get("nillable", True):
         return False
-    return field["type"] in ("id", "boolean") or bool(field.get("defaultedOnCreate"))
+    return field["type"] in ("id", "boolean") or field["name"] in REPLICATION_KEYS
 
 
 def _replication_key(fields: Iterable[Mapping[str, Any]]) -> str | None:

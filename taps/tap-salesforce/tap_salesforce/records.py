@@ -12,7 +12,7 @@ from typing import Any
 
 from tap_salesforce.errors import SchemaError
 
-type_of_row = Sequence[str | None]
+Row = Sequence[str | None]
 _quote = json.encoder.encode_basestring_ascii
 _is_number = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?").fullmatch
 _is_integer = re.compile(r"-?(?:0|[1-9]\d*)").fullmatch
@@ -61,7 +61,7 @@ class Columns:
 
     fields:     the columns of a row, in query order
     properties: name → JSON schema of what is emitted, in order; all are fields, but `deleted_at`
-    deleted_at: name of the property derived from IsDeleted and the replication key, or None
+    deleted_at: name of the property that is derived: the value of `deleted_when` where IsDeleted is true
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Columns:
         fields: Sequence[str],
         properties: Mapping[str, Mapping[str, Any]],
         *,
-        deleted_at: str | None,
+        deleted_at: str,
         deleted_when: str | None,
     ) -> None:
         self._stream = stream
@@ -80,7 +80,7 @@ class Columns:
         self._deleted = place.get("IsDeleted")
         self._when = place.get(deleted_when) if deleted_when else None
         if deleted_at in properties and self._deleted is not None and self._when is not None:
-            self._names.append(str(deleted_at))
+            self._names.append(deleted_at)
             self._encoders.append((len(fields), _moment))
         else:
             self._deleted = None
@@ -88,7 +88,7 @@ class Columns:
         self._functions = [function for _, function in self._encoders]
         self._places = [at for at, _ in self._encoders]
 
-    def values(self, row: type_of_row) -> list[str]:
+    def values(self, row: Row) -> list[str]:
         """The JSON text of each emitted property; SchemaError names the field that does not fit."""
         if self._deleted is not None and self._when is not None:
             row = [*row, row[self._when] if row[self._deleted] == "true" else None]
@@ -98,32 +98,31 @@ class Columns:
         except (ValueError, KeyError):
             raise self._misfit(cells) from None
 
-    def lines(self, rows: Iterable[type_of_row], *, extracted: str, version: int | None = None) -> list[str]:
+    def lines(self, rows: Iterable[Row], *, extracted: str, version: int | None = None) -> list[str]:
         """RECORD messages, one line each. extracted: ISO time the rows were read."""
         template = self._template(extracted, version)
         values = self.values
         return [template % tuple(values(row)) for row in rows]
 
-    def records(self, rows: Iterable[type_of_row]) -> Iterable[dict[str, Any]]:
+    def records(self, rows: Iterable[Row]) -> Iterable[dict[str, Any]]:
         """The same as Python values, for the SDK's own machinery (stream maps, batches)."""
         for row in rows:
             texts = self.values(row)
             yield {name: json.loads(text, parse_float=Decimal) for name, text in zip(self._names, texts, strict=True)}
 
     def _template(self, extracted: str, version: int | None) -> str:
-        fields = ",".join(f"{_quote(name)}:%s".replace("%s", "\0") for name in self._names)
-        fields = fields.replace("%", "%%").replace("\0", "%s")
+        fields = ",".join(_quote(name).replace("%", "%%") + ":%s" for name in self._names)
         head = f'{{"type":"RECORD","stream":{_quote(self._stream)},"record":{{'.replace("%", "%%")
         tail = f',"version":{version:d}' if version is not None else ""
         return f'{head}{fields}}}{tail},"time_extracted":"{extracted}"}}\n'
 
-    def _misfit(self, cells: type_of_row) -> SchemaError:
+    def _misfit(self, cells: Row) -> SchemaError:
         for name, function, cell in zip(self._names, self._functions, cells, strict=False):
             try:
-                function(cell or "null") if cell else None
+                _ = function(cell) if cell else None
             except (ValueError, KeyError):
                 return SchemaError(
                     f"{self._stream}.{name} holds a value that does not fit its type in the catalog.",
                     hint="The field was changed in Salesforce: run discovery again.",
                 )
-        raise AssertionError("a row misfits without a misfit")
+        raise AssertionError("called for a row that fits")

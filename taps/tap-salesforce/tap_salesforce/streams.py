@@ -24,13 +24,20 @@ from tap_salesforce.writer import LineWriter
 
 if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context, Record
-    from singer_sdk.singerlib import Catalog, MetadataMapping
+    from singer_sdk.singerlib import MetadataMapping
 
     from tap_salesforce.tap import Org
 
 _JOBS_AHEAD = 4  # Bulk jobs under way at once, the one being read included
 
 Rows = Sequence[Sequence[str | None]]
+
+
+def keep_keys(metadata: "MetadataMapping", properties: Mapping[str, Any], keys: Iterable[str | None]) -> None:
+    """Mark keys and the marks of deletion automatic, so that no selection drops them."""
+    for name in (*keys, "IsDeleted", DELETED_AT):
+        if name in properties:
+            metadata["properties", name].inclusion = Metadata.InclusionType.AUTOMATIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,7 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
         self._org = org
         self._by_rest = not org.settings.bulk or described.name in NOT_IN_BULK
         super().__init__(tap, schema=described.schema, name=described.name)
-        self.primary_keys = described.primary_key
+        self.primary_keys = list(described.primary_key)
         self.replication_key = described.replication_key
 
     # ---- the catalog
@@ -61,26 +68,14 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
     def get_replication_key_signpost(self, context: "Context | None" = None) -> None:
         """None: window bounds never run ahead of what is read."""
 
-    def apply_catalog(self, catalog: "Catalog") -> None:
-        """Take over the catalog; keys stay selected whatever it says."""
-        super().apply_catalog(catalog)
-        self._metadata = self._mask = None
-
     @property
     def metadata(self) -> "MetadataMapping":
-        """The SDK's metadata, with everything we cannot do without marked automatic."""
+        """The SDK's metadata, with what cannot be left out marked automatic."""
         fresh = self._metadata is None
         mapping = super().metadata
         if fresh:
-            for name in self._needed():
-                mapping["properties", name].inclusion = Metadata.InclusionType.AUTOMATIC
+            keep_keys(mapping, self.schema["properties"], [*self.primary_keys, self.replication_key])
         return mapping
-
-    def _needed(self) -> list[str]:
-        always = [*self.primary_keys, *([self.replication_key] if self.replication_key else [])]
-        deleted = ["IsDeleted", DELETED_AT] if self.described.has_deleted else []
-        known = (self._input_schema or self.schema)["properties"]
-        return [name for name in dict.fromkeys([*always, *deleted]) if name in known]
 
     # ---- messages
 
@@ -154,7 +149,7 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
     def _columns(self) -> Columns:
         emitted = self.stream_maps[0].transformed_schema["properties"] if self._is_lean() else self._selected()
         return Columns(
-            self.name, self._fields(), emitted, deleted_at=DELETED_AT, deleted_when=self.described.replication_key
+            self.name, self._fields(), emitted, deleted_at=DELETED_AT, deleted_when=self.described.deleted_stamp
         )
 
     def _selected(self) -> dict[str, Any]:
@@ -167,8 +162,8 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
         gone = [name for name in selected if name not in existing]
         if gone:
             self.log("%s no longer has %s; the rest is read.", self.name, ", ".join(gone), level=logging.WARNING)
-        extra = [*self.primary_keys, self.replication_key, self.described.replication_key]
-        extra += ["IsDeleted"] if self.described.has_deleted else []
+        extra = [*self.primary_keys, self.replication_key]
+        extra += ["IsDeleted", self.described.deleted_stamp] if self.described.deleted_stamp else []
         names = dict.fromkeys([*selected, *filter(None, extra)])
         return [name for name in names if name in existing and name != DELETED_AT]
 

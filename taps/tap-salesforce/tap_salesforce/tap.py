@@ -17,7 +17,7 @@ from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.plugin_base import SingerCommand
 
 from tap_salesforce import settings as settings_module
-from tap_salesforce.auth import Door, GivenSession, OAuth, SignIn
+from tap_salesforce.auth import Door, GivenSession, OAuth, Post, SignIn
 from tap_salesforce.backoff import Backoff
 from tap_salesforce.bulk import Bulk
 from tap_salesforce.client import Client, http_session
@@ -25,7 +25,8 @@ from tap_salesforce.discovery import find_objects
 from tap_salesforce.errors import SourceError
 from tap_salesforce.rest import Rest
 from tap_salesforce.settings import CONFIG_SCHEMA, Settings
-from tap_salesforce.streams import SalesforceStream
+from tap_salesforce.soap import SoapLogin
+from tap_salesforce.streams import SalesforceStream, keep_keys
 from tap_salesforce.writer import LineWriter
 
 log = logging.getLogger("tap-salesforce")
@@ -40,10 +41,13 @@ class Org:
         http = http_session(settings.max_workers)
         backoff = Backoff(retries=settings.max_retries)
         sign_in: SignIn
+        post = Post(http, backoff, timeout=settings.timeout)
         if settings.auth["auth_type"] == "session":
             sign_in = GivenSession(settings)
+        elif settings.auth["auth_type"] == "password" and not settings.auth.get("client_id"):
+            sign_in = SoapLogin(settings, post)
         else:
-            sign_in = OAuth(settings, http, backoff, save_token=self._keep_token)
+            sign_in = OAuth(settings, post, save_token=self._keep_token)
         self.client = Client(
             Door(sign_in),
             http,
@@ -121,6 +125,13 @@ class TapSalesforce(Tap):  # type: ignore[misc]  # the SDK's types are not follo
         if self._org is None:
             self._org = Org(settings_module.read(self.config), config_files=self._config_files)
         return self._org
+
+    def setup_mapper(self) -> None:
+        """As the SDK's; but first no catalog, however it was edited, may deselect the keys."""
+        for entry in self.input_catalog.streams if self.input_catalog is not None else ():
+            keys = [*(entry.key_properties or ()), entry.replication_key, entry.metadata.root.replication_key]
+            keep_keys(entry.metadata, entry.schema.properties or {}, keys)
+        super().setup_mapper()
 
     def discover_streams(self) -> list[SalesforceStream]:
         """With a catalog only what it selects is described: one request per stream."""
