@@ -16,19 +16,21 @@ What differs from Salesforce
 - Error codes and texts follow the documentation and what users report; where Salesforce documents none (an expired
   JWT, a wrong Bulk locator, an API version that is not the job's), they are ours. Positions in MALFORMED_QUERY are
   exact, the words after them a subset of Salesforce's.
-- REST queries fix which records they hand out when they are opened, and read the values page by page. The order without
-  ORDER BY is that of creation. Pages have 2,000 records whatever their width.
-- Bulk: a result page has 50,000 rows unless maxRecords says less; a job runs at once, `job_seconds` holds it up. Results
-  of an unchanged query on unchanged data are kept. No Bulk 1.0, no ingest jobs, no limit on size, no 7-day expiry.
+- REST queries fix which records they hand out when they are opened, and read the values page by page. The order
+  without ORDER BY is that of creation. Pages have 2,000 records whatever their width.
+- Bulk: a result page has 50,000 rows unless maxRecords says less; a job runs at once, `job_seconds` holds it up.
+  Results of an unchanged query on unchanged data are kept. No Bulk 1.0, no ingest jobs, no limit on size, no 7-day
+  expiry.
 - Numbers: decimals of up to 18 digits are exact, in the scientific form from ten million up (`3.5E8`) as Salesforce's
   JSON has it; in CSV this form is assumed. A number of more than 15 digits is always written out.
-- SystemModstamp has whole seconds, as at Salesforce. Seeded records lie between 2020 and 2026; formula fields never move
-  it. Nothing happens to children when a parent is deleted. Seeded deletions are older than the log of getDeleted.
-- Strings may hold NUL if a test puts one there; Salesforce would refuse it. Validation of written records is limited to
-  unknown, read-only, missing and too long fields.
+- SystemModstamp has whole seconds, as at Salesforce. Seeded records lie between 2020 and 2026; formula fields never
+  move it. Nothing happens to children when a parent is deleted. Seeded deletions are older than the log of
+  getDeleted.
+- Strings may hold NUL if a test puts one there; Salesforce would refuse it. Validation of written records is limited
+  to unknown, read-only, missing and too long fields.
 - Limits: API requests are counted from the start, not over 24 hours; the Bulk allowances are shown, never exhausted.
-- Refresh-token rotation is as documented for external client apps: a second use of a token ends its whole grant. Scopes
-  are kept and shown, not enforced.
+- Refresh-token rotation is as documented for external client apps: a second use of a token ends its whole grant.
+  Scopes are kept and shown, not enforced.
 - SOAP: only login(), for clients without a connected app.
 """
 

@@ -68,10 +68,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     with org:
         ready = json.dumps({"url": org.url, **org.app.credentials()})
-        sys.stdout.write(ready + "\n")
-        sys.stdout.flush()
         if options.ready_file:
             _write_private(options.ready_file, ready + "\n")
+        sys.stdout.write(ready + "\n")
+        sys.stdout.flush()
         sys.stderr.write(f"Local Salesforce org at {org.url}: made-up data, seed {options.seed}. Ctrl-C stops it.\n")
         ended.wait()
     return 0

@@ -5,6 +5,7 @@ About one text value in twenty is nasty: quotes, line ends, other scripts, words
 formulas or commands. One record in a hundred is deleted.
 """
 
+import itertools
 import random
 import sqlite3
 from collections.abc import Callable, Mapping
@@ -87,6 +88,14 @@ def _fill_one(db: sqlite3.Connection, maker: "_Maker") -> None:
         db.executemany(statement, zip(*(column(start, stop) for column in columns), strict=True))
 
 
+class _Dice(random.Random):  # repeatable values, no secret
+    """A column's own source of chance; nasty values come in turn, so that a long column has all of them."""
+
+    def __init__(self, seed: str) -> None:
+        super().__init__(seed)
+        self.nasty = itertools.cycle(self.sample(NASTY, len(NASTY)))
+
+
 class _Maker:
     """Makes the columns of one object."""
 
@@ -105,13 +114,11 @@ class _Maker:
             return special[f.name]
         if f.type == "email" and self.sobject.name != "User":
             return self.email
-        rng = random.Random(f"{self.seed}:{self.sobject.name}:{f.name}")  # noqa: S311 - repeatable values, no secret
-        size = _PRIMES[position % len(_PRIMES)]
-        if f.type == "reference":
-            size = min(1999, max(size, 7 * self.total // 5))
+        rng = _Dice(f"{self.seed}:{self.sobject.name}:{f.name}")
+        size = min(_PRIMES[position % len(_PRIMES)] * (2 if f.type == "reference" else 1), self.total)
         return _cycle([self.value(f, rng) for _ in range(size)])
 
-    def value(self, f: Field, rng: random.Random) -> Any:
+    def value(self, f: Field, rng: _Dice) -> Any:
         """One value of the field; null for about one in seven where it may be."""
         if f.system and f.type == "datetime":
             return None
@@ -121,7 +128,7 @@ class _Maker:
             return self.reference(f, rng)
         return _VALUES.get(f.type, _text)(f, rng)
 
-    def reference(self, f: Field, rng: random.Random) -> str | None:
+    def reference(self, f: Field, rng: _Dice) -> str | None:
         # owners and creators are users; every other reference is to an object of this org that has records
         targets = [t for t in f.refers_to if self.counts.get(t)]
         if not targets:
@@ -182,10 +189,10 @@ def _cycle(pool: list[Any]) -> Column:
     return cut
 
 
-def _text(f: Field, rng: random.Random) -> str:
+def _text(f: Field, rng: _Dice) -> str:
     length = f.length or 255
     if rng.random() < 0.05:  # noqa: PLR2004 - the nasty share
-        nasty = rng.choice(NASTY)
+        nasty = next(rng.nasty)
         if f.type == "textarea" and length > 255 and rng.random() < 0.2:  # noqa: PLR2004
             nasty = (nasty + " ") * rng.randrange(50, max(51, min(length, 20_000) // (len(nasty) + 1)))
         return nasty[:length].strip() or "x"
@@ -195,15 +202,15 @@ def _text(f: Field, rng: random.Random) -> str:
     return " ".join(rng.choice(WORDS) for _ in range(count)).capitalize()[:length].strip()
 
 
-def _picklist(f: Field, rng: random.Random) -> str:
+def _picklist(f: Field, rng: _Dice) -> str:
     return rng.choice(f.picklist)
 
 
-def _several(f: Field, rng: random.Random) -> str:
+def _several(f: Field, rng: _Dice) -> str:
     return ";".join(sorted(rng.sample(f.picklist, rng.randrange(1, 4))))
 
 
-def _number(f: Field, rng: random.Random) -> str:
+def _number(f: Field, rng: _Dice) -> str:
     whole = f.precision - f.scale if f.type == "percent" or "titude" in f.name else 8
     if f.type in {"currency", "double"} and rng.random() < 0.02 and f.precision == 18:  # noqa: PLR2004
         whole = f.precision - f.scale  # all the digits there is room for: more than a double holds
@@ -213,19 +220,19 @@ def _number(f: Field, rng: random.Random) -> str:
     return decimal_text(f"{sign}{rng.randrange(limit)}{fraction}")
 
 
-def _day(_: Field, rng: random.Random) -> str:
+def _day(_: Field, rng: _Dice) -> str:
     return (date(1940, 1, 1) + timedelta(days=rng.randrange(32_000))).isoformat()
 
 
-def _moment(_: Field, rng: random.Random) -> str:
+def _moment(_: Field, rng: _Dice) -> str:
     return (OLDEST + timedelta(seconds=rng.randrange(180_000_000))).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
 
 
-def _time(_: Field, rng: random.Random) -> str:
+def _time(_: Field, rng: _Dice) -> str:
     return _CLOCK[rng.randrange(86_400)][1:9] + ".000Z"
 
 
-_VALUES: dict[str, Callable[[Field, random.Random], Any]] = {
+_VALUES: dict[str, Callable[[Field, _Dice], Any]] = {
     "boolean": lambda _, rng: int(rng.random() < 0.3),  # noqa: PLR2004
     "int": lambda _, rng: rng.randrange(1, 200_000),
     "picklist": _picklist,

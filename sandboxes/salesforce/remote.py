@@ -28,7 +28,7 @@ class OrgControl:
         self._opener = build_opener(ProxyHandler({}))
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Any control request, e.g. call("GET", "/sandbox/stats"); SandboxError with the org's sentence."""
+        """Make any control request, e.g. GET /sandbox/stats; SandboxError with the org's sentence."""
         sent = json.dumps(body or {}).encode() if method == "POST" else None
         request = Request(self.url + path, sent, {"Content-Type": "application/json"}, method=method)  # noqa: S310 - loopback
         try:

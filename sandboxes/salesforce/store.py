@@ -215,7 +215,7 @@ class Store:
         sobject, round_ = self.sobject(name), self._churns + 1
         text = next((f for f in sobject.columns if f.type in {"string", "textarea"} and not f.system), None)
         chosen = self._choose(name, update + delete)
-        required = {f.name: f"New {round_}" for f in sobject.columns if f.type == "string" and not f.nillable}
+        required = _made_up(sobject, f"New {round_}", self.clock.now())
         changes: Mapping[str, Any] = {text.name: f"Changed {round_}"} if text else {}
         return {
             "updated": self.update(name, chosen[:update], changes),
@@ -295,6 +295,22 @@ class Store:
             if field_name != new.name:
                 db.execute(f'ALTER TABLE "{name}" RENAME COLUMN {_quote(field_name)} TO {_quote(new.name)}')
             self.sobjects[name] = sobject.with_fields([new if f.name == field_name else f for f in sobject.fields])
+
+
+def _made_up(sobject: SObject, text: str, now: datetime) -> dict[str, Any]:
+    """Values for the fields a new record must have."""
+    values: dict[str, Any] = {}
+    for f in sobject.columns:
+        if f.nillable or f.system or f.type in {"id", "reference", "boolean"}:
+            continue
+        made: dict[str, Any] = {
+            "picklist": f.picklist[0] if f.picklist else text,
+            "date": now.date().isoformat(),
+            "email": "new@local-org.example",
+            "base64": text.encode(),
+        }
+        values[f.name] = made.get(f.type, text)
+    return values
 
 
 def _quote(name: str) -> str:
