@@ -8,10 +8,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 def out() -> "Console":

@@ -136,7 +136,7 @@ class Database:
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """A connection as the login itself, in a transaction; for migrations' own questions, never for tenants' rows."""
+        """A connection as the login itself, in a transaction; to ask about the schema, never for tenants' rows."""
         with self._translated(), self.pool.begin() as connection:
             yield connection
 

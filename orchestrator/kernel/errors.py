@@ -18,7 +18,7 @@ class OrchestratorError(Exception):
 
     code: ClassVar[str] = "internal"
     status: ClassVar[int] = 500
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
 
     def __init__(self, message: str, *, hint: str = "", **facts: Any) -> None:
         super().__init__(message)

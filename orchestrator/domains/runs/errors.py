@@ -81,7 +81,7 @@ class RunFailedError(OrchestratorError):
             run_id=run.id,
             status=run.status.value,
         )
-        self.exit_code = EXIT_CODES[run.status] if run.status is not RunStatus.FAILED else _failed_code(failure)  # type: ignore[misc]  # per instance: the run decides
+        self.exit_code = EXIT_CODES[run.status] if run.status is not RunStatus.FAILED else _failed_code(failure)
 
 
 def _failed_code(failure: Failure | None) -> int:

@@ -32,7 +32,11 @@ def _ignore(_: object) -> None:
 
 
 def test(
-    drivers: Drivers, integration: Integration, *, on_check: OnCheck = _ignore, on_output: OnOutput = _ignore
+    drivers: Drivers,
+    integration: Integration,
+    *,
+    on_check: OnCheck = _ignore,  # noqa: PT028 - no pytest test
+    on_output: OnOutput = _ignore,  # noqa: PT028
 ) -> tuple[CheckResult, ...]:
     """Run every check until one fails; the rest is skipped. The last starts the plugin through Meltano.
 

@@ -1,0 +1,12 @@
+"""The command line's door to runs: sync, runs, state."""
+
+import typer
+
+from orchestrator.domains.runs.cli import runs, state, sync
+
+
+def mount(app: typer.Typer) -> None:
+    """Add the commands of this domain."""
+    app.command("sync")(sync.sync)
+    app.add_typer(runs.app, name="runs")
+    app.command("state")(state.state)

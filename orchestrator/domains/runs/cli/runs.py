@@ -1,0 +1,145 @@
+"""`orchestrator runs`: what ran, how it went, what it said."""
+
+from time import sleep
+from typing import Annotated
+
+import typer
+
+from orchestrator.domains.identity import service as identity
+from orchestrator.domains.integrations import service as integrations
+from orchestrator.domains.runs import service
+from orchestrator.domains.runs.cli import showing
+from orchestrator.domains.runs.types import LogEntry, Run, RunStatus
+from orchestrator.drivers.bundle import Drivers
+from orchestrator.drivers.inject import of_command
+from orchestrator.kernel import console
+from orchestrator.kernel.console import Json
+
+app = typer.Typer(no_args_is_help=True, help="See what ran, how it went and what it said; stop what runs.")
+_POLL = 0.5  # seconds between looks at a running log
+
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Id of a run, or the beginning of one.")]
+
+
+@app.command("list")
+def list_(
+    context: typer.Context,
+    *,
+    integration: Annotated[str | None, typer.Option("--integration", "-i", help="Only runs of this one.")] = None,
+    status: Annotated[list[RunStatus] | None, typer.Option(help="Only these; can be given several times.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """The newest runs first."""
+    drivers = of_command(context)
+    place = identity.find(drivers.db, drivers.settings.organization)
+    service.recover(drivers)
+    only = integrations.find(drivers, place.org_id, integration).id if integration else None
+    found = service.listing(drivers, place.org_id, integration_id=only, statuses=tuple(status or ()), limit=limit)
+    names = _names(drivers, place.org_id)
+    if as_json:
+        console.show_json([showing.run_json(run, names.get(run.integration_id)) for run in found])
+        return
+    rows = [
+        (
+            run.id,
+            names.get(run.integration_id, run.integration_id),
+            showing.MARKS[run.status],
+            run.requested_at,
+            showing.seconds(run),
+            run.failure.message if run.failure else "",
+        )
+        for run in found
+    ]
+    columns = ("run", "integration", "status", "requested", "seconds", "why")
+    console.show_table(
+        columns, rows, empty="Nothing ran yet. Start a sync: orchestrator sync <id>", numeric=["seconds"]
+    )
+
+
+@app.command()
+def show(context: typer.Context, run: RunArgument, *, as_json: Json = False) -> None:
+    """One run: status, why, and what it moved."""
+    drivers, found, name = _found(context, run)
+    counts = service.counts(drivers, found)
+    if as_json:
+        console.show_json(showing.run_json(found, name, counts))
+        return
+    facts = {
+        "run": found.id,
+        "integration": name,
+        "status": showing.MARKS[found.status],
+        "requested": found.requested_at,
+        "seconds": showing.seconds(found),
+        "full refresh": found.full_refresh,
+    }
+    if found.failure:
+        facts |= {"why": found.failure.message, "what to do": found.failure.hint, "kind": found.failure.kind.value}
+    console.show_facts(facts)
+    if counts:
+        from orchestrator.domains.runs.cli.watching import count_table
+
+        console.out().print(count_table(counts, final=True))
+
+
+@app.command()
+def logs(
+    context: typer.Context,
+    run: RunArgument,
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
+    tail: Annotated[int | None, typer.Option("--tail", "-n", min=1, help="Only the last so many lines.")] = None,
+    after: Annotated[int | None, typer.Option(min=0, help="Go on after this cursor (from --json).")] = None,
+    as_json: Json = False,
+) -> None:
+    """What a run said, secrets taken out. With --json, a document a line."""
+    drivers, found, _ = _found(context, run)
+    cursor = after
+    entries = service.logs(drivers, found, after=cursor, last=tail or 0)
+    while True:
+        for entry in entries:
+            cursor = entry.id
+            _print(entry, as_json=as_json)
+        if entries:
+            entries = service.logs(drivers, found, after=cursor)
+            continue
+        if not follow or found.status.ended:
+            return
+        sleep(_POLL)
+        found = service.find(drivers, found.org_id, found.id)
+        entries = service.logs(drivers, found, after=cursor or 0)
+
+
+def _print(entry: LogEntry, *, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        document = {**showing.log_json(entry), "at": entry.at.isoformat()}
+        typer.echo(json.dumps(document, ensure_ascii=False))
+    else:
+        typer.echo(f"{entry.at:%H:%M:%S} {entry.level:<8} {entry.source:<12} {entry.message}")
+
+
+@app.command()
+def cancel(context: typer.Context, run: RunArgument, *, as_json: Json = False) -> None:
+    """Stop a run; what it has committed is kept."""
+    drivers, found, name = _found(context, run)
+    asked = service.cancel(drivers, found)
+    if as_json:
+        console.show_json(showing.run_json(asked, name))
+    else:
+        console.say(f"{asked.id} is {asked.status.value}.")
+
+
+def _found(context: typer.Context, wanted: str) -> tuple[Drivers, Run, str | None]:
+    drivers = of_command(context)
+    place = identity.find(drivers.db, drivers.settings.organization)
+    service.recover(drivers)
+    run = service.find(drivers, place.org_id, wanted)
+    return drivers, run, _names(drivers, place.org_id).get(run.integration_id)
+
+
+def _names(drivers: Drivers, org_id: str) -> dict[str, str]:
+    there = integrations.listing(drivers, org_id)
+    gone = integrations.listing(drivers, org_id, deleted=True)
+    return {one.id: one.name for one in (*gone, *there)}

@@ -1,0 +1,111 @@
+"""Runs and their parts in words and in JSON."""
+
+from typing import Any
+
+from orchestrator.domains.integrations.types import Integration
+from orchestrator.domains.runs import rules
+from orchestrator.domains.runs.types import Failure, LogEntry, Run, RunStatus, StateEntry, StateMove, StreamCount
+
+MARKS = {
+    RunStatus.QUEUED: "○ queued",
+    RunStatus.RUNNING: "◐ running",
+    RunStatus.RETRYING: "◐ retrying",
+    RunStatus.CANCELLING: "◐ cancelling",
+    RunStatus.SUCCEEDED: "● succeeded",
+    RunStatus.PARTIAL: "⚠ partial",
+    RunStatus.FAILED: "× failed",
+    RunStatus.CANCELLED: "× cancelled",
+    RunStatus.TIMED_OUT: "× timed out",
+}
+
+
+def seconds(run: Run) -> float | None:
+    """How long it took; None while it goes on."""
+    if run.started_at is None or run.finished_at is None:
+        return None
+    return (run.finished_at - run.started_at).total_seconds()
+
+
+def run_json(run: Run, name: str | None, counts: tuple[StreamCount, ...] = ()) -> dict[str, Any]:
+    """A run as one document."""
+    return {
+        "id": run.id,
+        "integration": {"id": run.integration_id, "name": name},
+        "status": run.status,
+        "trigger": run.trigger,
+        "full_refresh": run.full_refresh,
+        "requested_at": run.requested_at,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "seconds": seconds(run),
+        "failure": failure_json(run.failure),
+        "streams": [count_json(count) for count in counts],
+    }
+
+
+def failure_json(failure: Failure | None) -> dict[str, Any] | None:
+    """Why a run didn't succeed."""
+    if failure is None:
+        return None
+    return {
+        "kind": failure.kind,
+        "origin": failure.origin,
+        "message": failure.message,
+        "hint": failure.hint,
+        "retryable": failure.retryable,
+    }
+
+
+def count_json(count: StreamCount) -> dict[str, Any]:
+    """What was moved of one stream."""
+    return {
+        "stream": count.stream,
+        "read": count.read,
+        "written": count.written,
+        "deleted": count.deleted,
+        "seconds": round(count.seconds, 1),
+    }
+
+
+def log_json(entry: LogEntry) -> dict[str, Any]:
+    """A line of a log; `cursor` is where to go on from."""
+    return {
+        "cursor": entry.id,
+        "at": entry.at,
+        "level": entry.level,
+        "source": entry.source,
+        "message": entry.message,
+    }
+
+
+def state_json(entry: StateEntry) -> dict[str, Any]:
+    """A bookmark."""
+    return {
+        "id": entry.id,
+        "stream": stream_name(entry.stream),
+        "position": rules.position(entry.bookmark),
+        "bookmark": entry.bookmark,
+        "reason": entry.reason,
+        "run_id": entry.run_id,
+        "at": entry.at,
+    }
+
+
+def move_json(move: StateMove) -> dict[str, Any]:
+    """What a rollback or reset does to one stream."""
+    return {
+        "stream": stream_name(move.stream),
+        "from": rules.position(move.before),
+        "to": rules.position(move.after),
+        "reread": move.reread,
+    }
+
+
+def stream_name(stream: str) -> str:
+    """A stream's name; what a tap keeps outside of any stream has none."""
+    return stream or "(whole tap)"
+
+
+def where(integration: Integration) -> str:
+    """Where its records are, for people."""
+    return f"schema {integration.target_schema} of the warehouse"

@@ -1,0 +1,57 @@
+"""`orchestrator sync`."""
+
+from typing import Annotated
+
+import typer
+
+from orchestrator.domains.identity import service as identity
+from orchestrator.domains.integrations import service as integrations
+from orchestrator.domains.runs import rules, service
+from orchestrator.domains.runs.cli import showing, watching
+from orchestrator.domains.runs.errors import RunFailedError
+from orchestrator.domains.runs.types import RunStatus
+from orchestrator.drivers.inject import of_command
+from orchestrator.kernel import console
+from orchestrator.kernel.console import Json
+
+
+def sync(
+    context: typer.Context,
+    integration: Annotated[str, typer.Argument(metavar="ID", help="Id, beginning of an id, or name.")],
+    *,
+    stream: Annotated[
+        list[str] | None, typer.Option("--stream", "-s", help="Only this stream; can be given several times.")
+    ] = None,
+    full_refresh: Annotated[
+        bool, typer.Option("--full-refresh", help="Read from the start; other streams keep their state.")
+    ] = False,
+    timeout: Annotated[str | None, typer.Option(help="Stop after this long: 90s, 15m, 2h.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Sync now, and wait for it.
+
+    Exits 0 where everything arrived, 9 where a part did, 1 where it failed, 5 where a sync is under way already,
+    8 where somebody must sign in again, 124 where it took too long.
+    """
+    drivers = of_command(context)
+    place = identity.find(drivers.db, drivers.settings.organization)
+    found = integrations.find(drivers, place.org_id, integration)
+    limit = rules.duration(timeout) if timeout else None
+    run = service.request(
+        drivers, found, streams=stream or None, full_refresh=full_refresh, timeout=limit, trigger="command"
+    )
+    with watching.stoppable() as stop, watching.watching(quiet=quiet or as_json) as watcher:
+        run = service.execute(drivers, found, run, cancel=stop.event, on_progress=watcher)
+    counts = service.counts(drivers, run)
+    if as_json:
+        console.show_json(showing.run_json(run, found.name, counts))
+    elif not quiet:
+        if counts:
+            console.out().print(watching.count_table(counts, final=True))
+        console.say(f"{showing.MARKS[run.status]}: {run.id}, {showing.where(found)}.")
+    if run.status is not RunStatus.SUCCEEDED:
+        failed = RunFailedError(run)
+        if stop.code and run.status is RunStatus.CANCELLED:
+            failed.exit_code = stop.code
+        raise failed

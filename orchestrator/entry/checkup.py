@@ -1,0 +1,166 @@
+"""What `doctor` looks at, each a finding with its cure."""
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import text
+
+from orchestrator.domains.identity import service as identity
+from orchestrator.domains.integrations import service as integrations
+from orchestrator.domains.vault import service as vault
+from orchestrator.drivers.bundle import Drivers
+from orchestrator.drivers.meltano import process
+from orchestrator.drivers.plugin_store import recipes
+from orchestrator.kernel.db import Database, engine
+from orchestrator.kernel.errors import OrchestratorError
+from orchestrator.kernel.settings import project_root
+from orchestrator.migrations import runner
+
+_LEAST_FREE = 1_000_000_000  # bytes
+
+
+class State(StrEnum):
+    """How bad a finding is."""
+
+    GOOD = "good"
+    NOTE = "note"
+    BAD = "bad"
+
+
+MARKS = {State.GOOD: "✓", State.NOTE: "–", State.BAD: "×"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing looked at."""
+
+    check: str
+    state: State
+    found: str
+    fix: str = ""
+
+
+def findings(drivers: Drivers) -> list[Finding]:
+    """Everything a sync needs, in the order in which one thing depends on another."""
+    looks: tuple[tuple[str, Callable[[Drivers], Iterator[Finding]]], ...] = (
+        ("Python", _python),
+        ("Control plane", _database),
+        ("Schema", _schema),
+        ("Warehouse", _warehouse),
+        ("Master key", _keys),
+        ("Connectors", _connectors),
+        ("Plugins", _plugins),
+        ("Disk", _disk),
+        ("Isolation", _isolation),
+    )
+    found: list[Finding] = []
+    for check, look in looks:
+        try:
+            found += look(drivers)
+        except OrchestratorError as error:
+            found.append(Finding(check=check, state=State.BAD, found=error.message, fix=error.hint))
+    return found
+
+
+def _python(_drivers: Drivers) -> Iterator[Finding]:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    yield Finding(check="Python", state=State.GOOD, found=version)
+
+
+def _database(drivers: Drivers) -> Iterator[Finding]:
+    where = "embedded" if drivers.settings.database_url is None else "DATABASE_URL"
+    with drivers.unchecked_db.connection() as connection:
+        version = connection.scalar(text("SHOW server_version"))
+    yield Finding(check="Control plane", state=State.GOOD, found=f"Postgres {version}, {where}")
+
+
+def _schema(drivers: Drivers) -> Iterator[Finding]:
+    with drivers.unchecked_db.connection() as connection:
+        runner.check(connection)
+    yield Finding(check="Schema", state=State.GOOD, found=f"revision {runner.head()}")
+
+
+def _warehouse(drivers: Drivers) -> Iterator[Finding]:
+    where = "embedded" if drivers.settings.warehouse_url is None else "WAREHOUSE_URL"
+    pool = engine(drivers.warehouse_url)
+    try:
+        with Database(pool).connection() as connection:
+            version = connection.scalar(text("SHOW server_version"))
+            may_create = connection.scalar(text("SELECT has_database_privilege(current_database(), 'CREATE')"))
+    finally:
+        pool.dispose()
+    if may_create:
+        yield Finding(check="Warehouse", state=State.GOOD, found=f"Postgres {version}, {where}")
+    else:
+        yield Finding(
+            check="Warehouse",
+            state=State.BAD,
+            found="The login may not create schemas there.",
+            fix="GRANT CREATE ON DATABASE … TO the login of WAREHOUSE_URL.",
+        )
+
+
+def _keys(drivers: Drivers) -> Iterator[Finding]:
+    current = drivers.keys.current
+    place = identity.find(drivers.db, drivers.settings.organization)
+    with drivers.db.transaction(place.org_id) as tx:
+        uses = vault.status(tx, place.org_id)
+    missing = sorted({use.master_key_id for use in uses} - {key.id for key in drivers.keys.keys})
+    if missing:
+        yield Finding(
+            check="Master key",
+            state=State.BAD,
+            found=f"Secrets are locked by {', '.join(missing)}, which isn't here.",
+            fix="Put that key back: INTEGRATION_ENCRYPTION_KEY, or a line of the key file.",
+        )
+    else:
+        secrets = sum(use.secrets for use in uses)
+        yield Finding(check="Master key", state=State.GOOD, found=f"{current}, opens {secrets} secrets")
+
+
+def _connectors(_drivers: Drivers) -> Iterator[Finding]:
+    catalog = integrations.catalog()
+    yield Finding(check="Connectors", state=State.GOOD, found=f"{len(catalog.connectors)} usable")
+    for broken in catalog.broken:
+        yield Finding(
+            check="Connectors",
+            state=State.BAD,
+            found=f"{broken.file}: {'; '.join(broken.reasons)}",
+            fix=f"Correct schemas/connectors/{broken.file}.",
+        )
+
+
+def _plugins(drivers: Drivers) -> Iterator[Finding]:
+    status = drivers.plugins.status(recipes(project_root()))
+    ready = [one.plugin for one in status if one.ready]
+    waiting = [one.plugin for one in status if not one.ready]
+    yield Finding(
+        check="Plugins",
+        state=State.GOOD,
+        found=f"{len(ready)} built" + (f"; {', '.join(waiting)}: built at first use" if waiting else ""),
+    )
+
+
+def _disk(drivers: Drivers) -> Iterator[Finding]:
+    for what, path in (("home", drivers.settings.home), ("runs", drivers.meltano.runs_root)):
+        there = next(folder for folder in (path, *path.parents) if folder.exists())
+        free = shutil.disk_usage(there).free
+        state = State.GOOD if free >= _LEAST_FREE else State.BAD
+        fix = "" if state is State.GOOD else "Make room: a sync needs space for what is under way."
+        yield Finding(check=f"Disk ({what})", state=state, found=f"{free / 1e9:.1f} GB free at {path}", fix=fix)
+
+
+def _isolation(_drivers: Drivers) -> Iterator[Finding]:
+    if process.namespaces_work():
+        found = "plugins run in a process namespace of their own; nothing outlives its run"
+        yield Finding(check="Isolation", state=State.GOOD, found=found)
+    else:
+        yield Finding(
+            check="Isolation",
+            state=State.NOTE,
+            found="no user namespaces here; plugins are ended by their process tree",
+            fix="Allow them to be sure that nothing outlives a run: sysctl user.max_user_namespaces.",
+        )

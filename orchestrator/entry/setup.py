@@ -1,0 +1,154 @@
+"""Commands about the installation itself: init, migrate, doctor, db, query, sandbox."""
+
+import sys
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from orchestrator.drivers.inject import of_command
+from orchestrator.entry import checkup, installing
+from orchestrator.kernel import console
+from orchestrator.kernel.console import Json
+from orchestrator.kernel.errors import UsageError
+from orchestrator.migrations import runner
+
+
+def mount(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command()(init)
+    app.command()(migrate)
+    app.command()(doctor)
+    app.command()(query)
+    app.command()(db)
+    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(sandbox)
+
+
+def init(context: typer.Context, *, as_json: Json = False) -> None:
+    """Set up this installation: database, master key, first organization. Safe to repeat."""
+    drivers = of_command(context)
+    done = installing.install(drivers)
+    embedded = drivers.settings.database_url is None
+    if as_json:
+        console.show_json(
+            {
+                "home": str(drivers.settings.home),
+                "organization": done.place.organization,
+                "workspace": done.place.workspace,
+                "database": "embedded" if embedded else "DATABASE_URL",
+                "revision": done.revision,
+                "key_made": done.key_made,
+            }
+        )
+        return
+    facts = {
+        "home": drivers.settings.home,
+        "database": "embedded Postgres" if embedded else "the one of DATABASE_URL",
+        "schema": f"revision {done.revision}" + ("" if done.revision_before else ", new"),
+        "organization": f"{done.place.organization} (workspace {done.place.workspace})",
+    }
+    console.show_facts(facts)
+    if done.key_made:
+        console.say(
+            f"A master key was made: {drivers.settings.key_file}. Back it up: without it no secret opens again."
+        )
+    console.say("Next: orchestrator connectors list, then orchestrator add <connector>.")
+
+
+def migrate(context: typer.Context, *, as_json: Json = False) -> None:
+    """Bring the control-plane database to this version's schema."""
+    drivers = of_command(context)
+    before, now = runner.migrate(drivers.unchecked_db.pool)
+    if as_json:
+        console.show_json({"before": before, "now": now, "changed": before != now})
+    elif before == now:
+        console.say(f"Nothing to do: the database is at revision {now}.")
+    else:
+        console.say(f"Migrated from {before or 'an empty database'} to revision {now}.")
+
+
+def doctor(context: typer.Context, *, as_json: Json = False) -> None:
+    """Look at everything a sync needs, and say what to do about what is missing."""
+    drivers = of_command(context)
+    findings = checkup.findings(drivers)
+    failed = any(finding.state is checkup.State.BAD for finding in findings)
+    if as_json:
+        rows = [{"check": f.check, "state": f.state, "found": f.found, "fix": f.fix} for f in findings]
+        console.show_json({"ok": not failed, "checks": rows})
+    else:
+        console.show_table(
+            ("", "check", "found", "what to do"),
+            [(checkup.MARKS[f.state], f.check, f.found, f.fix) for f in findings],
+            empty="Nothing to look at.",
+        )
+    if failed:
+        raise typer.Exit(1)
+
+
+def query(
+    context: typer.Context,
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="A statement that only reads.")],
+    *,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Rows at most.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """Look at the warehouse: run one statement that only reads, and show its rows."""
+    from orchestrator.drivers import warehouse
+
+    drivers = of_command(context)
+    found = warehouse.look(drivers.warehouse_url, sql, limit=limit)
+    if as_json:
+        console.show_json([dict(zip(found.columns, row, strict=True)) for row in found.rows])
+        return
+    console.show_table(found.columns, found.rows, empty="No rows.")
+    if found.more:
+        console.say(f"The first {limit:,} rows; --limit shows more.")
+
+
+class DbAction(StrEnum):
+    """What to do with the embedded Postgres."""
+
+    STATUS = "status"
+    STOP = "stop"
+
+
+def db(
+    context: typer.Context,
+    action: Annotated[DbAction, typer.Argument(help="What to do.")] = DbAction.STATUS,
+    *,
+    as_json: Json = False,
+) -> None:
+    """The embedded Postgres: how it is, or stop it now instead of ten minutes after its last use."""
+    drivers = of_command(context)
+    postgres = drivers.postgres
+    if action is DbAction.STOP:
+        stopped = postgres.stop_if_unused()
+        if as_json:
+            console.show_json({"stopped": stopped})
+        else:
+            console.say("Stopped." if stopped else "It isn't running, or somebody uses it.")
+        return
+    status = postgres.status()
+    facts = {
+        "running": status.running,
+        "version": status.version,
+        "data": str(status.data),
+        "log": str(status.log),
+        "pid": status.pid,
+        "size_mb": round(status.size_bytes / 1e6, 1),
+    }
+    if as_json:
+        console.show_json(facts)
+    else:
+        console.show_facts(facts)
+
+
+def sandbox(
+    context: typer.Context, name: Annotated[str, typer.Argument(help="Which service: salesforce.")] = "salesforce"
+) -> None:
+    """Run a stand-in for a provider on this machine; options after the name are its own (try --help)."""
+    if name != "salesforce":
+        raise UsageError(f"There is no sandbox '{name}'.", hint="There is: salesforce.")
+    from sandboxes.salesforce.__main__ import main
+
+    sys.exit(main(context.args))
