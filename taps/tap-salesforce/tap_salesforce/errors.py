@@ -14,6 +14,7 @@ class SourceError(Exception):
     """
 
     kind: ClassVar[str] = "source_error"
+    origin: ClassVar[str] = "source"
     retryable: ClassVar[bool] = False
     exit_code: ClassVar[int] = 1
 
@@ -29,7 +30,7 @@ class SourceError(Exception):
         """One line for machines: kind, origin, message, hint, retryable."""
         facts = {
             "kind": self.kind,
-            "origin": "source",
+            "origin": self.origin,
             "message": self.message,
             "hint": self.hint,
             "retryable": self.retryable,
@@ -106,3 +107,10 @@ class SchemaError(SourceError):
     """A value does not fit the type in the catalog: the field was changed at the source."""
 
     kind = "schema_violation"
+
+
+class LoaderGoneError(SourceError):
+    """Whoever reads our messages stopped reading."""
+
+    kind = "destination_error"
+    origin = "destination"

@@ -79,8 +79,8 @@ CONFIG_SCHEMA: dict[str, Any] = {
             "type": "integer",
             "minimum": 1,
             "title": "Rows per window",
-            "default": 10_000,
-            "description": "At most so many rows between two bookmarks, unless they share one second.",
+            "default": 5_000,
+            "description": "Rows between two bookmarks: about so many, or a fortieth of a larger stream.",
         },
         "lookback_minutes": {
             "type": "number",

@@ -3,7 +3,7 @@
 import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain, islice
@@ -223,26 +223,28 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
         ahead = min(self._org.settings.max_workers, _JOBS_AHEAD)
         queue: deque[tuple[Window | None, Job | None]] = deque()
         todo = iter(planned)
-        with ExitStack() as jobs:
+        try:
             while True:
-                for coming in islice(todo, ahead - len(queue)):
-                    queue.append((coming, self._job(coming, jobs)))
+                queue.extend((coming, self._job(coming)) for coming in islice(todo, ahead - len(queue)))
                 if not queue:
                     return
                 window, job = queue.popleft()
-                yield from self._rows(window, job)
-                if job is not None:
-                    job.discard()
+                with job or nullcontext():
+                    yield from self._rows(window, job)
                 if window is not None:
                     yield window
+        finally:
+            for _, job in queue:
+                if job is not None:
+                    job.discard()
 
-    def _job(self, window: Window | None, jobs: ExitStack) -> Job | None:
+    def _job(self, window: Window | None) -> Job | None:
         """A Bulk job for the window, or None if REST reads it."""
         small = window is not None and window.rows is not None and window.rows <= self._org.settings.rest_below_rows
         if self._by_rest or small or (window is not None and window.rows == 0):
             return None
         try:
-            return jobs.enter_context(self._org.bulk.start(self._query(window), self._fields()))
+            return self._org.bulk.start(self._query(window), self._fields())
         except RefusedError as refused:
             self._use_rest(refused)
             return None

@@ -94,18 +94,13 @@ class TapCommand(SingerCommand):  # type: ignore[misc]  # the SDK's types are no
     """The command line: a foreseen failure is one sentence and an exit status, never a traceback."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run, and turn SourceError and a closed pipe into words."""
+        """Run, and turn a SourceError into words."""
         try:
             return super().main(*args, **kwargs)
         except SourceError as error:
             self.logger.error("%s", error)  # noqa: TRY400 - the traceback would tell people nothing
             self.logger.error("FAILURE: %s", error.as_json())  # noqa: TRY400
             sys.exit(error.exit_code)
-        except BrokenPipeError:
-            # Python would fail once more when it flushes stdout at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            self.logger.error("The loader closed the pipe before all records were written.")  # noqa: TRY400
-            sys.exit(1)
 
 
 class TapSalesforce(Tap):  # type: ignore[misc]  # the SDK's types are not followed

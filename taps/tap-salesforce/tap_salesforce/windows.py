@@ -14,6 +14,7 @@ from tap_salesforce.soql import Span
 BEGINNING = datetime(1999, 1, 1, tzinfo=UTC)  # Salesforce has no older stamps; only for halving
 _SECOND = timedelta(seconds=1)  # SystemModstamp's resolution: nothing can be cut finer
 _UNCOUNTABLE = timedelta(hours=1)  # where even counting times out, windows are at least this long
+_MOST_WINDOWS = 40
 _AIM = 0.8  # of the wanted rows, so that a slightly uneven window still fits
 
 # Rows within [lower, upper), or None when Salesforce cannot say.
@@ -43,12 +44,16 @@ class _Part:
 def plan(key: str, lower: datetime | None, upper: datetime, *, size: int, count: Count) -> Iterator[Window]:
     """Windows of at most `size` rows (more only within one second) from `lower` on, in order.
 
+    A stream of more than 40 such windows gets 40 larger ones: a crash then still costs a fortieth at most,
+    and the number of requests stays bounded however many rows there are.
     The last one has no upper bound: it takes in whatever is visible, also stamps slightly ahead of our clock.
     """
     first = min(lower or BEGINNING, upper)
     edge = _Edges(key, lower, upper, first)
     pending: _Part | None = None
-    for leaf in _leaves(_Part(first, upper, count(lower, None)), size, edge, count):
+    rows = count(lower, None)
+    size = max(size, (rows or 0) // _MOST_WINDOWS)
+    for leaf in _leaves(_Part(first, upper, rows), size, edge, count):
         if pending is None:
             pending = leaf
         elif pending.rows is not None and leaf.rows is not None and pending.rows + leaf.rows <= size:

@@ -1,14 +1,38 @@
 """Singer messages on stdout: the SDK's writer, plus a way for many ready-made lines at once."""
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from singer_sdk.io_base import SingerWriter
 
+from tap_salesforce.errors import LoaderGoneError
+
 
 class LineWriter(SingerWriter):  # type: ignore[misc]  # the SDK's types are not followed
-    """Writes lines that are JSON already, in one call and with one flush."""
+    """Writes messages, and lines that are JSON already; LoaderGoneError when nobody reads any more."""
+
+    def write_message(self, message: Any) -> None:
+        """One message of the SDK."""
+        with _pipe():
+            super().write_message(message)
 
     def write_lines(self, lines: list[str]) -> None:
-        """Each line ends with a line end."""
-        sys.stdout.write("".join(lines))
-        sys.stdout.flush()
+        """Many lines in one call and with one flush; each ends with a line end."""
+        with _pipe():
+            sys.stdout.write("".join(lines))
+            sys.stdout.flush()
+
+
+@contextmanager
+def _pipe() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as gone:
+        # What is left in the buffer must go somewhere, or Python fails once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise LoaderGoneError(
+            "The loader stopped reading before all records were written.", hint="See the loader's own message."
+        ) from gone

@@ -16,7 +16,15 @@ from tap_salesforce import bulk
 from tap_salesforce.backoff import Backoff
 from tap_salesforce.tap import TapSalesforce
 
-COUNTS = {"Contact": 900, "Account": 60, "Lead": 40, "Opportunity": 40, "Invoice__c": 50, "User": 5, "AccountHistory": 9}
+COUNTS = {
+    "Contact": 900,
+    "Account": 60,
+    "Lead": 40,
+    "Opportunity": 40,
+    "Invoice__c": 50,
+    "User": 5,
+    "AccountHistory": 9,
+}
 
 
 @dataclass

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 import socket
 import stat
 import threading
@@ -63,7 +62,7 @@ def test_a_private_key_out_of_an_environment_variable_works(org, configure, run)
 
 @pytest.mark.parametrize("key", ["not a key", "-----BEGIN PRIVATE KEY-----\nQUJD\n-----END PRIVATE KEY-----"])
 def test_a_bad_private_key_is_named_and_not_shown(org, configure, run, key):
-    with pytest.raises(ConfigError, match="private_key is not an RSA private key") as raised:
+    with pytest.raises(ConfigError, match=r"private_key is not an RSA private key") as raised:
         run(configure(org, auth=auth(org, "jwt_bearer", private_key=key)))
     assert key not in str(raised.value) and raised.value.__cause__ is None
 
@@ -79,7 +78,9 @@ def test_a_bad_private_key_is_named_and_not_shown(org, configure, run, key):
         ("jwt_bearer", {"username": "somebody@else.example"}, "Salesforce refused the sign-in"),
     ],
 )
-def test_a_refusal_says_salesforces_reason_and_what_to_do(org, configure, run, way, change, reason):
+def test_a_refusal_says_salesforces_reason_and_what_to_do(  # noqa: PLR0917 - fixtures
+    org, configure, run, way, change, reason
+):
     with pytest.raises(SignInError, match=reason) as raised:
         run(configure(org, auth=auth(org, way, **change)))
     secrets = {v for k, v in auth(org, way, **change).items() if k not in ("auth_type", "username", "client_id")}
@@ -96,7 +97,7 @@ def test_passing_trouble_at_sign_in_is_waited_out(org, configure, run, quick, wa
 
 
 def test_a_host_that_is_not_there_is_said_so(configure, org, run):
-    with pytest.raises(UnavailableError, match="could not be reached.*Check domain"):
+    with pytest.raises(UnavailableError, match=r"could not be reached.*Check domain"):
         run(configure(org, auth=auth(org, "client_credentials"), domain="http://127.0.0.1:9", max_retries=0))
 
 
@@ -108,7 +109,7 @@ def test_a_host_that_is_not_salesforce_is_said_so(configure, org, run):
 
 def test_an_answer_that_leads_elsewhere_is_refused(org, configure, run, monkeypatch):
     monkeypatch.setattr(type(org), "url", property(lambda _: "https://evil.example"))
-    with pytest.raises(ConfigError, match="instance_url"):
+    with pytest.raises(ConfigError, match=r"instance_url"):
         run({**configure(org, auth=auth(org, "client_credentials")), "domain": org._web.url})
 
 
@@ -129,7 +130,7 @@ def test_a_rotated_token_is_used_for_the_next_sign_in_and_it_is_said(rotating, c
 
 
 @pytest.mark.parametrize("save", [True, False])
-def test_a_rotated_token_is_written_back_only_if_asked(rotating, configure, tmp_path, caplog, monkeypatch, save):
+def test_a_rotated_token_is_written_back_only_if_asked(rotating, configure, tmp_path, caplog, monkeypatch, save):  # noqa: PLR0917 - fixtures
     file = tmp_path / "config.json"
     config = configure(rotating, auth=auth(rotating, "oauth_refresh"), save_rotated_token=save)
     file.write_text(json.dumps(config))
@@ -141,7 +142,7 @@ def test_a_rotated_token_is_written_back_only_if_asked(rotating, configure, tmp_
     kept = json.loads(file.read_text())
     assert (kept["auth"]["refresh_token"] != rotating.app.refresh_token) == save
     assert {k: v for k, v in kept.items() if k != "auth"} == {k: v for k, v in config.items() if k != "auth"}
-    assert stat.S_IMODE(os.stat(file).st_mode) == 0o600
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert ("is written to the configuration file" in caplog.text) == save
 
 
@@ -206,7 +207,10 @@ def test_many_threads_renew_one_token_once(org, configure, tmp_path):
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (b'{"error":{"code":"needs_reauth","message":"The user revoked access."}}\n', "could not be renewed: The user revoked access"),
+        (
+            b'{"error":{"code":"needs_reauth","message":"The user revoked access."}}\n',
+            "could not be renewed: The user revoked access",
+        ),
         (b'{"error":{"code":"needs_reauth"}}\n', "needs_reauth"),
         (b"what?\n", "unreadable answer"),
         (b"", "unreadable answer"),
@@ -215,7 +219,7 @@ def test_many_threads_renew_one_token_once(org, configure, tmp_path):
         (b'{"access_token":"00Dgone","instance_url":"http://127.0.0.1:1"}\n', "no fresher one"),
     ],
 )
-def test_a_socket_without_a_token_ends_the_run_with_its_reason(org, configure, run, tmp_path, answer, said):
+def test_a_socket_without_a_token_ends_the_run_with_its_reason(org, configure, run, tmp_path, answer, said):  # noqa: PLR0917 - fixtures
     mine = session(org, token_socket=str(tmp_path / "s"), access_token="00Dgone")
     with token_socket(tmp_path / "s", answer), pytest.raises(SignInError, match=said) as raised:
         run(configure(org, auth=mine))
@@ -225,20 +229,20 @@ def test_a_socket_without_a_token_ends_the_run_with_its_reason(org, configure, r
 def test_a_socket_may_not_lead_elsewhere(org, configure, run, tmp_path):
     mine = session(org, token_socket=str(tmp_path / "s"), access_token="00Dgone")
     answer = b'{"access_token":"t","instance_url":"https://evil.example"}\n'
-    with token_socket(tmp_path / "s", answer), pytest.raises(ConfigError, match="evil.example"):
+    with token_socket(tmp_path / "s", answer), pytest.raises(ConfigError, match=r"evil.example"):
         run(configure(org, auth=mine))
 
 
 def test_no_socket_and_a_dead_session_is_a_clear_end(org, configure, run, tmp_path):
-    with pytest.raises(SignInError, match="INVALID_SESSION_ID.*Sign in again"):
+    with pytest.raises(SignInError, match=r"INVALID_SESSION_ID.*Sign in again"):
         run(configure(org, auth=session(org, access_token="00Dgone")))
-    with pytest.raises(SignInError, match="token socket did not answer"):
+    with pytest.raises(SignInError, match=r"token socket did not answer"):
         run(configure(org, auth=session(org, access_token="00Dgone", token_socket=str(tmp_path / "none"))))
 
 
 def test_a_session_that_is_refused_again_ends_the_run(org, configure, run):
     org.faults.add("session", path="/describe", times=0)
-    with pytest.raises(SignInError, match="refused the session: INVALID_SESSION_ID"):
+    with pytest.raises(SignInError, match=r"refused the session: INVALID_SESSION_ID"):
         run(configure(org, auth=auth(org, "client_credentials")))
 
 

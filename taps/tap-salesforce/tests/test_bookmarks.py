@@ -79,5 +79,5 @@ def test_bookmarks_of_other_taps_are_understood(text):
 
 
 def test_an_unreadable_bookmark_is_said_so():
-    with pytest.raises(ConfigError, match="replication_key_value is not a time.*Reset"):
+    with pytest.raises(ConfigError, match=r"replication_key_value is not a time.*Reset"):
         started({"replication_key": KEY, "replication_key_value": "yesterday"})

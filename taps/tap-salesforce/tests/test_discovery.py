@@ -51,14 +51,16 @@ def test_binary_fields_are_left_out_with_a_notice(org, configure, caplog):
 
 def test_keys_and_methods(org, configure):
     found = catalog(configure(org, streams=["Contact", "AccountHistory", "CaseStatus", "User"]))
-    assert {name: entry["key_properties"] for name, entry in found.items()} == dict.fromkeys(found, ["Id"])
+    assert [entry["key_properties"] for entry in found.values()] == [["Id"]] * 4
     assert {name: entry["replication_key"] for name, entry in found.items()} == {
         "Contact": "SystemModstamp", "CaseStatus": "SystemModstamp", "User": "SystemModstamp",
         "AccountHistory": "CreatedDate",
     }  # fmt: skip
     assert "_sdc_deleted_at" in found["Contact"]["schema"]["properties"]
     assert "_sdc_deleted_at" not in found["User"]["schema"]["properties"]
-    inclusion = {tuple(m["breadcrumb"])[-1]: m["metadata"]["inclusion"] for m in found["Contact"]["metadata"] if m["breadcrumb"]}
+    inclusion = {
+        tuple(m["breadcrumb"])[-1]: m["metadata"]["inclusion"] for m in found["Contact"]["metadata"] if m["breadcrumb"]
+    }
     automatic = {name for name, kind in inclusion.items() if kind == "automatic"}
     assert automatic == {"Id", "SystemModstamp", "IsDeleted", "_sdc_deleted_at"}
 

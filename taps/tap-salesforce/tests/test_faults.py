@@ -2,7 +2,7 @@
 
 import pytest
 
-from tap_salesforce import backoff, bulk
+from tap_salesforce import backoff, bulk, client
 from tap_salesforce.backoff import Backoff, seconds_of
 from tap_salesforce.errors import (
     AccessError,
@@ -42,8 +42,6 @@ PATHS = {
 @pytest.fixture
 def pages(monkeypatch, org):
     """REST in pages of 300 rows, so that there are next pages."""
-    from tap_salesforce import client
-
     make = client.http_session
 
     def small(connections):
@@ -56,7 +54,7 @@ def pages(monkeypatch, org):
 
 @pytest.mark.parametrize("trouble", PASSING)
 @pytest.mark.parametrize("place", PATHS)
-def test_passing_trouble_costs_one_request_and_no_record(org, configure, run, quick, pages, trouble, place):
+def test_passing_trouble_costs_one_request_and_no_record(org, configure, run, quick, pages, trouble, place):  # noqa: PLR0917 - fixtures
     api, path, method = PATHS[place]
     fault = org.faults.add(**PASSING[trouble], path=path, method=method, times=2)
     out = run(configure(org, api_type=api, bulk_page_rows=300))
@@ -68,7 +66,7 @@ def test_passing_trouble_costs_one_request_and_no_record(org, configure, run, qu
 
 @pytest.mark.parametrize("trouble", CUT)
 @pytest.mark.parametrize("page", [1, 2, 3])
-def test_a_cut_page_is_read_again_without_losing_or_repeating_rows(org, configure, run, monkeypatch, trouble, page):
+def test_a_cut_page_is_read_again_without_losing_or_repeating_rows(org, configure, run, monkeypatch, trouble, page):  # noqa: PLR0917 - fixtures
     monkeypatch.setattr(bulk, "_CHUNK", 50)
     fault = org.faults.add(**CUT[trouble], path="/results", nth=page, times=2)
     out = run(configure(org, bulk_page_rows=300))
@@ -78,7 +76,7 @@ def test_a_cut_page_is_read_again_without_losing_or_repeating_rows(org, configur
 
 def test_a_page_that_stays_cut_ends_the_run_and_moves_no_bookmark(org, configure, run):
     org.faults.add("truncated_gzip", path="/results", times=0)
-    with pytest.raises(ShortResultError, match="cut short again and again.*Run again"):
+    with pytest.raises(ShortResultError, match=r"cut short again and again.*Run again"):
         run(configure(org, max_retries=2))
     assert run.partial.states() == []
 
@@ -111,23 +109,21 @@ def test_a_page_that_never_ends_with_a_line_end_is_taken_the_second_time(org, co
 
 def test_fewer_rows_than_the_job_processed_is_an_error(org, configure, run, monkeypatch):
     finished = bulk.Job._finished
-    monkeypatch.setattr(
-        bulk.Job, "_finished", lambda self: {**finished(self), "numberRecordsProcessed": "901"}
-    )
-    with pytest.raises(ShortResultError, match="processed 901 rows but delivered 900"):
+    monkeypatch.setattr(bulk.Job, "_finished", lambda self: {**finished(self), "numberRecordsProcessed": "901"})
+    with pytest.raises(ShortResultError, match=r"processed 901 rows but delivered 900"):
         run(configure(org))
 
 
 @pytest.mark.parametrize("trouble", ["status", "reset", "reset_body"])
 def test_trouble_that_does_not_pass_ends_the_run(org, configure, run, trouble):
     org.faults.add(trouble, path="/queryAll", times=0)
-    with pytest.raises(UnavailableError, match="again"):
+    with pytest.raises(UnavailableError, match=r"again"):
         run(configure(org, api_type="REST", max_retries=2))
 
 
 def test_being_slowed_down_for_ever_ends_the_run(org, configure, run):
     org.faults.add("status", path="/queryAll", status=429, times=0)
-    with pytest.raises(RateLimitedError, match="slow down"):
+    with pytest.raises(RateLimitedError, match=r"slow down"):
         run(configure(org, api_type="REST", max_retries=1))
 
 
@@ -162,7 +158,7 @@ def test_a_job_refused_only_when_it_runs_is_read_by_rest(org, configure, run, ca
 
 def test_a_job_that_takes_too_long_is_given_up(org, configure, run):
     org.faults.add("job_slow", seconds=30)
-    with pytest.raises(UnavailableError, match="still (InProgress|UploadComplete) after"):
+    with pytest.raises(UnavailableError, match=r"still (InProgress|UploadComplete) after"):
         run(configure(org, bulk_job_minutes=0.001))
     assert not org.bulk._jobs
 
@@ -174,14 +170,14 @@ def test_a_job_that_takes_a_while_is_waited_for(org, configure, run):
 
 def test_the_daily_limit_is_said_and_not_retried(org, configure, run):
     fault = org.faults.add("limit", path="/queryAll", times=0)
-    with pytest.raises(QuotaError, match="REQUEST_LIMIT_EXCEEDED"):
+    with pytest.raises(QuotaError, match=r"REQUEST_LIMIT_EXCEEDED"):
         run(configure(org, api_type="REST"))
     assert fault.hits == 1
 
 
 def test_the_run_stops_before_the_org_is_locked_out(org, configure, run):
     org.use_requests(95_000)
-    with pytest.raises(QuotaError, match="95,00. of its 100,000 daily API requests"):
+    with pytest.raises(QuotaError, match=r"95,00. of its 100,000 daily API requests"):
         run(configure(org))
     org.use_requests(95_000)
     assert run(configure(org, max_api_usage_percent=100)).ids("Contact")
@@ -189,13 +185,13 @@ def test_the_run_stops_before_the_org_is_locked_out(org, configure, run):
 
 def test_missing_permission_and_refused_queries_are_told_apart(org, configure, run):
     org.faults.add("status", path="/queryAll", status=403, code="INSUFFICIENT_ACCESS", reason="no access")
-    with pytest.raises(AccessError, match="INSUFFICIENT_ACCESS: no access"):
+    with pytest.raises(AccessError, match=r"INSUFFICIENT_ACCESS: no access"):
         run(configure(org, api_type="REST"))
     org.faults.add("status", path="/queryAll", status=400, code="INVALID_FIELD", reason="No such column")
-    with pytest.raises(AnswerError, match="INVALID_FIELD: No such column"):
+    with pytest.raises(AnswerError, match=r"INVALID_FIELD: No such column"):
         run(configure(org, api_type="REST"))
     org.faults.add("status", path="/jobs/query", status=400, code="INVALIDJOB", reason="bad job")
-    with pytest.raises(AnswerError, match="INVALIDJOB"):
+    with pytest.raises(AnswerError, match=r"INVALIDJOB"):
         run(configure(org))
 
 
@@ -206,7 +202,7 @@ def test_an_org_too_large_to_count_is_read_all_the_same(org, configure, run):
 
 def test_a_refused_count_is_no_end_of_the_world_but_an_error(org, configure, run):
     org.faults.add("status", path="COUNT", status=400, code="MALFORMED_QUERY")
-    with pytest.raises(AnswerError, match="MALFORMED_QUERY"):
+    with pytest.raises(AnswerError, match=r"MALFORMED_QUERY"):
         run(configure(org))
 
 
@@ -215,16 +211,16 @@ def test_a_forgotten_cursor_begins_the_query_again(org, configure, run, pages):
     out = run(configure(org, api_type="REST"))
     assert len(out.ids("Contact")) == 900
     org.faults.add("status", path=r"/query(All)?/01g", status=400, code="INVALID_QUERY_LOCATOR", times=0)
-    with pytest.raises(AnswerError, match="INVALID_QUERY_LOCATOR"):
+    with pytest.raises(AnswerError, match=r"INVALID_QUERY_LOCATOR"):
         run(configure(org, api_type="REST"))
 
 
 def test_a_query_too_long_is_refused_with_the_way_out(org, configure, run, monkeypatch):
     monkeypatch.setattr("tap_salesforce.soql.LONGEST_REST", 200)
-    with pytest.raises(ConfigError, match="too long for REST.*BULK2"):
+    with pytest.raises(ConfigError, match=r"too long for REST.*BULK2"):
         run(configure(org, api_type="REST"))
     monkeypatch.setattr("tap_salesforce.soql.LONGEST_BULK", 200)
-    with pytest.raises(ConfigError, match="longer than Salesforce's 200 characters"):
+    with pytest.raises(ConfigError, match=r"longer than Salesforce's 200 characters"):
         run(configure(org))
 
 
@@ -240,7 +236,7 @@ def test_waits_grow_keep_a_cap_and_heed_salesforce():
 
 def test_retry_after_may_be_a_date(monkeypatch):
     assert seconds_of("Thu, 01 Jan 1998 00:00:00 GMT") == 0
-    assert 0 < (seconds_of("Fri, 01 Jan 2100 00:00:00 -0000") or 0)
+    assert (seconds_of("Fri, 01 Jan 2100 00:00:00 -0000") or 0) > 0
     assert seconds_of(None) is None
 
 
@@ -249,8 +245,12 @@ def test_attempts_end_unless_there_is_progress():
     tries = backoff.Backoff(retries=2, sleep=slept.append)
     error = UnavailableError("x", hint="y")
     seen = []
-    with pytest.raises(UnavailableError):
+
+    def work():
         for attempt in tries.attempts():
             seen.append(attempt.number)
             attempt.failed(error, progressed=len(seen) == 2)
+
+    with pytest.raises(UnavailableError):
+        work()
     assert seen == [0, 1, 0, 1, 2] and len(slept) == 4

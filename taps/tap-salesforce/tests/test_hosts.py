@@ -39,5 +39,5 @@ def test_other_addresses_are_refused(address, check, allow):
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9001", "https://localhost:9001", "http://[::1]:9001"])
 def test_loopback_needs_the_operators_leave(address):
     assert instance_url(address, allow_private=True) == address
-    with pytest.raises(ConfigError, match="allow_private"):
+    with pytest.raises(ConfigError, match=r"allow_private"):
         instance_url(address, allow_private=False)

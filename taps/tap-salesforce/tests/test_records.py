@@ -60,7 +60,8 @@ def test_python_values_are_as_exact():
 
 
 @pytest.mark.parametrize(
-    ("kind", "text"), [("number", "many"), ("number", "NaN"), ("number", "1,5"), ("integer", "1.5"), ("boolean", "TRUE?")]
+    ("kind", "text"),
+    [("number", "many"), ("number", "NaN"), ("number", "1,5"), ("integer", "1.5"), ("boolean", "TRUE?")],
 )
 def test_a_value_of_another_type_names_its_field(kind, text):
     with pytest.raises(SchemaError, match=rf"S\.{kind} holds a value.*run discovery again") as raised:
@@ -83,9 +84,7 @@ def test_the_version_of_a_full_table_and_odd_names_reach_the_line():
 
 def test_deletion_time_is_the_stamp_of_deleted_rows_only():
     properties = {"Id": {"type": "string"}, "_sdc_deleted_at": SCHEMAS["moment"]}
-    made = Columns(
-        "S", ["Id", "IsDeleted", "Stamp"], properties, deleted_at="_sdc_deleted_at", deleted_when="Stamp"
-    )
+    made = Columns("S", ["Id", "IsDeleted", "Stamp"], properties, deleted_at="_sdc_deleted_at", deleted_when="Stamp")
     rows = [["1", "true", "2026-01-02T03:04:05.000+0000"], ["2", "false", "2026-01-02T03:04:05.000+0000"]]
     assert list(made.records(rows)) == [
         {"Id": "1", "_sdc_deleted_at": "2026-01-02T03:04:05.000Z"},

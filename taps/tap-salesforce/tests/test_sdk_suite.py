@@ -9,7 +9,9 @@ from sandboxes.salesforce import LocalOrg
 from tap_salesforce.tap import TapSalesforce
 
 # The suite asks for the streams while tests are collected, so this org lives as long as the module.
-ORG = LocalOrg(counts={"Contact": 120, "Account": 30, "Lead": 20, "Opportunity": 20, "Invoice__c": 20, "User": 5}).start()
+ORG = LocalOrg(
+    counts={"Contact": 120, "Account": 30, "Lead": 20, "Opportunity": 20, "Invoice__c": 20, "User": 5}
+).start()
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -3,6 +3,7 @@
 import random
 from bisect import bisect_left
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -42,7 +43,7 @@ def planned(counted: Counted, lower: datetime | None = LOWER):
     found = list(plan("SystemModstamp", lower, UPPER, size=SIZE, count=counted))
     assert found[0].span.lower == lower
     assert found[-1].span.upper is None and found[-1].closes == UPPER
-    for window, after in zip(found, found[1:], strict=False):
+    for window, after in pairwise(found):
         assert window.span.upper == window.closes == after.span.lower
     return found
 
@@ -57,6 +58,12 @@ def test_windows_stay_within_their_size_at_the_cost_of_few_counts(spread, lower)
     assert [w.rows for w in found] == sizes
     assert len(found) <= 2 * ROWS / SIZE
     assert counted.asked <= 4 * ROWS / SIZE
+
+
+def test_a_large_stream_gets_larger_windows_instead_of_more():
+    counted = Counted(SPREADS["evenly"])
+    found = list(plan("SystemModstamp", LOWER, UPPER, size=10, count=counted))
+    assert 40 <= len(found) <= 80 and max(w.rows for w in found) <= ROWS / 40
 
 
 def test_rows_of_one_second_are_one_window():
