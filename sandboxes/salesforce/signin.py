@@ -7,6 +7,7 @@ import base64
 import binascii
 import hmac
 import json
+import re
 import secrets
 import threading
 from collections.abc import Callable, Mapping
@@ -160,8 +161,9 @@ class SignIn:
         named = audience if isinstance(audience, list) else [audience]
         if not {*LOGIN_HOSTS, self.url()} & {str(a).rstrip("/") for a in named}:
             raise OAuthError("invalid_grant", "audience is invalid")
-        expires = claims.get("exp")
-        if not isinstance(expires, int | float) or expires <= self.clock.now().timestamp():
+        if not re.fullmatch(r"\d+(\.\d+)?", str(claims.get("exp"))):  # a string of digits is accepted, as by Salesforce
+            raise OAuthError("invalid_grant", "invalid assertion")
+        if float(claims["exp"]) <= self.clock.now().timestamp():
             raise OAuthError("invalid_grant", "expired authorization code")
         if claims.get("sub", claims.get("prn")) != self.app.username:
             raise OAuthError("invalid_grant", "user hasn't approved this consumer")

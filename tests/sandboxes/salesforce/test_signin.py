@@ -101,6 +101,8 @@ def test_a_jwt_is_checked_for_signature_audience_time_issuer_and_user(client, or
 
     assert works(client, sign_in(good).json["access_token"])
     assert sign_in({**good, "aud": "https://login.salesforce.com"}).status == 200
+    assert sign_in({**good, "exp": f"{time.time() + 60:.0f}"}).status == 200  # simple-salesforce sends a string
+    refused(sign_in({**good, "exp": "soon"}), "invalid_grant", "invalid assertion")
     stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     refused(sign_in(good, stranger), "invalid_grant", "invalid assertion")
     refused(sign_in(good, algorithm="none"), "invalid_grant", "algorithm type not supported")
