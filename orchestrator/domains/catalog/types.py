@@ -1,6 +1,6 @@
 """Values of the catalog: a connector, its form, its sign-in ways, its checks and the plugins that do its work."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -123,7 +123,7 @@ class Check:
     url, host, port:  templates for `rules.filled`
     token_field:      dotted path of the secret sent as bearer token
     session:          send the session's access token as bearer token
-    accepts:          HTTP statuses that pass
+    accepts:          HTTP statuses that pass: `answer.status in check.accepts`
     hint:             what to do when it fails
     """
 
@@ -135,7 +135,7 @@ class Check:
     port: str | None = None
     session: bool = False
     token_field: str | None = None
-    accepts: tuple[int, ...] = (200,)
+    accepts: Collection[int] = (200,)
     hint: str = ""
 
 

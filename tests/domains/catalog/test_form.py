@@ -130,3 +130,32 @@ def test_completing_keeps_what_it_does_not_know(salesforce):
 
 def test_completing_leaves_a_wrong_shape_alone(warehouse):
     assert rules.completed(warehouse, {"connection": "own"})["connection"] == "own"
+
+
+def nested(document):
+    document["properties"]["proxy"] = {
+        "title": "Proxy",
+        "type": "object",
+        "additionalProperties": False,
+        "x-group": "advanced",
+        "required": ["host"],
+        "properties": {
+            "host": {"title": "Proxy host", "type": "string", "format": "host"},
+            "port": {"title": "Proxy port", "type": "number", "exclusiveMinimum": 0},
+        },
+    }
+
+
+def test_a_plain_object_is_asked_field_by_field(edited, schemas):
+    document = schemas / "connector.schema.json"
+    text = document.read_text("utf-8")
+    document.write_text(text.replace('"maximum": { "type": "number" },', '"maximum": true, "exclusiveMinimum": true,'))
+    github = edited("github", nested).get("github")
+    asked = {field.name: field for field in rules.fields(github, {})}
+    assert (asked["proxy.host"].required, asked["proxy.port"].kind) == (False, FieldKind.NUMBER)
+    assert asked["proxy.host"].advanced
+    found = rules.validate(github, {"proxy": {"hots": "x", "port": 0}})
+    assert [tuple(problem) for problem in found if problem.path.startswith("proxy")] == [
+        ("proxy.port", "Proxy port does not fit (exclusiveMinimum)."),
+        ("proxy.hots", "There is no field 'proxy.hots'. Did you mean 'host'?"),
+    ]

@@ -1,18 +1,24 @@
 """From the form to the plugin's own settings."""
 
+import copy
+import json
+
 import pytest
 from jsonschema import Draft202012Validator
 from pydantic import SecretStr
 
 from orchestrator.domains.catalog import rules
 from orchestrator.domains.catalog.errors import MissingFactError, MissingSessionError, UnknownVariantError
-from orchestrator.domains.catalog.types import Session
+from orchestrator.domains.catalog.rules import walk
+from orchestrator.domains.catalog.types import FieldKind, Session
+from orchestrator.kernel.settings import project_root
 from tap_salesforce.settings import CONFIG_SCHEMA
 
 SESSION = Session(
     access_token=SecretStr("00D!token"), instance_url="https://acme.my.salesforce.com", token_socket="/run/1/token.sock"
 )
-HERE = {"allow_private": False, "exports": "/srv/exports"}
+ADDRESS = "postgresql+psycopg://etl:hunter2@/warehouse?host=%2Frun%2Fpg"
+HERE = {"allow_private": False, "exports": "/srv/exports", "schema": "sales", "warehouse_url": ADDRESS}
 
 
 def made(connector, values, variant=None, **more):
@@ -138,41 +144,46 @@ def test_one_answer_may_fill_two_settings(catalog):
     assert values["ssl_certificate_authority"] == "PEM"
 
 
-def test_the_built_in_warehouse_leaves_the_server_to_the_installation(warehouse):
+LOADING = {
+    "load_method": "upsert",
+    "add_record_metadata": True,
+    "sanitize_null_text_characters": True,
+    "default_target_schema": "sales",
+    "hard_delete": False,
+    "validate_records": True,
+    "batch_size_rows": 10_000,
+}
+
+
+def test_the_built_in_warehouse_is_that_of_the_installation(warehouse):
     settings = made(warehouse, {})
-    assert settings.values == {
-        "load_method": "upsert",
-        "add_record_metadata": True,
-        "sanitize_null_text_characters": True,
-        "hard_delete": False,
+    assert settings.values == {**LOADING, "sqlalchemy_url": ADDRESS}
+    assert shown(settings.secrets) == [ADDRESS]
+
+
+def test_settings_can_be_added_to(warehouse):
+    more = made(warehouse, {}).with_values({"password": "p", "hard_delete": True}, SecretStr("p"))
+    assert more.values == {**LOADING, "sqlalchemy_url": ADDRESS, "password": "p", "hard_delete": True}
+    assert shown(more.secrets) == [ADDRESS, "p"]
+
+
+def test_a_warehouse_of_ones_own_is_flattened_and_gets_nothing_of_the_installations(warehouse):
+    settings = made(warehouse, {"connection": {"server": "own", **SERVER}})
+    assert settings.values == {**LOADING, **SERVER, "port": 5432, "ssl_enable": False, "ssl_mode": "prefer"}
+    assert shown(settings.secrets) == ["hunter2"]
+
+
+def test_files_go_below_the_exports_folder_one_folder_an_integration(catalog):
+    assert made(catalog.get("jsonl"), {"folder": "sf/raw"}).values == {
+        "destination_path": "/srv/exports/sf/raw/sales",
         "validate_records": True,
         "batch_size_rows": 10_000,
-    }
-    assert settings.secrets == ()
-    more = settings.with_values({"host": "/run", "password": "p"}, SecretStr("p"))
-    assert more.values["host"] == "/run"
-    assert more.values["load_method"] == "upsert"
-    assert shown(more.secrets) == ["p"]
-
-
-def test_a_warehouse_of_ones_own_is_flattened(warehouse):
-    values = made(warehouse, {"connection": {"server": "own", **SERVER}, "batch_size_rows": 500}).values
-    assert {name: values[name] for name in SERVER} == SERVER
-    assert values["port"] == 5432
-    assert values["batch_size_rows"] == 500
-    assert "connection" not in values
-
-
-def test_files_go_below_the_exports_folder(catalog):
-    assert made(catalog.get("jsonl"), {"folder": "sf/raw"}).values == {
-        "destination_path": "/srv/exports/sf/raw",
-        "do_timestamp_file": True,
     }
 
 
 def test_a_fact_of_the_installation_must_be_given(catalog):
     with pytest.raises(MissingFactError, match="'exports'"):
-        rules.plugin_settings(catalog.get("jsonl"), "andyh1203", {}, {})
+        rules.plugin_settings(catalog.get("jsonl"), "orchestrator", {}, {})
 
 
 def test_an_unknown_variant_is_named(salesforce):
@@ -192,3 +203,44 @@ def test_values_of_people_reach_the_plugin_unchanged(salesforce):
     }
     values = made(salesforce, answers, "singer-io").values
     assert (values["client_id"], values["client_secret"]) == (hostile, hostile)
+
+
+INVENTED = {
+    FieldKind.BOOLEAN: True,
+    FieldKind.INTEGER: 7,
+    FieldKind.DATE: "2024-01-01",
+    FieldKind.LIST: ["one"],
+}
+
+
+def every_way_to_answer(connector, variant, values):
+    """Answers to every question, for each combination of choices."""
+    for field in rules.fields(connector, values, variant=variant):
+        if "oneOf" in field.schema and walk.at(values, field.path) is None:
+            for choice in field.choices:
+                chosen = copy.deepcopy(values)
+                walk.put(chosen, field.path, choice.value)
+                yield from every_way_to_answer(connector, variant, chosen)
+            return
+    for field in rules.fields(connector, values, variant=variant):
+        if "oneOf" not in field.schema:
+            first = field.choices[0].value if field.choices else "text"
+            walk.put(values, field.path, INVENTED.get(field.kind, first))
+    yield values
+
+
+def plugin_of(variant):
+    folder = project_root() / "plugins" / f"{variant.plugin_type}s"
+    return json.loads((folder / f"{variant.lock}.lock").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("name", ["github", "jsonl", "postgres", "salesforce", "warehouse"])
+def test_every_plugin_knows_the_settings_it_gets_whatever_is_answered(catalog, name):
+    connector = catalog.get(name)
+    for variant in connector.variants.values():
+        plugin = plugin_of(variant)
+        assert (plugin["name"], plugin["namespace"]) == (variant.plugin, variant.namespace)
+        known = {setting["name"] for setting in plugin["settings"]}
+        for answers in every_way_to_answer(connector, variant.name, {}):
+            settings = made(connector, answers, variant.name, session=SESSION)
+            assert set(settings.values) <= known, answers

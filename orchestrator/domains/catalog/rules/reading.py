@@ -18,6 +18,8 @@ from orchestrator.domains.catalog.types import (
     Variant,
 )
 
+_REACHED = range(100, 500)  # any answer but a failure of the server shows that it is there
+
 
 def connector(document: Mapping[str, Any], *, sha256: str) -> Connector:
     """The connector a file describes. Raises KeyError, TypeError, ValueError or AttributeError on a wrong shape."""
@@ -63,7 +65,7 @@ def _variant(name: str, facts: Mapping[str, Any]) -> Variant:
 def _check(facts: Mapping[str, Any]) -> Check:
     known = {**facts, "kind": CheckKind(facts["kind"])}
     if "accepts" in facts:
-        known["accepts"] = tuple(facts["accepts"])
+        known["accepts"] = tuple(facts["accepts"]) or _REACHED
     return Check(**known)
 
 

@@ -2,7 +2,7 @@
 
 `x-setting` on a field (on a choice: for its tag) says where the value goes; without it the value keeps its path.
 `x-setting-by-variant` overrides that for the variants it names. Either is null (not passed), a dotted key, an object
-{key, values, otherwise, as, each, below}, or a list of those.
+(what may stand in it says the meta-schema, schemas/connector.schema.json), or a list of those.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,6 +18,7 @@ from orchestrator.domains.catalog.rules.walk import Schema
 from orchestrator.domains.catalog.types import Connector, PluginSettings, Session, Variant
 
 _DAY_LENGTH = len("2024-01-31")
+_SECRET_FACTS = frozenset({"warehouse_url"})
 
 
 def plugin_settings(
@@ -31,7 +32,8 @@ def plugin_settings(
 ) -> PluginSettings:
     """What this variant's plugin is configured with: its own keys, nested where it nests them, secrets in the clear.
 
-    operator:  facts of the installation that settings may need: `allow_private` (bool), `exports` (an absolute folder)
+    operator:  facts of the installation that settings may need: `allow_private` (bool), `exports` (an absolute folder),
+               `schema` (where the integration's tables go), `warehouse_url` (SQLAlchemy's form, secret)
     Raises MissingSessionError where the variant wants a session and there is none, UnknownVariantError, and
     MissingFactError where a fact of the operator is missing.
     """
@@ -44,9 +46,10 @@ def plugin_settings(
         walk.put(settings, _path(setting), _fact(fact, facts))
     for path, schema, value in _answers(connector, answers, chosen):
         for spec in _specs(path, schema, chosen.name):
-            walk.put(settings, _path(spec["key"]), _converted(spec, value, facts))
-        if isinstance(value, SecretStr):
-            used.append(value)
+            if spec.get("when", value) == value:
+                made = _fact(spec["fact"], facts) if "fact" in spec else _converted(spec, value, facts)
+                used += [made] if isinstance(made, SecretStr) else []
+                walk.put(settings, _path(spec["key"]), _plain(made))
     if chosen.session_setting is not None:
         settings[chosen.session_setting], token = _session(chosen, session)
         used.append(token)
@@ -86,16 +89,17 @@ def _specs(path: tuple[str, ...], schema: Schema, variant: str) -> Iterator[Mapp
 
 
 def _converted(spec: Mapping[str, Any], value: Any, facts: Mapping[str, Any]) -> Any:
-    plain = value.get_secret_value() if isinstance(value, SecretStr) else value
     if "values" in spec:
-        plain = _mapped(spec, plain)
-    if spec.get("as") == "date-time" and len(plain) == _DAY_LENGTH:
-        plain = f"{plain}T00:00:00Z"
+        value = _mapped(spec, value)
+    if spec.get("as") == "date-time" and len(value) == _DAY_LENGTH:
+        value = f"{value}T00:00:00Z"
     if "each" in spec:
-        plain = [dict.fromkeys(spec["each"], item) for item in plain]
+        value = [dict.fromkeys(spec["each"], item) for item in value]
     if "below" in spec:
-        plain = str(PurePath(_fact(spec["below"], facts)) / plain)
-    return plain
+        value = str(
+            PurePath(_fact(spec["below"], facts), value, *(_fact(name, facts) for name in spec.get("then", [])))
+        )
+    return value
 
 
 def _mapped(spec: Mapping[str, Any], value: Any) -> Any:
@@ -108,7 +112,12 @@ def _mapped(spec: Mapping[str, Any], value: Any) -> Any:
 def _fact(name: str, facts: Mapping[str, Any]) -> Any:
     if name not in facts:
         raise MissingFactError(name)
-    return facts[name]
+    fact = facts[name]
+    return SecretStr(fact) if name in _SECRET_FACTS and isinstance(fact, str) else fact
+
+
+def _plain(value: Any) -> Any:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 
 def _session(variant: Variant, session: Session | None) -> tuple[dict[str, Any], SecretStr]:
