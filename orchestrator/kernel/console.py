@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
+_WIDEST = 4000  # columns of what goes into a file or a pipe: other programs read lines, not folded cells
+
+
 def out() -> "Console":
     """Where results are drawn."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=True)
+    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDEST)
 
 
 def err() -> "Console":
@@ -53,7 +56,12 @@ def _plain(value: Any) -> Any:
 
 
 def show_table(
-    columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str, numeric: Sequence[str] = ()
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    empty: str,
+    numeric: Sequence[str] = (),
+    header: bool = True,
 ) -> None:
     """Draw a table, or the sentence for an empty one on stderr."""
     if not rows:
@@ -61,7 +69,7 @@ def show_table(
         return
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False, show_header=header)
     for column in columns:
         table.add_column(column, justify="right" if column in numeric else "left", overflow="fold")
     for row in rows:
@@ -79,6 +87,20 @@ def show_facts(facts: Mapping[str, Any]) -> None:
     for name, value in facts.items():
         table.add_row(name, _cell(value))
     out().print(table)
+
+
+def show_heading(text: str) -> None:
+    """Begin another part of a longer answer."""
+    from rich.markup import escape
+
+    out().print(f"\n[bold]{escape(text)}[/]")
+
+
+def show_text(text: str, more: str = "") -> None:
+    """One line of a longer answer, with something less important after it."""
+    from rich.markup import escape
+
+    out().print(escape(text) + (f"  [dim]{escape(more)}[/]" if more else ""), soft_wrap=False)
 
 
 def _cell(value: Any) -> str:
