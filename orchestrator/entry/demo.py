@@ -195,24 +195,22 @@ def _show(
         return
     console.say("")
     console.show_table(columns, rows, empty="Nothing was moved.", numeric=columns[2:])
-    contact = f'SELECT "Id", "Name", "Email" FROM {integration.target_schema}."Contact" LIMIT 5'
+    contact = f'SELECT "Id", "Name", "Email" FROM {integration.target_schema}."Contact" LIMIT 5'  # noqa: S608 - shown only
     listing = ", ".join(f"{name} {rows:,}" for name, rows in tables.items())
     story.tell(
-        f"""
-[bold]{monotonic() - story.began:.0f} s in all.[/] The data is in schema [bold]{integration.target_schema}[/] of the warehouse:
-  {listing}
-
-Try next:
-  .venv/bin/orchestrator query '{contact}'
-  .venv/bin/orchestrator runs logs {done[1][0].id}
-  .venv/bin/orchestrator state '{NAME}' history"""
+        f"\n[bold]{monotonic() - story.began:.0f} s in all.[/] "
+        f"The data is in the warehouse, schema [bold]{integration.target_schema}[/]:\n  {listing}\n\n"
+        "Try next:\n"
+        f"  .venv/bin/orchestrator query '{contact}'\n"
+        f"  .venv/bin/orchestrator runs logs {done[1][0].id}\n"
+        f"  .venv/bin/orchestrator state '{NAME}' history"
     )
 
 
 def _tables(drivers: Drivers, integration: Integration) -> dict[str, int]:
     counted = " UNION ALL ".join(
-        f"SELECT '{stream}', count(*) FROM {integration.target_schema}.\"{stream}\""
-        for stream in STREAMS  # noqa: S608 - our own names
+        f"SELECT '{stream}', count(*) FROM {integration.target_schema}.\"{stream}\""  # noqa: S608 - our own names
+        for stream in STREAMS
     )
     found = warehouse.look(drivers.warehouse_url, counted, limit=len(STREAMS))
     return {str(name): int(rows) for name, rows in found.rows}

@@ -13,6 +13,7 @@ from orchestrator.kernel.errors import ActionNeededError, OrchestratorError
 _FOLDER = Path(str(files("orchestrator.migrations")))
 _LOCK = 7_305_441_620_119  # any constant; two migrators of one database take turns
 _OLDEST_POSTGRES = 140_000
+_NO_PRIVILEGE = "42501"
 _UNDEFINED = {"42P01", "3F000"}  # undefined_table, invalid_schema_name; source: PostgreSQL appendix A
 
 
@@ -111,7 +112,9 @@ def migrate(pool: Engine) -> tuple[str | None, str]:
     except (OperationalError, InterfaceError) as error:
         raise DatabaseAwayError(reason(error)) from error
     except ProgrammingError as error:
-        raise UnsuitableDatabaseError(reason(error)) from error
+        if getattr(error.orig, "sqlstate", None) != _NO_PRIVILEGE:
+            raise
+        raise UnsuitableDatabaseError(f"{reason(error)}.") from error
 
 
 def _prepare(connection: Connection) -> None:

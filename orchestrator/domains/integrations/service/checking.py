@@ -12,7 +12,7 @@ from orchestrator.domains.catalog.types import Check, CheckKind
 from orchestrator.domains.integrations import queries, rules
 from orchestrator.domains.integrations.errors import CheckFailedError
 from orchestrator.domains.integrations.events import IntegrationTested
-from orchestrator.domains.integrations.service.opening import Opened, opened
+from orchestrator.domains.integrations.service.opening import Opened, hosts, opened
 from orchestrator.domains.integrations.types import CheckResult, Integration, Stream, StreamChange, Verdict
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.meltano.output import Output
@@ -91,7 +91,7 @@ def _call(source: Opened, check: Check) -> str:
     headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
     url = forms.filled(check.url or "", source.integration.config, session)
     answer = source.drivers.http.request(
-        "GET", url, headers={"Accept": "application/json", **headers}, allowed_hosts=source.connector.hosts or None
+        "GET", url, headers={"Accept": "application/json", **headers}, allowed_hosts=hosts(source.connector)
     )
     if answer.status not in check.accepts:
         raise CheckFailedError(_refusal(answer.status, answer.body), check.hint)

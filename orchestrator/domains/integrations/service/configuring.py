@@ -25,14 +25,12 @@ from orchestrator.domains.integrations.events import IntegrationAdded, Integrati
 from orchestrator.domains.integrations.types import Destination, Health, Integration, NewIntegration, SetupState
 from orchestrator.domains.oauth import service as credentials
 from orchestrator.domains.vault import service as vault
-from orchestrator.domains.vault.types import Owner
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.kernel import ids
 from orchestrator.kernel.events import emit
 from orchestrator.kernel.settings import project_root
 
 WAREHOUSE = "warehouse"
-CREDENTIALS = "integration_credentials"
 
 
 @lru_cache(maxsize=1)
@@ -62,8 +60,14 @@ def add(drivers: Drivers, place: Place, new: NewIntegration) -> Integration:
         with drivers.db.transaction(place.org_id) as tx:
             destination = _destination(tx, new.destination)
             schema = new.target_schema or rules.schema_name(new.name, queries.schemas_taken(tx, destination.id))
-            credential_id = credentials.create(tx, place.org_id, provider=connector.name, auth_type=_auth_type(config))
-            _store(tx, drivers, place.org_id, credential_id, secrets)
+            credential = credentials.create(
+                tx,
+                drivers.keys,
+                place.org_id,
+                provider=connector.name,
+                auth_type=_auth_type(config),
+                secrets=secrets,
+            )
             integration = queries.insert_integration(
                 tx,
                 org_id=place.org_id,
@@ -73,7 +77,7 @@ def add(drivers: Drivers, place: Place, new: NewIntegration) -> Integration:
                 variant=variant,
                 name=new.name,
                 config=config,
-                credential_id=credential_id,
+                credential_id=credential.id,
                 destination_id=destination.id,
                 target_schema=schema,
                 setup_state=SetupState.DRAFT.value,
@@ -90,17 +94,23 @@ def edit(
     """Replace the configuration; secrets left out or empty keep their old value. All or nothing, like `add`."""
     connector = catalog().get(integration.type)
     completed = forms.completed(connector, values, variant=integration.variant)
-    owner = Owner(table=CREDENTIALS, row_id=integration.credential_id)
+    owner = credentials.owner(integration.credential_id)
     with drivers.db.transaction(integration.org_id) as tx:
         there = frozenset(vault.describe(tx, integration.org_id, owner))
     renamed = name or integration.name
     config, secrets = _checked(drivers, connector, integration.variant, completed, name=renamed, there=there)
     try:
         with drivers.db.transaction(integration.org_id) as tx:
-            _store(tx, drivers, integration.org_id, integration.credential_id, secrets)
+            credentials.set_secrets(
+                tx,
+                drivers.keys,
+                integration.org_id,
+                integration.credential_id,
+                secrets,
+                auth_type=_auth_type(config),
+            )
             stale = there - set(forms.secret_names(connector, config))
             vault.forget(tx, integration.org_id, owner, stale)
-            credentials.forget_session(tx, integration.org_id, integration.credential_id, auth_type=_auth_type(config))
             changed = queries.update_integration(tx, integration.id, config=config, name=renamed)
             emit(tx, IntegrationChanged(org_id=integration.org_id, integration_id=integration.id, what="config"))
             return changed
@@ -136,11 +146,6 @@ def _checked(
     if problems:
         raise InvalidIntegrationConfigError(connector.title, tuple(problems))
     return forms.split(connector, values)
-
-
-def _store(tx: Session, drivers: Drivers, org_id: str, credential_id: str, secrets: Mapping[str, SecretStr]) -> None:
-    if secrets:
-        vault.put(tx, drivers.keys, org_id, Owner(table=CREDENTIALS, row_id=credential_id), secrets)
 
 
 def _auth_type(config: Mapping[str, Any]) -> str | None:
@@ -187,7 +192,7 @@ def find(drivers: Drivers, org_id: str, wanted: str, *, deleted: bool = False) -
 
 def public(drivers: Drivers, integration: Integration) -> dict[str, Any]:
     """The configuration as people may see it: of secrets only that they are set, and since when. Needs no key."""
-    owner = Owner(table=CREDENTIALS, row_id=integration.credential_id)
+    owner = credentials.owner(integration.credential_id)
     with drivers.db.transaction(integration.org_id) as tx:
         there = vault.describe(tx, integration.org_id, owner)
     return forms.public(catalog().get(integration.type), integration.config, there)

@@ -2,18 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from pydantic import SecretStr
 
 from orchestrator.domains.catalog import rules as forms
 from orchestrator.domains.catalog.types import Connector, PluginSettings, PluginType, Session, Variant
-from orchestrator.domains.integrations.service.configuring import CREDENTIALS, catalog
+from orchestrator.domains.integrations.service.configuring import catalog
 from orchestrator.domains.integrations.types import Integration
 from orchestrator.domains.oauth import service as credentials
-from orchestrator.domains.oauth.types import TokenGrant
+from orchestrator.domains.oauth.types import GrantKind, TokenGrant
 from orchestrator.domains.vault import service as vault
-from orchestrator.domains.vault.types import Owner
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.meltano.values import TOKEN_SOCKET, Plugin, Side
 from orchestrator.drivers.plugin_store import recipe
@@ -84,7 +84,7 @@ def opened(drivers: Drivers, integration: Integration) -> Opened:
     """Open an integration's secrets. Raises what the vault raises where they don't open."""
     connector = catalog().get(integration.type)
     variant = forms.variant_of(connector, integration.variant)
-    owner = Owner(table=CREDENTIALS, row_id=integration.credential_id)
+    owner = credentials.owner(integration.credential_id)
     with drivers.db.transaction(integration.org_id) as tx:
         secrets = vault.open_all(tx, drivers.keys, integration.org_id, owner)
     wanted = set(forms.secret_names(connector, integration.config))
@@ -95,10 +95,38 @@ def opened(drivers: Drivers, integration: Integration) -> Opened:
         connector=connector,
         variant=variant,
         secrets=form_secrets,
-        grant=credentials.grant(
-            connector, integration.config, form_secrets, allow_private=drivers.settings.network.allow_private
-        ),
+        grant=_grant(connector, integration.config, form_secrets),
     )
+
+
+def _grant(connector: Connector, config: Mapping[str, Any], secrets: Mapping[str, SecretStr]) -> TokenGrant | None:
+    """How to ask for an access token, from the way of signing in that was chosen; None where there is none."""
+    way = forms.sign_in(connector, config)
+    if way is None or way.token is None:
+        return None
+    facts, plain = way.token, config["auth"]
+    return TokenGrant(
+        kind=GrantKind(facts.grant.value),
+        url=forms.filled(facts.url, config),
+        hosts=hosts(connector),
+        client_id=plain.get("client_id"),
+        client_secret=secrets.get("auth.client_secret"),
+        refresh_token=secrets.get("auth.refresh_token"),
+        rotates=facts.rotates,
+        username=plain.get("username"),
+        password=secrets.get("auth.password"),
+        security_token=secrets.get("auth.security_token"),
+        private_key=secrets.get("auth.private_key"),
+        audience=forms.audience(facts, config),
+        soap_url=forms.filled(facts.soap_url, config) if facts.soap_url else None,
+        instance_from=facts.instance_url_from,
+        lifetime=timedelta(seconds=facts.lifetime_s),
+    )
+
+
+def hosts(connector: Connector) -> tuple[str, ...] | None:
+    """The connector's hosts as the drivers take them: suffixes without the star."""
+    return tuple(host.removeprefix("*.") for host in connector.hosts) or None
 
 
 def concealed(found: PluginSettings) -> dict[str, Any]:
