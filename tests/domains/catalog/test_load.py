@@ -130,6 +130,8 @@ def test_a_broken_connector_is_not_called_unknown(schemas):
     (schemas / "connectors" / "github.json").write_bytes(b"{")
     with pytest.raises(BrokenConnectorError, match=r"github\.json can't be used: /: is not JSON"):
         service.load(schemas / "connectors").get("github")
+    with pytest.raises(UnknownConnectorError):
+        service.load(schemas / "connectors").get("gitlab")
 
 
 def test_sources_and_destinations_are_told_apart(catalog):

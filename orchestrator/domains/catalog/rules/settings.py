@@ -96,9 +96,8 @@ def _converted(spec: Mapping[str, Any], value: Any, facts: Mapping[str, Any]) ->
     if "each" in spec:
         value = [dict.fromkeys(spec["each"], item) for item in value]
     if "below" in spec:
-        value = str(
-            PurePath(_fact(spec["below"], facts), value, *(_fact(name, facts) for name in spec.get("then", [])))
-        )
+        deeper = [_fact(name, facts) for name in spec.get("then", [])]
+        value = str(PurePath(_fact(spec["below"], facts), value, *deeper))
     return value
 
 
