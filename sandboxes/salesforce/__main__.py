@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import signal
 import sys
 import threading
@@ -44,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
         "--redirect-uri", action="append", default=[], metavar="URI", help="allowed besides loopback ones"
     )
     made.add_argument("--ready-file", type=Path, metavar="PATH", help="gets the same JSON as stdout, 0600")
+    made.add_argument("--until-stdin-closes", action="store_true", help="end with the process that holds our stdin")
     return made
 
 
@@ -53,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
+    if options.until_stdin_closes:
+        threading.Thread(target=_await_stdin, args=(ended,), daemon=True).start()
     try:
         org = LocalOrg(
             seed=options.seed, counts=dict(options.count), host=options.host, port=options.port,
@@ -75,6 +79,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"Local Salesforce org at {org.url}: made-up data, seed {options.seed}. Ctrl-C stops it.\n")
         ended.wait()
     return 0
+
+
+def _await_stdin(ended: threading.Event) -> None:
+    """A pipe closes when its other end dies, however it dies."""
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    ended.set()
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -87,7 +87,7 @@ class OrgControl:
 
 
 class RemoteOrg(OrgControl):
-    """`python -m sandboxes.salesforce` as a child; ends with the `with` block.
+    """`python -m sandboxes.salesforce` as a child; ends with the `with` block, and with this process however that ends.
 
     app:      the credentials it printed
     options:  further options of the command, e.g. ["--rotate-refresh-tokens"]
@@ -106,9 +106,8 @@ class RemoteOrg(OrgControl):
         super().__init__("")
         self.app: dict[str, str] = {}
         counted = [f"--count={name}={number}" for name, number in (counts or {}).items()]
-        self._command = [
-            *(sys.executable, "-m", "sandboxes.salesforce", f"--port={port}", f"--seed={seed}"), *counted, *options,
-        ]  # fmt: skip
+        known = (f"--port={port}", f"--seed={seed}", "--until-stdin-closes")
+        self._command = [sys.executable, "-m", "sandboxes.salesforce", *known, *counted, *options]
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -122,7 +121,7 @@ class RemoteOrg(OrgControl):
         root = str(Path(__file__).parents[2])
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
-            self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=self._log or subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": path}, start_new_session=True,
         )  # fmt: skip
         assert self._process.stdout  # noqa: S101 - a pipe was asked for
@@ -146,8 +145,9 @@ class RemoteOrg(OrgControl):
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        if process.stdout:
-            process.stdout.close()
+        for pipe in (process.stdin, process.stdout):
+            if pipe:
+                pipe.close()
         return process.returncode
 
     def __enter__(self) -> Self:

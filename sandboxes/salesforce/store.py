@@ -4,6 +4,7 @@ Readers each borrow a connection; one writer at a time. `version` grows with eve
 result can tell whether it is still true.
 """
 
+import os
 import queue
 import random
 import shutil
@@ -25,6 +26,7 @@ from .schema import Field, SObject
 from .soql_sql import stamp
 
 IDS_AT_ONCE = 10_000
+_PREFIX = "local-salesforce-"
 Changes = Mapping[str, Any] | Callable[[str], Mapping[str, Any]]
 
 
@@ -43,7 +45,8 @@ class Store:
         self.sobjects = {s.name: s for s in sobjects}
         self.seed, self.clock = seed, clock
         self.version = 0
-        self.directory = Path(tempfile.mkdtemp(prefix="local-salesforce-"))
+        _sweep(Path(tempfile.gettempdir()))
+        self.directory = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         self._path = self.directory / "org.sqlite"
         self._pool: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
         self._writing = threading.RLock()
@@ -295,6 +298,20 @@ class Store:
             if field_name != new.name:
                 db.execute(f'ALTER TABLE "{name}" RENAME COLUMN {_quote(field_name)} TO {_quote(new.name)}')
             self.sobjects[name] = sobject.with_fields([new if f.name == field_name else f for f in sobject.fields])
+
+
+def _sweep(place: Path) -> None:
+    """Remove what orgs of ours left that were killed."""
+    for left in place.glob(f"{_PREFIX}*-*"):
+        pid = left.name.removeprefix(_PREFIX).partition("-")[0]
+        try:
+            mine = pid.isdigit() and left.is_dir() and not left.is_symlink() and left.stat().st_uid == os.getuid()
+            if mine:
+                os.kill(int(pid), 0)
+        except ProcessLookupError:
+            shutil.rmtree(left, ignore_errors=True)
+        except OSError:
+            continue  # gone meanwhile, or the number is another user's process now
 
 
 def _made_up(sobject: SObject, text: str, now: datetime) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """The command, and driving it from another process. (modules: __main__, remote)"""
 
 import json
+import os
+import select
 import signal
 import subprocess
 import sys
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sandboxes.salesforce import OrgControl, RemoteOrg, SandboxError
+from sandboxes.salesforce import LocalOrg, OrgControl, RemoteOrg, SandboxError
 from sandboxes.salesforce.__main__ import main
 
 FEW = ["--count=Contact=30", "--count=Account=10", "--count=Lead=5", "--count=Opportunity=5", "--count=Invoice__c=5"]
@@ -68,6 +70,46 @@ def test_a_signal_ends_it_at_once_and_cleanly(number):
         _, said = child.communicate(timeout=5)
     assert child.returncode == 0
     assert b"Traceback" not in said
+
+
+def test_it_ends_with_the_process_that_started_it_and_leaves_nothing_for_long(tmp_path):
+    root = Path(__file__).parents[3]
+    program = (
+        "import os, signal\n"
+        "from sandboxes.salesforce import RemoteOrg\n"
+        f"org = RemoteOrg(options={FEW}).start()\n"
+        "print(org.url, org.pid, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=root, env=env, capture_output=True, text=True, check=False
+    )
+    url, pid = done.stdout.split()
+    try:
+        handle = os.pidfd_open(int(pid))
+        try:
+            assert select.select([handle], [], [], 10)[0], "the org outlived its parent"
+        finally:
+            os.close(handle)
+    except ProcessLookupError:
+        pass  # it was faster
+    with pytest.raises(SandboxError, match="No local org answers"):
+        OrgControl(url).stats()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_org_left_is_removed_by_the_next(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left, living, other = (tmp_path / f"local-salesforce-{n}" for n in (f"{dead.pid}-a", f"{os.getpid()}-b", "x-c"))
+    for directory in (left, living, other):
+        directory.mkdir()
+    with LocalOrg(counts={"Contact": 1}):
+        assert not left.exists()
+        assert living.exists()
+        assert other.exists()
 
 
 def test_options_that_make_no_sense_are_refused_in_a_sentence(capsys):
