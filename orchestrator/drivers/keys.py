@@ -26,7 +26,7 @@ from pydantic import SecretStr
 from orchestrator.kernel import sealing
 from orchestrator.kernel.errors import ActionNeededError, ConflictError, InvalidConfigError
 
-_VARIABLE = "INTEGRATION_ENCRYPTION_KEY"
+ENVIRONMENT = "INTEGRATION_ENCRYPTION_KEY"  # also the source of the keys that stand there
 _HEX = re.compile(r"[0-9A-Fa-f]{64}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{43}=?")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -41,7 +41,7 @@ class MissingKeyError(ActionNeededError):
     def __init__(self, key_file: Path) -> None:
         super().__init__(
             "There is no master key, so stored secrets can't be opened or saved. Nothing was changed.",
-            hint=f"Set {_VARIABLE}, or put the key file back at {key_file} (a new installation: orchestrator init).",
+            hint=f"Set {ENVIRONMENT}, or put the key file back at {key_file} (a new installation: orchestrator init).",
         )
 
 
@@ -54,7 +54,7 @@ class UnknownKeyError(ActionNeededError):
         here = ", ".join(known)
         super().__init__(
             f"Secrets are locked by master key {key_id}, which isn't here (here: {here}). Nothing was changed.",
-            hint=f"Add the key that was used before to {_VARIABLE} (after a comma) or to the key file (a line).",
+            hint=f"Add the key that was used before to {ENVIRONMENT} (after a comma) or to the key file (a line).",
             key_id=key_id,
         )
 
@@ -151,9 +151,9 @@ class KeyRing:
         Raises InvalidKeyError, KeyFileError; never with content.
         """
         texts = [] if encryption_key is None else encryption_key.get_secret_value().split(",")
-        given = [MasterKey.of(_parsed(text, _VARIABLE), _VARIABLE) for text in texts if text.strip()]
+        given = [MasterKey.of(_parsed(text, ENVIRONMENT), ENVIRONMENT) for text in texts if text.strip()]
         if encryption_key is not None and not given:
-            raise InvalidKeyError(_VARIABLE, "it is empty")
+            raise InvalidKeyError(ENVIRONMENT, "it is empty")
         return cls(given, key_file)
 
     def __repr__(self) -> str:

@@ -6,8 +6,7 @@ import typer
 
 from orchestrator.domains.catalog import rules, service
 from orchestrator.domains.catalog.service import Catalog
-from orchestrator.domains.catalog.types import Connector, FilledBy, FormField, Kind, SignIn, Status
-from orchestrator.drivers.inject import of_command
+from orchestrator.domains.catalog.types import Choice, Connector, FilledBy, FormField, Kind, Status
 from orchestrator.kernel import console
 from orchestrator.kernel.console import Json
 from orchestrator.kernel.settings import project_root
@@ -51,8 +50,7 @@ def list_(
 
 @app.command()
 def show(
-    context: typer.Context,
-    name: Annotated[str, typer.Argument(help="As connectors list names it.")],
+    name: Annotated[str, typer.Argument(help="As `connectors list` names it.")],
     *,
     variant: Annotated[str | None, typer.Option(help="Show the fields of this plugin, not of the default one.")] = None,
     as_json: Json = False,
@@ -60,11 +58,37 @@ def show(
     """One connector: ways to sign in, fields, variants, checks."""
     connector = _catalog().get(name)
     chosen = rules.variant_of(connector, variant or connector.default_variant).name
-    ways = {way.auth_type: way for way in connector.sign_ins.values() if chosen in way.variants}
-    apps = frozenset(of_command(context).settings.oauth_apps)
     if as_json:
-        console.show_json(_document(connector, chosen, ways))
+        console.show_json(_document(connector, chosen))
         return
+    _show_card(connector)
+    branches = _branches(connector, chosen)
+    shared = [field for field in rules.fields(connector, {}, variant=chosen) if field.path[0] not in branches]
+    for choice, ways in branches.values():
+        console.show_heading(choice.title)
+        for way, its_fields in ways:
+            console.show_text(f"{way.label} ({choice.name}={way.value})")
+            console.show_text("", way.help)
+            _show_fields(its_fields, below=True)
+    _show_fields([field for field in shared if not field.advanced], heading="Fields")
+    _show_fields([field for field in shared if field.advanced], heading="Advanced")
+    _show_variants(connector)
+    _show_checks(connector)
+    if connector.kind is Kind.SOURCE:
+        console.say(f"\nAdd it: orchestrator add {connector.name}")
+
+
+def _catalog() -> Catalog:
+    return service.load(project_root() / "schemas" / "connectors")
+
+
+def _name_broken(catalog: Catalog) -> None:
+    for file in catalog.broken:
+        for reason in file.reasons:
+            console.say(f"⚠ {file.file} can't be used: {reason}")
+
+
+def _show_card(connector: Connector) -> None:
     console.show_facts(
         {
             connector.title: connector.description,
@@ -72,19 +96,150 @@ def show(
             "kind": f"{connector.kind.value}, {connector.category}",
             "status": f"{_STATUS[connector.status]}, plan {connector.plan}",
             "publisher": connector.publisher,
-            "documentation": connector.docs_url,
+            "docs": connector.docs_url,
         }
     )
-    _show_ways(connector, ways, apps)
-    _show_fields(connector, chosen)
-    _show_variants(connector)
-    if connector.checks:
-        _heading("What a test checks")
-        steps = [check.title for check in connector.checks] + [f"Read a first record with {connector.variant.plugin}"]
-        console.show_table(("#", "check"), list(enumerate(steps, 1)), empty="", numeric=["#"])
-    verb = "orchestrator add" if connector.kind is Kind.SOURCE else "Used as a destination:"
-    console.say(f"\nAdd it: {verb} {connector.name}" if connector.kind is Kind.SOURCE else "")
 
 
-def _catalog() -> Catalog:
-    return service.load(project_root() / "schemas" / "connectors")
+_Way = tuple[Choice, list[FormField]]
+
+
+def _branches(connector: Connector, variant: str) -> dict[str, tuple[FormField, list[_Way]]]:
+    """Every choice that decides what is asked next: its question, and the fields of each answer."""
+    found: dict[str, tuple[FormField, list[_Way]]] = {}
+    for field in rules.fields(connector, {}, variant=variant):
+        if field.schema.get("oneOf"):
+            *parents, tag = field.path
+            ways = [
+                (choice, _fields_of(connector, variant, tuple(parents), tag, choice.value)) for choice in field.choices
+            ]
+            found[field.path[0]] = (field, ways)
+    return found
+
+
+def _fields_of(connector: Connector, variant: str, parents: tuple[str, ...], tag: str, answer: str) -> list[FormField]:
+    values: Any = {tag: answer}
+    for name in reversed(parents):
+        values = {name: values}
+    asked = rules.fields(connector, values, variant=variant)
+    return [field for field in asked if field.path[: len(parents)] == parents and field.path[-1] != tag]
+
+
+def _show_fields(fields: list[FormField], *, heading: str = "", below: bool = False) -> None:
+    """Below a way to sign in the table goes without headings, its columns where those of the other ways are."""
+    if not fields:
+        return
+    if heading:
+        console.show_heading(heading)
+    shape = "  {:<20}" if below else "{}"
+    rows = [(shape.format(field.name), _demand(field).ljust(16), _default(field), _meaning(field)) for field in fields]
+    console.show_table(("field", "", "default", "what it is"), rows, empty="", header=not below)
+
+
+def _demand(field: FormField) -> str:
+    words = ["required"] if field.required else []
+    return ", ".join([*words, "secret"] if field.secret else words)
+
+
+def _default(field: FormField) -> str:
+    if field.default is None:
+        return ""
+    return ("yes" if field.default else "no") if isinstance(field.default, bool) else str(field.default)
+
+
+def _meaning(field: FormField) -> str:
+    values = f" ({', '.join(choice.value for choice in field.choices)})" if field.choices else ""
+    filled = _FILLED[field.filled_by] if field.filled_by else ""
+    sentences = (f"{field.title}{values}.", field.help, filled)
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+_FILLED = {
+    FilledBy.OAUTH_APP: "From the OAuth app you registered.",
+    FilledBy.OAUTH_CALLBACK: "From the sign-in.",
+}
+
+
+def _show_variants(connector: Connector) -> None:
+    if len(connector.variants) > 1:
+        console.show_heading("Variants")
+        rows = [
+            (one.name + (" (default)" if one.name == connector.default_variant else ""), one.plugin, one.description)
+            for one in connector.variants.values()
+        ]
+        console.show_table(("variant", "plugin", ""), rows, empty="")
+
+
+def _show_checks(connector: Connector) -> None:
+    if connector.kind is Kind.SOURCE:
+        console.show_heading("What a test checks")
+        for at, title in enumerate(_checks(connector), 1):
+            console.show_text(f"{at}  {title}")
+
+
+def _checks(connector: Connector) -> list[str]:
+    """What a connection test goes through; starting the plugin is always last."""
+    return [*(check.title for check in connector.checks), f"Read a first record with {connector.variant.plugin}"]
+
+
+def _card(connector: Connector) -> dict[str, Any]:
+    return {
+        "name": connector.name,
+        "title": connector.title,
+        "kind": connector.kind,
+        "category": connector.category,
+        "description": connector.description,
+        "publisher": connector.publisher,
+        "status": connector.status,
+        "plan": connector.plan,
+        "capabilities": connector.capabilities,
+        "variants": tuple(connector.variants),
+        "default_variant": connector.default_variant,
+        "docs_url": connector.docs_url,
+    }
+
+
+def _document(connector: Connector, variant: str) -> dict[str, Any]:
+    branches = _branches(connector, variant)
+    return {
+        **_card(connector),
+        "choices": [
+            {
+                "path": choice.name,
+                "title": choice.title,
+                "ways": [
+                    {
+                        "value": way.value,
+                        "title": way.label,
+                        "help": way.help,
+                        "fields": [_field_json(field) for field in fields],
+                    }
+                    for way, fields in ways
+                ],
+            }
+            for choice, ways in branches.values()
+        ],
+        "fields": [
+            _field_json(field)
+            for field in rules.fields(connector, {}, variant=variant)
+            if field.path[0] not in branches
+        ],
+        "checks": _checks(connector) if connector.kind is Kind.SOURCE else [],
+    }
+
+
+def _field_json(field: FormField) -> dict[str, Any]:
+    return {
+        "path": field.name,
+        "title": field.title,
+        "kind": field.kind,
+        "required": field.required,
+        "secret": field.secret,
+        "default": field.default,
+        "help": field.help,
+        "example": field.placeholder,
+        "choices": [choice.value for choice in field.choices],
+        "group": field.group,
+        "advanced": field.advanced,
+        "filled_by": field.filled_by,
+    }

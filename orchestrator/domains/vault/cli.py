@@ -1,0 +1,186 @@
+"""The command line's door to the vault: `orchestrator secrets`."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+from orchestrator.domains.identity import service as identity
+from orchestrator.domains.vault import service
+from orchestrator.domains.vault.errors import KeyNotRotatedError
+from orchestrator.domains.vault.types import DataKeyUse, Rotated
+from orchestrator.drivers import keys as key_files
+from orchestrator.drivers.bundle import Drivers
+from orchestrator.drivers.inject import of_command
+from orchestrator.drivers.keys import ENVIRONMENT, MasterKey
+from orchestrator.kernel import console
+from orchestrator.kernel.console import Json
+from orchestrator.kernel.errors import OrchestratorError
+
+app = typer.Typer(no_args_is_help=True, help="See which keys lock the stored secrets, and renew them.")
+
+
+def mount(root: typer.Typer) -> None:
+    """Add the commands of this domain."""
+    root.add_typer(app, name="secrets")
+
+
+@app.command()
+def status(context: typer.Context, *, as_json: Json = False) -> None:
+    """Which keys there are, and how many secrets hang on each. Needs no key, and opens nothing."""
+    drivers = of_command(context)
+    uses = _uses(drivers)
+    here, problem = _master_keys(drivers)
+    locked = [use for _, use in uses if use.master_key_id not in {key.id for key in here}]
+    if as_json:
+        console.show_json(_status_json(here, uses))
+    else:
+        rows = [(key.id, "current" if key is here[0] else "unlocks", key.source, _wraps(uses, key.id)) for key in here]
+        columns = ("master key", "", "from", "data keys")
+        console.show_table(columns, rows, empty="There is no master key here.", numeric=["data keys"])
+        if uses:
+            console.out().print()
+        _show_data_keys(drivers, uses, here)
+    if problem is not None:
+        console.complain(problem.message, problem.hint)
+    if locked:
+        console.say(f"⚠ {sum(use.secrets for use in locked)} secrets can't be opened: their master key isn't here.")
+
+
+@app.command("rotate-key")
+def rotate_key(context: typer.Context, *, as_json: Json = False) -> None:
+    """Put every secret under new keys, while syncs go on.
+
+    The key file gets a new master key, and loses those that nothing needs any more. A key that comes from
+    INTEGRATION_ENCRYPTION_KEY is yours to change: put the new one in front of the old, with a comma between.
+    """
+    drivers = of_command(context)
+    before = drivers.keys.current
+    from_file = not any(key.source == ENVIRONMENT for key in drivers.keys.keys)
+    if from_file:
+        key_files.add_key(drivers.settings.key_file)
+        drivers.keys.reload()
+    elif not _has_another(drivers):
+        raise KeyNotRotatedError(before)
+    org_ids = identity.organization_ids(drivers.db)
+    with _progress(sum(use.secrets for _, use in _uses(drivers)), quiet=as_json) as tell:
+        done = service.rotate(drivers.db, drivers.keys, org_ids, on_progress=tell)
+    used = {use.master_key_id for _, use in _uses(drivers)}
+    removed = key_files.remove_unused(drivers.settings.key_file, used) if from_file else ()
+    _show_rotated(drivers, done, removed, as_json=as_json)
+
+
+def _has_another(drivers: Drivers) -> bool:
+    """Whether the environment already holds the new key beside the old, or data keys hang on another than the first."""
+    given = [key for key in drivers.keys.keys if key.source == ENVIRONMENT]
+    return len(given) > 1 or any(use.master_key_id != drivers.keys.current for _, use in _uses(drivers))
+
+
+def _show_rotated(drivers: Drivers, done: list[Rotated], removed: tuple[str, ...], *, as_json: bool) -> None:
+    facts = {
+        "master_key": drivers.keys.current,
+        "organizations": len(done),
+        "data_keys_rewrapped": sum(one.rewrapped for one in done),
+        "secrets_renewed": sum(one.renewed for one in done),
+        "data_keys_removed": sum(one.removed for one in done),
+        "master_keys_removed": removed,
+    }
+    damaged = [place for one in done for place in one.damaged]
+    if as_json:
+        places = [
+            {"organization": p.org_id, "table": p.owner.table, "row": p.owner.row_id, "field": p.field} for p in damaged
+        ]
+        console.show_json({**facts, "damaged": places})
+    else:
+        shown = {name.replace("_", " "): value for name, value in facts.items()}
+        console.show_facts({**shown, "master keys removed": ", ".join(removed) or "none"})
+    for place in damaged:
+        console.say(f"⚠ {place.field} of {place.owner.table} {place.owner.row_id} is damaged and was left as it is.")
+    old = [key.id for key in drivers.keys.keys if key.source == ENVIRONMENT and key.id != drivers.keys.current]
+    if old:
+        console.say(f"Nothing needs master key {', '.join(old)} any more: take it out of {ENVIRONMENT}.")
+    elif not as_json:
+        console.say(f"Back up {drivers.settings.key_file}: the old copy no longer opens what is saved from now on.")
+
+
+def _uses(drivers: Drivers) -> list[tuple[str, DataKeyUse]]:
+    """Every data key of every organization."""
+    found: list[tuple[str, DataKeyUse]] = []
+    for org_id in identity.organization_ids(drivers.db):
+        with drivers.db.transaction(org_id) as tx:
+            found += [(org_id, use) for use in service.status(tx, org_id)]
+    return found
+
+
+def _master_keys(drivers: Drivers) -> tuple[tuple[MasterKey, ...], OrchestratorError | None]:
+    """Those at hand; where they can't be read, why."""
+    try:
+        return drivers.keys.keys, None
+    except OrchestratorError as problem:
+        return (), problem
+
+
+def _wraps(uses: list[tuple[str, DataKeyUse]], key_id: str) -> int:
+    return sum(use.master_key_id == key_id for _, use in uses)
+
+
+def _show_data_keys(drivers: Drivers, uses: list[tuple[str, DataKeyUse]], here: tuple[MasterKey, ...]) -> None:
+    known = {key.id for key in here}
+    rows = [
+        (
+            org_id,
+            use.version,
+            "active" if use.active else "retired",
+            use.secrets,
+            use.master_key_id if use.master_key_id in known else f"{use.master_key_id} (not here)",
+            use.created_at,
+        )
+        for org_id, use in uses
+    ]
+    columns = ("organization", "data key", "state", "secrets", "master key", "made")
+    console.show_table(columns, rows, empty="Nothing is encrypted yet.", numeric=["data key", "secrets"])
+
+
+def _status_json(here: tuple[MasterKey, ...], uses: list[tuple[str, DataKeyUse]]) -> dict[str, Any]:
+    known = {key.id for key in here}
+    return {
+        "master_keys": [
+            {"id": key.id, "source": key.source, "current": key is here[0], "data_keys": _wraps(uses, key.id)}
+            for key in here
+        ],
+        "data_keys": [
+            {
+                "organization": org_id,
+                "id": use.id,
+                "version": use.version,
+                "active": use.active,
+                "secrets": use.secrets,
+                "master_key": use.master_key_id,
+                "master_key_here": use.master_key_id in known,
+                "created_at": use.created_at,
+            }
+            for org_id, use in uses
+        ],
+    }
+
+
+@contextmanager
+def _progress(total: int, *, quiet: bool) -> Iterator[Callable[[Rotated], None]]:
+    """A bar in a terminal; nothing elsewhere, as it takes seconds."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("Renewing secrets"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console.err(), transient=True) as progress:
+        bar = progress.add_task("", total=total)
+        renewed: dict[str, int] = {}
+
+        def tell(so_far: Rotated) -> None:
+            renewed[so_far.org_id] = so_far.renewed
+            progress.update(bar, completed=sum(renewed.values()))
+
+        yield tell
