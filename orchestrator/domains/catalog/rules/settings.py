@@ -96,8 +96,8 @@ def _converted(spec: Mapping[str, Any], value: Any, facts: Mapping[str, Any]) ->
     if "each" in spec:
         value = [dict.fromkeys(spec["each"], item) for item in value]
     if "below" in spec:
-        deeper = [_fact(name, facts) for name in spec.get("then", [])]
-        value = str(PurePath(_fact(spec["below"], facts), value, *deeper))
+        top, *deeper = [_fact(name, facts) for name in (spec["below"], *spec.get("then", []))]
+        value = str(PurePath(top, value, *deeper))
     return value
 
 
