@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from orchestrator.kernel import settings
+from orchestrator.kernel import durations, settings
 
 _HEAD = """\
 # Every setting of Orchestrator, with its default. None is needed to start: without any of them an embedded Postgres
@@ -33,7 +33,7 @@ def _shown(default: Any) -> str:
     if isinstance(default, bool):
         return str(default).lower()
     if isinstance(default, timedelta):
-        return str(int(default.total_seconds()))
+        return durations.spoken(default).replace(" ", "").replace("min", "m")
     return "" if default is None or isinstance(default, Path) or not isinstance(default, str) else default
 
 

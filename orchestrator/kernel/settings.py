@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from platformdirs import user_data_path
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
+from orchestrator.kernel import durations
 from orchestrator.kernel.errors import InvalidConfigError
 
 _PREFIX = "ORCHESTRATOR_"
@@ -27,6 +28,7 @@ def _expanded(path: Path) -> Path:
 
 
 LocalPath = Annotated[Path, AfterValidator(_expanded)]
+Duration = Annotated[timedelta, BeforeValidator(lambda text: durations.parse(text) if isinstance(text, str) else text)]
 
 
 class _Section(BaseModel):
@@ -57,22 +59,22 @@ class PostgresSettings(_Section):
 class RunSettings(_Section):
     """How runs behave."""
 
-    timeout: timedelta = Field(default=timedelta(hours=6), description="hard stop of one attempt")
-    stop_grace: timedelta = Field(
+    timeout: Duration = Field(default=timedelta(hours=6), description="hard stop of one attempt")
+    stop_grace: Duration = Field(
         default=timedelta(seconds=10), description="between asking processes to end and ending them"
     )
-    heartbeat: timedelta = Field(
+    heartbeat: Duration = Field(
         default=timedelta(seconds=5), description="how often a running attempt renews its lease"
     )
-    lease: timedelta = Field(
+    lease: Duration = Field(
         default=timedelta(seconds=30),
         description="without a heartbeat for this long an attempt counts as lost",
     )
     directory: LocalPath | None = Field(
         default=None, description="where run directories are made; memory-backed storage where there is any"
     )
-    test_timeout: timedelta = Field(default=timedelta(minutes=2), description="hard stop of a connection test")
-    discover_timeout: timedelta = Field(default=timedelta(minutes=10), description="hard stop of a discovery")
+    test_timeout: Duration = Field(default=timedelta(minutes=2), description="hard stop of a connection test")
+    discover_timeout: Duration = Field(default=timedelta(minutes=10), description="hard stop of a discovery")
 
 
 class Settings(_Section):

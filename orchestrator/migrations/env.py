@@ -2,13 +2,7 @@
 
 from alembic import context
 
-import orchestrator.domains.catalog.tables
-import orchestrator.domains.identity.tables
-import orchestrator.domains.integrations.tables
-import orchestrator.domains.oauth.tables
-import orchestrator.domains.runs.tables
-import orchestrator.domains.vault.tables
-import orchestrator.kernel.events  # noqa: F401 - importing the tables puts them into the metadata
+import orchestrator.migrations.env_tables  # noqa: F401 - fills the metadata
 from orchestrator.kernel.db import SCHEMA, Table
 
 

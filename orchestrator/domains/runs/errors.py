@@ -112,4 +112,4 @@ class TimeoutArgumentError(UsageError):
     code = "bad_duration"
 
     def __init__(self, text: str) -> None:
-        super().__init__(f"'{text}' is not a duration.", hint="Write it like 90s, 15m, 2h or 1h30m.")
+        super().__init__(f"'{text}' is not a duration.", hint="Write it like 90s, 15m, 2h or 1h30m; at most 30 days.")

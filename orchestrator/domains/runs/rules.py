@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from orchestrator.domains.runs.errors import TimeoutArgumentError
 from orchestrator.domains.runs.types import Failure, FailureKind, Origin, RunStatus, StreamCount
+from orchestrator.kernel import durations
 from orchestrator.kernel.errors import (
     ActionNeededError,
     InvalidConfigError,
@@ -17,8 +17,6 @@ from orchestrator.kernel.errors import (
 )
 
 WHOLE_TAP = ""  # state a tap keeps outside of any stream is stored under this name
-
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +52,7 @@ def judge(outcome: Outcome, *, timeout: timedelta) -> tuple[RunStatus, Failure |
         return RunStatus.TIMED_OUT, Failure(
             kind=FailureKind.TIMEOUT,
             origin=Origin.PLATFORM,
-            message=f"The run took longer than {spoken(timeout)} and was stopped; what it had committed is kept.",
+            message=f"The run took longer than {durations.spoken(timeout)} and was stopped; what it committed is kept.",
             hint="The next sync goes on from there. Allow more with --timeout.",
             retryable=True,
         )
@@ -253,30 +251,6 @@ def position(bookmark: Mapping[str, Any] | None) -> str:
 
 
 _POSITION_LENGTH = 80
-
-
-def duration(text: str) -> timedelta:
-    """Read `90s`, `15m`, `1h30m` or plain seconds; more than zero, at most 30 days."""
-    match = _DURATION.fullmatch(text.strip().lower())
-    hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match and text.strip() else (0, 0, 0)
-    if hours + minutes + seconds > _MANY:
-        raise TimeoutArgumentError(text)
-    length = timedelta(hours=hours, minutes=minutes, seconds=seconds)
-    if not timedelta(0) < length <= timedelta(days=30):
-        raise TimeoutArgumentError(text)
-    return length
-
-
-_MANY = 10_000_000
-
-
-def spoken(length: timedelta) -> str:
-    """A duration as people say it: `1 h 30 min`, `45 s`."""
-    seconds = round(length.total_seconds())
-    hours, rest = divmod(seconds, 3600)
-    minutes, seconds = divmod(rest, 60)
-    parts = [f"{hours} h" if hours else "", f"{minutes} min" if minutes else "", f"{seconds} s" if seconds else ""]
-    return " ".join(part for part in parts if part) or "0 s"
 
 
 def without(bookmarks: Mapping[str, Any], streams: Iterable[str]) -> dict[str, Any]:

@@ -1,17 +1,18 @@
 """`orchestrator sync`."""
 
+from datetime import timedelta
 from typing import Annotated
 
 import typer
 
 from orchestrator.domains.identity import service as identity
 from orchestrator.domains.integrations import service as integrations
-from orchestrator.domains.runs import rules, service
+from orchestrator.domains.runs import service
 from orchestrator.domains.runs.cli import showing, watching
-from orchestrator.domains.runs.errors import RunFailedError
+from orchestrator.domains.runs.errors import RunFailedError, TimeoutArgumentError
 from orchestrator.domains.runs.types import RunStatus
 from orchestrator.drivers.inject import of_command
-from orchestrator.kernel import console
+from orchestrator.kernel import console, durations
 from orchestrator.kernel.console import Json
 
 
@@ -37,9 +38,8 @@ def sync(
     drivers = of_command(context)
     place = identity.find(drivers.db, drivers.settings.organization)
     found = integrations.find(drivers, place.org_id, integration)
-    limit = rules.duration(timeout) if timeout else None
     run = service.request(
-        drivers, found, streams=stream or None, full_refresh=full_refresh, timeout=limit, trigger="command"
+        drivers, found, streams=stream or None, full_refresh=full_refresh, timeout=_limit(timeout), trigger="command"
     )
     with watching.stoppable() as stop, watching.watching(quiet=quiet or as_json) as watcher:
         run = service.execute(drivers, found, run, cancel=stop.event, on_progress=watcher)
@@ -55,3 +55,12 @@ def sync(
         if stop.code and run.status is RunStatus.CANCELLED:
             failed.exit_code = stop.code
         raise failed
+
+
+def _limit(text: str | None) -> timedelta | None:
+    if text is None:
+        return None
+    try:
+        return durations.parse(text)
+    except ValueError:
+        raise TimeoutArgumentError(text) from None

@@ -1,0 +1,173 @@
+from collections.abc import Iterator
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from pydantic import SecretStr
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import Engine
+
+import orchestrator.migrations.env_tables  # noqa: F401 - fills the metadata
+from orchestrator.kernel.db import SCHEMA, Table, engine, normalised
+from orchestrator.migrations import runner
+
+ACROSS_ORGANIZATIONS = {"organization_named", "organization_ids", "open_attempts"}
+
+
+@pytest.fixture
+def empty(server) -> Iterator[SecretStr]:
+    """A database with nothing in it, on the session's server."""
+    admin = create_engine(normalised(server.url("orchestrator")), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text("DROP DATABASE IF EXISTS empty WITH (FORCE)"))
+        connection.execute(text("CREATE DATABASE empty"))
+    yield server.url("empty")
+    with admin.connect() as connection:
+        connection.execute(text("DROP DATABASE IF EXISTS empty WITH (FORCE)"))
+    admin.dispose()
+
+
+@pytest.fixture
+def pool(empty) -> Iterator[Engine]:
+    made = engine(empty)
+    yield made
+    made.dispose()
+
+
+def test_migrating_twice_changes_nothing_the_second_time(pool):
+    assert runner.migrate(pool) == (None, runner.head())
+    assert runner.migrate(pool) == (runner.head(), runner.head())
+
+
+def test_the_newest_file_is_alembics_head():
+    config = Config()
+    config.set_main_option("script_location", str(runner._FOLDER))
+    scripts = ScriptDirectory.from_config(config)
+    assert scripts.get_heads() == [runner.head()]
+    assert [script.revision for script in scripts.walk_revisions()][::-1] == list(runner.revisions())
+
+
+def test_the_mapped_classes_are_what_the_migrations_make(pool):
+    runner.migrate(pool)
+    with pool.connect() as connection:
+        context = MigrationContext.configure(
+            connection,
+            opts={
+                "include_schemas": True,
+                "include_name": lambda name, kind, _: kind != "schema" or name == SCHEMA,
+                "version_table_schema": SCHEMA,
+            },
+        )
+        assert compare_metadata(context, Table.metadata) == []
+
+
+def test_an_empty_database_is_told_from_an_old_and_a_newer_one(pool):
+    with pool.begin() as connection, pytest.raises(runner.NotMigratedError):
+        runner.check(connection)
+    runner.migrate(pool)
+    with pool.begin() as connection:
+        runner.check(connection)
+        connection.execute(text("UPDATE orchestrator.alembic_version SET version_num = '2026_11_21_0800'"))
+        with pytest.raises(runner.NotMigratedError, match="2026_11_21_0800"):
+            runner.check(connection)
+        connection.execute(text("UPDATE orchestrator.alembic_version SET version_num = '2099_01_01_0000'"))
+    with pool.begin() as connection, pytest.raises(runner.NewerDatabaseError):
+        runner.check(connection)
+    with pytest.raises(runner.NewerDatabaseError):
+        runner.migrate(pool)
+
+
+def test_somebody_elses_integrations_in_public_are_neither_touched_nor_tripped_over(pool):
+    with pool.begin() as connection:
+        connection.execute(text("CREATE TABLE public.integrations (id int PRIMARY KEY, config text)"))
+        connection.execute(text("INSERT INTO public.integrations VALUES (1, 'mine')"))
+        connection.execute(text("CREATE TABLE public.alembic_version (version_num text)"))
+        connection.execute(text("INSERT INTO public.alembic_version VALUES ('theirs')"))
+    runner.migrate(pool)
+    with pool.begin() as connection:
+        assert connection.execute(text("SELECT * FROM public.integrations")).all() == [(1, "mine")]
+        assert connection.scalar(text("SELECT version_num FROM public.alembic_version")) == "theirs"
+        public = connection.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")).all()
+        assert sorted(public) == ["alembic_version", "integrations"]
+
+
+def test_a_login_that_is_no_superuser_can_migrate_if_it_may_create_roles(pool, empty):
+    with pool.begin() as connection:
+        connection.execute(text("DROP ROLE IF EXISTS plain"))
+        connection.execute(text("CREATE ROLE plain LOGIN CREATEROLE PASSWORD 'plain'"))
+        connection.execute(text("GRANT CREATE ON DATABASE empty TO plain"))
+        for role in ("owner", "app", "worker"):
+            if connection.scalar(text("SELECT true FROM pg_roles WHERE rolname = :r"), {"r": f"orchestrator_{role}"}):
+                connection.execute(text(f"GRANT orchestrator_{role} TO plain WITH ADMIN OPTION"))
+    url = normalised(empty).set(username="plain", password="plain")
+    plain = engine(SecretStr(url.render_as_string(hide_password=False)))
+    try:
+        assert runner.migrate(plain) == (None, runner.head())
+        with plain.begin() as connection:
+            runner.check(connection)
+    finally:
+        plain.dispose()
+        with pool.begin() as connection:
+            connection.execute(text("DROP OWNED BY plain"))
+            connection.execute(text("DROP ROLE plain"))
+
+
+def test_a_login_that_may_create_nothing_is_told_so(pool, empty):
+    with pool.begin() as connection:
+        connection.execute(text("DROP ROLE IF EXISTS weak"))
+        connection.execute(text("CREATE ROLE weak LOGIN PASSWORD 'weak'"))
+    url = normalised(empty).set(username="weak", password="weak")
+    weak = engine(SecretStr(url.render_as_string(hide_password=False)))
+    try:
+        with pytest.raises(runner.UnsuitableDatabaseError):
+            runner.migrate(weak)
+    finally:
+        weak.dispose()
+        with pool.begin() as connection:
+            connection.execute(text("DROP ROLE weak"))
+
+
+def test_every_table_with_an_organization_is_under_forced_row_level_security(pool):
+    runner.migrate(pool)
+    with pool.begin() as connection:
+        rows = connection.execute(
+            text("""
+            SELECT c.relname, c.relrowsecurity AND c.relforcerowsecurity,
+                   EXISTS (SELECT 1 FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = 'tenant'
+                           AND p.polqual IS NOT NULL AND p.polwithcheck IS NOT NULL),
+                   pg_get_userbyid(c.relowner)
+            FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE n.nspname = 'orchestrator' AND c.relkind = 'r'
+              AND c.relname NOT IN ('alembic_version', 'integration_providers')
+            """)
+        ).all()
+    assert len(rows) >= 14
+    assert {(forced, policy, owner) for _, forced, policy, owner in rows} == {(True, True, "orchestrator_owner")}
+
+
+def test_only_the_reviewed_functions_look_across_organizations(pool):
+    runner.migrate(pool)
+    with pool.begin() as connection:
+        definers = connection.execute(
+            text("""
+            SELECT p.proname, p.proconfig, has_function_privilege('public', p.oid, 'EXECUTE')
+            FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+            WHERE n.nspname = 'orchestrator' AND p.prosecdef
+            """)
+        ).all()
+    assert {name for name, _, _ in definers} == ACROSS_ORGANIZATIONS
+    assert all(config == ["search_path=pg_catalog"] and not public for _, config, public in definers)
+
+
+def test_app_and_worker_can_not_leave_row_level_security(pool):
+    runner.migrate(pool)
+    with pool.begin() as connection:
+        roles = connection.execute(
+            text("""
+            SELECT rolname, rolsuper OR rolbypassrls OR rolcanlogin OR pg_has_role(rolname, 'orchestrator_owner', 'member')
+            FROM pg_roles WHERE rolname IN ('orchestrator_app', 'orchestrator_worker')
+            """)
+        ).all()
+    assert sorted(roles) == [("orchestrator_app", False), ("orchestrator_worker", False)]
