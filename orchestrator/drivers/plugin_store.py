@@ -237,10 +237,9 @@ class PluginStore:
 
 
 def _reason(detail: str) -> str:
-    """The innermost cause uv names, in one line."""
-    lines = [line.strip(" ×├╰─▶│") for line in detail.splitlines()]
-    causes = [line.removeprefix("cause:").removeprefix("Caused by:").strip() for line in lines if line]
-    return (causes[-1] if causes else "the installer said nothing").rstrip(".") + "."
+    """The innermost cause uv names, in one line; what it says last where it names none."""
+    causes = re.findall(r"(?:error|cause|Caused by): *(.+)", detail) or detail.splitlines()
+    return (causes[-1].strip() if causes else "the installer said nothing").rstrip(".") + "."
 
 
 def _source(folder: Path | None) -> Iterator[bytes]:

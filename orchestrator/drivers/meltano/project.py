@@ -6,14 +6,16 @@ NUL, lone surrogates, keys with dots) goes as JSON text that our launcher puts b
 """
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID
 
 from orchestrator.drivers.meltano.directory import RunDirectory
-from orchestrator.drivers.meltano.errors import SettingError, ValueTooLargeError
+from orchestrator.drivers.meltano.errors import RunStorageError, SettingError, ValueTooLargeError
 from orchestrator.drivers.meltano.values import Marker, Plugin, Project, Side, reveal
 
 ENVIRONMENT: Final = "run"
@@ -22,7 +24,8 @@ TOTAL_LIMIT: Final = 1024 * 1024  # all values; Meltano hands each to the plugin
 
 _PLUGIN_NAME = re.compile(r"(tap|target)(-[a-z0-9]+)*")
 _SETTING_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*([_-][A-Za-z0-9]+)*_?")
-_LONGEST_COPY = "MELTANO_EXTRACT_"  # Meltano's second name for the same value
+_STATE_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_SECOND_PREFIX = "MELTANO_EXTRACT"  # under which Meltano hands the same value on once more
 _KEPT_BY_PLUGINS = (
     "PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ", "NO_COLOR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME",
     "SINGER_SDK_LOG_CONFIG", "LOGGING_CONF_FILE",  # Meltano's way to have plugins log what it can read
@@ -110,7 +113,7 @@ def _definition(plugin: Plugin, settings: Mapping[str, Setting], program: Path) 
 def _variables(plugin: Plugin, settings: Mapping[str, Setting]) -> Iterator[tuple[str, str]]:
     for name, found in settings.items():
         size = len(json.dumps(found.text)) if found.kind in {"array", "object"} else len(found.text.encode())
-        size += len(variable(_LONGEST_COPY, name)) + 2
+        size += max(len(plugin.name), len(_SECOND_PREFIX)) + len(f"_{name}=\0")
         if size > VALUE_LIMIT:
             raise ValueTooLargeError(name, size, VALUE_LIMIT)
         yield variable(plugin.name, name), found.text
@@ -136,6 +139,8 @@ def render(
     programs:  the launcher's program per side
     Raises SettingError where a name is unusable or two settings need the same variable, ValueTooLargeError.
     """
+    if not _STATE_ID.fullmatch(project.state_id):
+        raise SettingError(f"{project.state_id!r} cannot be a state id.", hint="Letters, digits, - and _ only.")
     definitions: dict[str, list[dict[str, Any]]] = {}
     files: dict[str, str] = {}
     variables: dict[str, str] = {}
@@ -179,13 +184,32 @@ def _yaml(definitions: Mapping[str, Any]) -> str:
 
 
 def write(rendered: Rendered, directory: RunDirectory) -> None:
-    """Put the files into the run's directory, readable by nobody else."""
-    for folder in ("launch", "home", "tmp"):
-        (directory.path / folder).mkdir(mode=0o700)
-    for name, text in rendered.files.items():
-        path = directory.path / name
-        path.touch(mode=0o600)
-        path.write_text(text, encoding="utf-8")
+    """Put the files into the run's directory, readable by nobody else. Raises RunStorageError: no space left."""
+    try:
+        for folder in ("launch", "home", "tmp"):
+            (directory.path / folder).mkdir(mode=0o700)
+        for name, text in rendered.files.items():
+            path = directory.path / name
+            path.touch(mode=0o600)
+            path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RunStorageError(
+            f"The run's files could not be written: {error.strerror}.",
+            hint="Free some space there, or set ORCHESTRATOR_RUNS__DIRECTORY.",
+            path=str(directory.path),
+        ) from error
+
+
+def discard_log(project: Project, directory: RunDirectory, run_id: UUID) -> None:
+    """Send Meltano's own copy of every line to nowhere: it is not redacted, and it would fill memory in a long run.
+
+    source: meltano/core/logging/job_logging_service.py; file names lose the ":" of the state id
+    """
+    assert project.loader is not None  # noqa: S101 - only runs have a log
+    name = f"{ENVIRONMENT}{project.extractor.name}-to-{project.loader.name}{project.state_id}"
+    folder = directory.path / "state/meltano/log/elt" / name / str(run_id)
+    folder.mkdir(parents=True)
+    (folder / "elt.log").symlink_to(os.devnull)
 
 
 def process_environment(

@@ -117,8 +117,10 @@ class Meltano:
         """
         if plan.loader is None:
             raise ValueError("a run needs a loader")
-        argv = command.run(plan.extractor.name, plan.loader.name, state_id=plan.state_id, run_id=run_id or uuid4())
+        number = run_id or uuid4()
+        argv = command.run(plan.extractor.name, plan.loader.name, state_id=plan.state_id, run_id=number)
         with self._session(plan, fresh_token, (load_state, save_state)) as session:
+            project.discard_log(plan, session.place, number)
             return session.start(argv, on_output, timeout, cancel)
 
     def discover(
@@ -209,7 +211,7 @@ class _Session:
 
     def __init__(self, *, meltano: Meltano, plan: Project, place: directory.RunDirectory) -> None:
         self._meltano = meltano
-        self._place = place
+        self.place = place
         self._redact = Redactor(_secrets(plan))
         self._judge = Judge()
         self._callback_error: BaseException | None = None
@@ -248,7 +250,7 @@ class _Session:
         process = Process(
             command=(_meltano(), *argv),
             environment=self.environment,
-            directory=self._place,
+            directory=self.place,
             timeout=None if timeout is None else timeout.total_seconds(),
             grace=self._meltano.grace.total_seconds(),
             cancel=cancel or threading.Event(),

@@ -87,6 +87,7 @@ def serving(
         server.shutdown()
         server.server_close()
         thread.join()
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

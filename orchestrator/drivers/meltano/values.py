@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
+from orchestrator.drivers.meltano.errors import SettingError
+
 
 class Side(StrEnum):
     """Which of the two plugins of a pipeline; the value is the section of meltano.yml, in the singular."""
@@ -68,6 +70,8 @@ def reveal(value: Any, markers: Mapping[Marker, str]) -> Any:
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     if isinstance(value, Marker):
+        if value not in markers:
+            raise SettingError(f"A setting needs the {value.value}, and this run has none.", hint="Give the callback.")
         return markers[value]
     if isinstance(value, Mapping):
         return {str(key): reveal(item, markers) for key, item in value.items()}

@@ -1,0 +1,322 @@
+import fcntl
+import json
+import threading
+from datetime import timedelta
+
+import pytest
+from pydantic import SecretStr
+
+from orchestrator.drivers.meltano.errors import DiscoveryError, SettingError
+from orchestrator.drivers.meltano.output import BlockCompleted, LogLine, Metric
+from orchestrator.drivers.meltano.process import Isolation, Stopped
+from orchestrator.drivers.meltano.runner import Meltano
+from orchestrator.drivers.meltano.values import TOKEN_SOCKET, Project
+
+
+class Callbacks:
+    """What a run is given, and what it did with it."""
+
+    def __init__(self, state=None, refuse_after=None):
+        self.state, self.refuse_after = state, refuse_after
+        self.outputs, self.saved = [], []
+
+    def on_output(self, output):
+        self.outputs.append(output)
+
+    def load_state(self, state_id):
+        self.asked = state_id
+        return self.state
+
+    def save_state(self, state_id, state):
+        if self.refuse_after is not None and len(self.saved) >= self.refuse_after:
+            raise RuntimeError("the database is gone")
+        self.saved.append(state["completed"]["singer_state"]["bookmarks"])
+
+    def run(self, meltano, project, **more):
+        given = {"on_output": self.on_output, "load_state": self.load_state, "save_state": self.save_state}
+        return meltano.run(project, **(given | more))
+
+    @property
+    def text(self):
+        return "\n".join(line.message for line in self.outputs if isinstance(line, LogLine))
+
+
+def selection(*streams):
+    schema = {"type": "object", "properties": {"id": {"type": "integer"}}}
+    return {
+        "streams": [
+            {
+                "tap_stream_id": name,
+                "stream": name,
+                "schema": schema,
+                "metadata": [{"breadcrumb": [], "metadata": {"selected": name in streams}}],
+            }
+            for name in ("users", "orders")
+        ]
+    }
+
+
+def test_a_run_moves_the_selected_streams_and_reports_both_sides(meltano, tap, target, runs, tmp_path):
+    callbacks = Callbacks()
+    extractor = tap(streams={"users": 2500, "orders": 10}, copy_to=str(tmp_path))
+
+    end = callbacks.run(meltano, Project(extractor=extractor, loader=target(), catalog=selection("users")))
+
+    assert (end.code, end.stopped, end.error, end.callback_error) == (0, None, None, None)
+    assert end.read == end.written == {"users": 2500}
+    assert len((tmp_path / "loaded" / "users.jsonl").read_text().splitlines()) == 2500
+    assert not (tmp_path / "loaded" / "orders.jsonl").exists()
+    assert end.block.success
+    assert any(isinstance(output, Metric) for output in callbacks.outputs)
+    assert any(isinstance(output, BlockCompleted) for output in callbacks.outputs)
+    assert list(runs.iterdir()) == []
+
+
+def test_every_state_is_handed_over_during_the_run(meltano, tap, target):
+    callbacks = Callbacks()
+    extractor = tap(streams={"users": 3500}, state_every=1000)
+
+    callbacks.run(meltano, Project(extractor=extractor, loader=target(), state_id="int_1"))
+
+    assert callbacks.asked == "run:tap-fixture-to-target-fixture:int_1"
+    assert [bookmarks["users"]["id"] for bookmarks in callbacks.saved] == [1000, 2000, 3000, 3500]
+
+
+def test_a_run_starts_from_the_state_it_is_given(meltano, tap, target, tmp_path):
+    state = {"completed": {"singer_state": {"bookmarks": {"users": {"id": 90}}}}, "partial": {}}
+    callbacks = Callbacks(state=state)
+
+    end = callbacks.run(meltano, Project(extractor=tap(streams={"users": 100}), loader=target()))
+
+    assert end.written == {"users": 10}
+
+
+@pytest.mark.parametrize("refuse_after", [0, 3])
+def test_a_state_that_cannot_be_stored_ends_the_run(meltano, tap, target, refuse_after):
+    callbacks = Callbacks(refuse_after=refuse_after)
+
+    end = callbacks.run(meltano, Project(extractor=tap(streams={"users": 3500}), loader=target()))
+
+    assert end.code == 1
+    assert isinstance(end.callback_error, RuntimeError)
+    assert len(callbacks.saved) == refuse_after
+    assert "the database is gone" not in callbacks.text
+
+
+def test_a_failing_tap_is_told_from_a_failing_target(meltano, tap, target):
+    callbacks = Callbacks()
+    end = callbacks.run(meltano, Project(extractor=tap(streams={"users": 9}, fail_after=5), loader=target()))
+    assert (end.code, end.block.extractor_code, end.block.loader_code) == (1, 1, None)
+    assert end.error == "CRITICAL the source went away"
+
+    end = callbacks.run(meltano, Project(extractor=tap(streams={"users": 9}), loader=target(fail_after=5)))
+    assert (end.code, end.block.extractor_code, end.block.loader_code) == (1, None, 1)
+    assert end.error == "ERROR the destination is full"
+
+
+def test_lost_records_and_broken_states_show_although_meltano_exits_with_0(meltano, tap, target):
+    callbacks = Callbacks()
+    end = callbacks.run(meltano, Project(extractor=tap(streams={"users": 9}), loader=target(lose=2, bad_state=True)))
+
+    assert end.code == 0
+    assert (end.read, end.written) == ({"users": 9}, {"users": 7})
+    assert end.invalid_states > 0
+    assert callbacks.saved == []
+
+
+def test_a_plugin_sees_its_own_settings_only_and_none_of_ours(meltano, tap, target, tmp_path, monkeypatch):
+    callbacks = Callbacks()
+    monkeypatch.setenv("INTEGRATION_ENCRYPTION_KEY", "master-key-value")
+    folder = str(tmp_path)
+    extractor = tap(streams={"users": 1}, password=SecretStr("tap-password"), copy_to=folder)
+
+    callbacks.run(
+        meltano, Project(extractor=extractor, loader=target(secret=SecretStr("target-secret"), copy_to=folder))
+    )
+
+    given = json.loads((tmp_path / "tap.json").read_text())
+    other = json.loads((tmp_path / "target.json").read_text())
+    assert given["mode"] == "0o100600"
+    assert given["config"]["password"] == "tap-password"
+    assert other["config"]["secret"] == "target-secret"
+    environments = [json.dumps(plugin["env"]) for plugin in (given, other)]
+    for value in ("tap-password", "target-secret", "master-key-value"):
+        assert all(value not in environment for environment in environments)
+    assert set(given["env"]) <= {
+        "PATH", "HOME", "TMPDIR", "LANG", "TZ", "NO_COLOR", "SINGER_SDK_LOG_CONFIG", "LOGGING_CONF_FILE", "PWD", "LC_CTYPE",
+    }  # fmt: skip
+
+
+def test_secrets_are_taken_out_of_everything_that_is_said(meltano, tap, target):
+    callbacks = Callbacks()
+    secret = 'p"ss/wörd\nsecond-line'
+    noise = [f"login with {secret!r}", json.dumps({"password": secret}), "and second-line alone", 'ERROR p"ss/wörd']
+    extractor = tap(streams={"users": 1}, password=SecretStr(secret), noise=noise, fail_after=1, error=f"bad: {secret}")
+
+    end = callbacks.run(meltano, Project(extractor=extractor, loader=target()))
+
+    said = callbacks.text + end.error
+    assert "•••" in said
+    for part in ("wörd", "w\\u00f6rd", "second-line"):
+        assert part not in said
+
+
+def test_meltanos_own_copy_of_the_log_goes_nowhere(meltano, tap, target, runs):
+    found = {}
+
+    def look(output):
+        if isinstance(output, LogLine) and output.message == "waiting":
+            for path in runs.rglob("*"):
+                if path.is_file() and not path.is_symlink():
+                    found[path.name] = b"hello" in path.read_bytes()
+            cancel.set()
+
+    cancel = threading.Event()
+    extractor = tap(streams={"users": 1}, noise=["hello"], hang=True)
+    Callbacks().run(meltano, Project(extractor=extractor, loader=target()), on_output=look, cancel=cancel)
+
+    assert [name for name, said in found.items() if said and "config" not in name] == []
+    assert "meltano.yml" in found
+    assert "elt.log" not in found
+
+
+def test_a_tap_asks_for_a_fresh_token_and_the_answer_is_redacted(meltano, tap, target):
+    callbacks = Callbacks()
+    asked = []
+
+    def fresh_token(digest):
+        asked.append(digest)
+        return {"access_token": "rotated-token-1", "instance_url": "https://org.example"}
+
+    extractor = tap(streams={"users": 1}, token_socket=TOKEN_SOCKET)
+    end = callbacks.run(meltano, Project(extractor=extractor, loader=target()), fresh_token=fresh_token)
+
+    assert end.code == 0
+    assert asked == ["abc"]
+    assert "the new token is •••" in callbacks.text
+
+
+def test_a_setting_that_needs_the_token_socket_is_refused_without_a_callback(meltano, tap, target):
+    callbacks = Callbacks()
+    with pytest.raises(SettingError):
+        callbacks.run(meltano, Project(extractor=tap(token_socket=TOKEN_SOCKET), loader=target()))
+
+
+@pytest.mark.parametrize("isolation", list(Isolation))
+def test_cancelling_ends_everything_even_what_daemonised(meltano, tap, target, tmp_path, isolation):
+    cancel = threading.Event()
+    held = tmp_path / "held"
+    runs = meltano.runs
+
+    class Cancelling(Callbacks):
+        def on_output(self, output):
+            super().on_output(output)
+            if isinstance(output, LogLine) and output.message == "waiting":
+                cancel.set()
+
+    extractor = tap(streams={"users": 1}, hang=True, deaf=True, daemon=str(held))
+    impatient = Meltano(home=meltano.home, runs=runs, grace=timedelta(seconds=0.5), isolation=isolation)
+    end = Cancelling().run(impatient, Project(extractor=extractor, loader=target()), cancel=cancel)
+
+    assert end.stopped is Stopped.CANCELLED
+    assert end.code != 0
+    with held.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the grandchild held it while it lived
+    assert list(runs.iterdir()) == []
+
+
+def test_a_run_ends_at_its_timeout(meltano, tap, target):
+    callbacks = Callbacks()
+    extractor = tap(streams={"users": 1}, hang=True)
+
+    end = callbacks.run(meltano, Project(extractor=extractor, loader=target()), timeout=timedelta(seconds=1.5))
+
+    assert end.stopped is Stopped.TIMED_OUT
+
+
+def test_an_error_of_the_caller_ends_the_run_and_reaches_the_caller(meltano, tap, target, tmp_path):
+    held = tmp_path / "held"
+
+    class LeaseLostError(Exception):
+        pass
+
+    def lost(output):
+        if isinstance(output, LogLine) and output.message == "waiting":
+            raise LeaseLostError
+
+    extractor = tap(streams={"users": 1}, hang=True, daemon=str(held))
+    with pytest.raises(LeaseLostError):
+        Callbacks().run(meltano, Project(extractor=extractor, loader=target()), on_output=lost)
+
+    with held.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert list(meltano.runs.iterdir()) == []
+
+
+def test_a_huge_line_is_cut_and_the_run_goes_on(meltano, tap, target):
+    callbacks = Callbacks()
+    end = callbacks.run(meltano, Project(extractor=tap(streams={"users": 1}, long_line=30_000_000), loader=target()))
+
+    assert max(len(line.message) for line in callbacks.outputs if isinstance(line, LogLine)) < 20_000
+    assert end.written == {"users": 1}
+
+
+def test_discovery_answers_with_the_catalog(meltano, tap, runs):
+    callbacks = Callbacks()
+    catalog = meltano.discover(tap(streams={"users": 1}, noise=["hello"]), on_output=callbacks.on_output)
+
+    assert [stream["tap_stream_id"] for stream in catalog["streams"]] == ["users"]
+    assert "hello" in callbacks.text
+    assert list(runs.iterdir()) == []
+
+
+def test_a_discovery_that_fails_says_why_in_the_taps_own_words(meltano, tap):
+    callbacks = Callbacks()
+    broken = tap(streams=5)
+    with pytest.raises(DiscoveryError) as caught:
+        meltano.discover(broken, on_output=callbacks.on_output)
+
+    assert "TypeError: 'int' object is not iterable" in caught.value.message
+
+
+def test_reading_the_first_record_stops_there(meltano, tap):
+    callbacks = Callbacks()
+    extractor = tap(streams={"users": 5, "orders": 5}, hang=True)
+
+    found = meltano.read_first_record(
+        Project(extractor=extractor, catalog=selection("orders")), on_output=callbacks.on_output
+    )
+
+    assert found.stream == "orders"
+    assert found.exit.stopped is Stopped.ENOUGH
+
+
+def test_an_empty_source_is_no_failure_and_has_no_record(meltano, tap):
+    callbacks = Callbacks()
+    found = meltano.read_first_record(Project(extractor=tap(streams={"users": 0})), on_output=callbacks.on_output)
+
+    assert (found.stream, found.exit.code, found.exit.error) == (None, 0, None)
+
+
+def test_a_refused_sign_in_fails_with_the_taps_own_line(meltano, tap):
+    callbacks = Callbacks()
+    extractor = tap(
+        streams={"users": 5}, noise=["INFO signing in"], refuse="requests.exceptions.HTTPError: 401 Bad credentials"
+    )
+
+    found = meltano.read_first_record(Project(extractor=extractor), on_output=callbacks.on_output)
+
+    assert found.stream is None
+    assert found.exit.code == 1
+    assert found.exit.error == "requests.exceptions.HTTPError: 401 Bad credentials"
+
+
+def test_a_preview_masks_secrets_and_makes_nothing(meltano, tap, target, runs):
+    extractor = tap(streams={"users": 1}, password=SecretStr("tap-password"), token_socket=TOKEN_SOCKET)
+
+    preview = meltano.preview(Project(extractor=extractor, loader=target()))
+
+    assert preview.variables["TAP_FIXTURE_PASSWORD"] == "•••"
+    assert preview.variables["TAP_FIXTURE_STREAMS"] == '{"users": 1}'
+    assert "tap-password" not in preview.meltano_yml
+    assert not runs.exists()
