@@ -8,8 +8,8 @@ from enum import StrEnum
 
 from sqlalchemy import text
 
+from orchestrator.domains.catalog import service as connectors
 from orchestrator.domains.identity import service as identity
-from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.vault import service as vault
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.meltano import process
@@ -122,7 +122,7 @@ def _keys(drivers: Drivers) -> Iterator[Finding]:
 
 
 def _connectors(_drivers: Drivers) -> Iterator[Finding]:
-    catalog = integrations.catalog()
+    catalog = connectors.installed()
     yield Finding(check="Connectors", state=State.GOOD, found=f"{len(catalog.connectors)} usable")
     for broken in catalog.broken:
         yield Finding(

@@ -32,7 +32,7 @@ def install(drivers: Drivers) -> Installed:
     place = identity.ensure(drivers.db, drivers.settings.organization)
     with drivers.db.transaction(place.org_id) as tx:
         integrations.ensure_warehouse(tx, place.org_id)
-        catalog.sync_providers(tx, integrations.catalog())
+        catalog.sync_providers(tx, catalog.installed())
         nothing_encrypted = not vault.status(tx, place.org_id)
     key_made = nothing_encrypted and not drivers.keys
     if key_made:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from orchestrator.domains.catalog.errors import (
     UnknownConnectorError,
 )
 from orchestrator.domains.catalog.types import BrokenFile, Connector, Kind, Provider, Status
+from orchestrator.kernel.settings import project_root
 
 _META_SCHEMA = "connector.schema.json"
 _RECORD = "connectors.sha256"
@@ -60,6 +62,12 @@ def load(folder: Path) -> Catalog:
         else:
             connectors[read.name] = read
     return Catalog(connectors=connectors, broken=tuple(broken))
+
+
+@lru_cache(maxsize=1)
+def installed() -> Catalog:
+    """The connector files of this installation, read once a process."""
+    return load(project_root() / "schemas" / "connectors")
 
 
 def reasons(document: Any, meta_schema: Mapping[str, Any], *, file_stem: str) -> tuple[str, ...]:

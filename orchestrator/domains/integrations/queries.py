@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -111,6 +111,11 @@ def ensure_destination(tx: Session, org_id: str, *, type_: str, name: str, confi
     tx.execute(row.on_conflict_do_nothing())
 
 
+def insert_destination(tx: Session, **values: Any) -> Destination:
+    """Add a destination; raises IntegrityError where its name is taken."""
+    return _destination(tx.scalars(insert(DestinationRow).values(**values).returning(DestinationRow)).one())
+
+
 def destinations(tx: Session) -> list[Destination]:
     """The organization's destinations by name."""
     wanted = select(DestinationRow).where(DestinationRow.deleted_at.is_(None)).order_by(DestinationRow.name)
@@ -126,6 +131,19 @@ def streams(tx: Session, integration_id: str) -> list[Stream]:
     """Every stream discovery has found, those gone since included, by name."""
     wanted = select(StreamRow).where(StreamRow.integration_id == integration_id).order_by(StreamRow.name)
     return [_stream(row) for row in tx.scalars(wanted)]
+
+
+def stream_counts(tx: Session) -> dict[str, tuple[int, int]]:
+    """Selected and existing streams of every integration that has any."""
+    selected = func.count().filter(StreamRow.selected)
+    counted = select(StreamRow.integration_id, selected, func.count()).where(StreamRow.gone_at.is_(None))
+    rows = tx.execute(counted.group_by(StreamRow.integration_id))
+    return {integration_id: (chosen, total) for integration_id, chosen, total in rows}
+
+
+def delete_integration(tx: Session, integration_id: str) -> None:
+    """Remove an integration and its streams for good."""
+    tx.execute(delete(IntegrationRow).where(IntegrationRow.id == integration_id))
 
 
 def save_streams(

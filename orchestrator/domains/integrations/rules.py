@@ -3,10 +3,11 @@
 import fnmatch
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from orchestrator.domains.integrations.types import (
+    Destination,
     DisplayStatus,
     Health,
     Integration,
@@ -14,6 +15,8 @@ from orchestrator.domains.integrations.types import (
     SetupState,
     Stream,
 )
+
+WAREHOUSE = "warehouse"  # the connector, and the name of the destination every organization begins with
 
 _SCHEMA_BYTES = 63  # Postgres cuts longer identifiers; source: PostgreSQL documentation, "Lexical Structure"
 _MODES = {"INCREMENTAL": Mode.INCREMENTAL, "FULL_TABLE": Mode.FULL_TABLE, "LOG_BASED": Mode.LOG_BASED}
@@ -63,6 +66,12 @@ def name_problem(name: str) -> str | None:
     if name.startswith(("int_", "-")):
         return "it can't start with 'int_' or '-'"
     return None
+
+
+def is_built_in(destination: Destination) -> bool:
+    """Whether records go to this installation's own warehouse, and not to a server somebody named."""
+    connection = destination.config.get("connection") or {}
+    return destination.type == WAREHOUSE and connection.get("server", "built_in") == "built_in"
 
 
 def entry_key(entry: Mapping[str, Any]) -> str:
@@ -128,6 +137,46 @@ def matching(patterns: Sequence[str], names: Iterable[str]) -> dict[str, tuple[s
         loose = tuple(name for name in known if fnmatch.fnmatchcase(name.lower(), pattern.lower()))
         result[pattern] = exact or loose
     return result
+
+
+def aimed_at(
+    patterns: Sequence[str], streams: Mapping[str, Stream]
+) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[tuple[str, str], ...]]]:
+    """What each pattern means: streams where it fits any, else fields of streams, written `stream.field`.
+
+    Names may have dots themselves, so every dot is tried. A pattern that fits nothing is in neither.
+    """
+    names = {pattern: found for pattern, found in matching(patterns, streams).items() if found}
+    aimed: dict[str, tuple[tuple[str, str], ...]] = {}
+    for pattern in patterns:
+        if pattern not in names and (found := tuple(_fields_aimed_at(pattern, streams))):
+            aimed[pattern] = found
+    return names, aimed
+
+
+def _fields_aimed_at(pattern: str, streams: Mapping[str, Stream]) -> Iterator[tuple[str, str]]:
+    parts = pattern.split(".")
+    for depth in range(1, len(parts)):
+        head, tail = ".".join(parts[:depth]), ".".join(parts[depth:])
+        for name in matching([head], streams)[head]:
+            yield from ((name, field) for field in matching([tail], fields(streams[name].entry))[tail])
+
+
+def left_out(stream: Stream, names: Iterable[str], *, selected: bool) -> list[str]:
+    """The fields of the stream that are not read after these are selected, or deselected; keys always are."""
+    before = set(stream.deselected_fields)
+    after = before - set(names) if selected else before | set(names)
+    return sorted(name for name in after if field_inclusion(stream.entry, name) != "automatic")
+
+
+def read_fields(stream: Stream) -> tuple[str, ...]:
+    """The fields that are read, in the source's order."""
+    dropped = set(stream.deselected_fields)
+    return tuple(
+        name
+        for name in fields(stream.entry)
+        if name not in dropped and field_inclusion(stream.entry, name) != "unsupported"
+    )
 
 
 def run_catalog(streams: Iterable[Stream]) -> dict[str, Any]:

@@ -3,11 +3,10 @@
 from orchestrator.domains.integrations.service.checking import discover, test
 from orchestrator.domains.integrations.service.configuring import (
     add,
-    catalog,
     connect,
     delete,
+    discard,
     edit,
-    ensure_warehouse,
     find,
     listing,
     note_health,
@@ -15,19 +14,22 @@ from orchestrator.domains.integrations.service.configuring import (
     restore,
     switch,
 )
+from orchestrator.domains.integrations.service.destinations import add_destination, destinations, ensure_warehouse
 from orchestrator.domains.integrations.service.opening import Opened, opened
 from orchestrator.domains.integrations.service.planning import plan, to_read
-from orchestrator.domains.integrations.service.selecting import change_mode, choose, choose_fields, streams
+from orchestrator.domains.integrations.service.previewing import preview
+from orchestrator.domains.integrations.service.selecting import change_mode, choose, stream_counts, streams
 
 __all__ = [
     "Opened",
     "add",
-    "catalog",
+    "add_destination",
     "change_mode",
     "choose",
-    "choose_fields",
     "connect",
     "delete",
+    "destinations",
+    "discard",
     "discover",
     "edit",
     "ensure_warehouse",
@@ -36,8 +38,10 @@ __all__ = [
     "note_health",
     "opened",
     "plan",
+    "preview",
     "public",
     "restore",
+    "stream_counts",
     "streams",
     "switch",
     "test",

@@ -1,7 +1,6 @@
 """Integrations from being added to being deleted, and back."""
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 from pydantic import SecretStr
@@ -10,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from orchestrator.domains.catalog import rules as forms
 from orchestrator.domains.catalog import service as connectors
-from orchestrator.domains.catalog.service import Catalog
+from orchestrator.domains.catalog.service import installed as catalog
 from orchestrator.domains.catalog.types import Connector
 from orchestrator.domains.identity.types import Place
 from orchestrator.domains.integrations import queries, rules
@@ -18,30 +17,16 @@ from orchestrator.domains.integrations.errors import (
     AmbiguousIntegrationError,
     InvalidIntegrationConfigError,
     NameTakenError,
-    UnknownDestinationError,
     UnknownIntegrationError,
 )
 from orchestrator.domains.integrations.events import IntegrationAdded, IntegrationChanged, IntegrationDeleted
-from orchestrator.domains.integrations.types import Destination, Health, Integration, NewIntegration, SetupState
+from orchestrator.domains.integrations.service.destinations import named
+from orchestrator.domains.integrations.types import Health, Integration, NewIntegration, SetupState
 from orchestrator.domains.oauth import service as credentials
 from orchestrator.domains.vault import service as vault
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.kernel import ids
 from orchestrator.kernel.events import emit
-from orchestrator.kernel.settings import project_root
-
-WAREHOUSE = "warehouse"
-
-
-@lru_cache(maxsize=1)
-def catalog() -> Catalog:
-    """The connector files of this installation, read once a process."""
-    return connectors.load(project_root() / "schemas" / "connectors")
-
-
-def ensure_warehouse(tx: Session, org_id: str) -> None:
-    """Give the organization its default destination."""
-    queries.ensure_destination(tx, org_id, type_=WAREHOUSE, name=WAREHOUSE, config={})
 
 
 def add(drivers: Drivers, place: Place, new: NewIntegration) -> Integration:
@@ -58,7 +43,7 @@ def add(drivers: Drivers, place: Place, new: NewIntegration) -> Integration:
     config, secrets = _checked(drivers, connector, variant, values, name=new.name, schema=new.target_schema)
     try:
         with drivers.db.transaction(place.org_id) as tx:
-            destination = _destination(tx, new.destination)
+            destination = named(tx, new.destination)
             schema = new.target_schema or rules.schema_name(new.name, queries.schemas_taken(tx, destination.id))
             credential = credentials.create(
                 tx,
@@ -162,14 +147,6 @@ def _taken(error: IntegrityError, name: str, schema: str) -> Exception:
     return error
 
 
-def _destination(tx: Session, name: str) -> Destination:
-    found = queries.destinations(tx)
-    for destination in found:
-        if destination.name == name:
-            return destination
-    raise UnknownDestinationError(name, (destination.name for destination in found))
-
-
 def listing(drivers: Drivers, org_id: str, *, deleted: bool = False) -> list[Integration]:
     """The organization's integrations by name; with `deleted`, those that can be restored."""
     with drivers.db.transaction(org_id) as tx:
@@ -206,6 +183,14 @@ def connect(drivers: Drivers, integration: Integration) -> Integration:
 def switch(drivers: Drivers, integration: Integration, *, enabled: bool) -> Integration:
     """Turn its syncs on or off."""
     return _update(drivers, integration, "enabled" if enabled else "disabled", enabled=enabled)
+
+
+def discard(drivers: Drivers, integration: Integration) -> None:
+    """Remove a draft for good, with its sign-in and secrets: it never ran, and its name and schema are free again."""
+    with drivers.db.transaction(integration.org_id) as tx:
+        queries.delete_integration(tx, integration.id)
+        vault.forget(tx, integration.org_id, credentials.owner(integration.credential_id))
+        emit(tx, IntegrationDeleted(org_id=integration.org_id, integration_id=integration.id))
 
 
 def delete(drivers: Drivers, integration: Integration) -> None:

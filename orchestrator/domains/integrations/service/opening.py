@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import SecretStr
 
 from orchestrator.domains.catalog import rules as forms
+from orchestrator.domains.catalog.service import installed as catalog
 from orchestrator.domains.catalog.types import Connector, PluginSettings, PluginType, Session, Variant
-from orchestrator.domains.integrations.service.configuring import catalog
 from orchestrator.domains.integrations.types import Integration
 from orchestrator.domains.oauth import service as credentials
 from orchestrator.domains.oauth.types import GrantKind, TokenGrant
@@ -143,16 +143,17 @@ def concealed(found: PluginSettings) -> dict[str, Any]:
     return {key: walk(value) for key, value in found.values.items()}
 
 
-def plugin(drivers: Drivers, variant: Variant, config: Mapping[str, Any]) -> Plugin:
-    """A configured plugin whose environment is built and ready."""
-    name, _, build = variant.lock.partition("--")
+def plugin(drivers: Drivers, variant: Variant, config: Mapping[str, Any], *, build: bool = True) -> Plugin:
+    """A configured plugin, its environment built where it is missing; `build` False only says where it would be."""
+    name, _, publisher = variant.lock.partition("--")
     found = recipe(
-        project_root(), "extractors" if variant.plugin_type is PluginType.EXTRACTOR else "loaders", name, build
+        project_root(), "extractors" if variant.plugin_type is PluginType.EXTRACTOR else "loaders", name, publisher
     )
+    [there] = drivers.plugins.status([found])
     return Plugin(
         side=Side(variant.plugin_type.value),
         name=variant.plugin,
-        executable=drivers.plugins.program(found),
+        executable=drivers.plugins.program(found) if build else there.path / "bin" / found.program,
         config=config,
         capabilities=found.capabilities,
         environment={"SINGER_SDK_METRICS_LOG_INTERVAL": METRICS_EVERY},

@@ -3,17 +3,16 @@
 from collections.abc import Sequence
 
 from orchestrator.domains.catalog import rules as forms
+from orchestrator.domains.catalog.service import installed as catalog
 from orchestrator.domains.integrations import queries, rules
 from orchestrator.domains.integrations.errors import DisabledError, NothingSelectedError, UnknownStreamError
-from orchestrator.domains.integrations.service.configuring import catalog
+from orchestrator.domains.integrations.service.destinations import DESTINATIONS
 from orchestrator.domains.integrations.service.opening import concealed, opened, plugin
 from orchestrator.domains.integrations.types import Destination, Integration, Plan, Stream
 from orchestrator.domains.vault import service as vault
 from orchestrator.domains.vault.types import Owner
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.meltano.values import Plugin
-
-DESTINATIONS = "destinations"
 
 
 def plan(drivers: Drivers, integration: Integration, *, only: Sequence[str] | None = None) -> Plan:
@@ -63,10 +62,10 @@ def loader(drivers: Drivers, integration: Integration, destination: Destination)
         secrets = vault.open_all(tx, drivers.keys, integration.org_id, owner)
     operator = {
         "allow_private": drivers.settings.network.allow_private,
-        "exports": str(drivers.settings.home / "exports"),
+        "exports": str(drivers.settings.home / "exports" / integration.org_id),
         "schema": integration.target_schema,
     }
-    if destination.type == "warehouse" and not destination.config:
+    if rules.is_built_in(destination):
         operator["warehouse_url"] = drivers.warehouse_url.get_secret_value()
     found = forms.plugin_settings(connector, connector.variant, destination.config, secrets, operator=operator)
     return plugin(drivers, connector.variant, concealed(found))

@@ -1,6 +1,6 @@
 """Which streams and fields are read, and how."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from orchestrator.domains.integrations import queries, rules
 from orchestrator.domains.integrations.errors import StreamModeError, UnknownStreamError
@@ -16,35 +16,33 @@ def streams(drivers: Drivers, integration: Integration) -> list[Stream]:
         return queries.streams(tx, integration.id)
 
 
+def stream_counts(drivers: Drivers, org_id: str) -> dict[str, tuple[int, int]]:
+    """How many streams are selected and how many there are, by integration; none known, none listed."""
+    with drivers.db.transaction(org_id) as tx:
+        return queries.stream_counts(tx)
+
+
 def choose(drivers: Drivers, integration: Integration, patterns: Sequence[str], *, selected: bool) -> tuple[str, ...]:
-    """Select or deselect the streams that the patterns fit; answers their names.
+    """Select or deselect what the patterns fit: streams, or fields of streams (`Contact.Description`).
 
-    Raises UnknownStreamError where a pattern fits none; then nothing was changed.
+    Answers the names, fields as `stream.field`. Keys are always read, whatever was chosen; a field that is selected
+    leaves its stream as it is. Raises UnknownStreamError where a pattern fits nothing; then nothing was changed.
     """
-    known = streams(drivers, integration)
-    names = _fitting(patterns, [one.name for one in known if one.gone_at is None or not selected])
+    known = {one.name: one for one in streams(drivers, integration) if one.gone_at is None or not selected}
+    names, fields = rules.aimed_at(patterns, known)
+    if missing := next((pattern for pattern in patterns if pattern not in names | fields), None):
+        raise UnknownStreamError(missing, known)
+    chosen = tuple(dict.fromkeys(name for pattern in patterns for name in names.get(pattern, ())))
+    by_stream: dict[str, dict[str, None]] = {}
+    for stream, field in (pair for pattern in patterns for pair in fields.get(pattern, ())):
+        by_stream.setdefault(stream, {})[field] = None
     with drivers.db.transaction(integration.org_id) as tx:
-        queries.change_streams(tx, integration.id, names, selected=selected)
+        queries.change_streams(tx, integration.id, chosen, selected=selected)
+        for stream, its_fields in by_stream.items():
+            left_out = rules.left_out(known[stream], its_fields, selected=selected)
+            queries.change_streams(tx, integration.id, [stream], deselected_fields=left_out)
         emit(tx, IntegrationChanged(org_id=integration.org_id, integration_id=integration.id, what="selection"))
-    return names
-
-
-def choose_fields(
-    drivers: Drivers, integration: Integration, stream: str, patterns: Sequence[str], *, selected: bool
-) -> tuple[str, ...]:
-    """Read or leave out fields of a stream; answers their names. Keys are always read, whatever was chosen.
-
-    Raises UnknownStreamError for the stream or where a pattern fits no field.
-    """
-    known = {one.name: one for one in streams(drivers, integration)}
-    found = known[_fitting([stream], known)[0]]
-    names = _fitting(patterns, rules.fields(found.entry), within=found.name)
-    left_out = set(found.deselected_fields) - set(names) if selected else {*found.deselected_fields, *names}
-    kept = {name for name in left_out if rules.field_inclusion(found.entry, name) != "automatic"}
-    with drivers.db.transaction(integration.org_id) as tx:
-        queries.change_streams(tx, integration.id, [found.name], deselected_fields=sorted(kept))
-        emit(tx, IntegrationChanged(org_id=integration.org_id, integration_id=integration.id, what="selection"))
-    return names
+    return (*chosen, *(f"{stream}.{field}" for stream, its_fields in by_stream.items() for field in its_fields))
 
 
 def change_mode(drivers: Drivers, integration: Integration, patterns: Sequence[str], mode: Mode) -> tuple[str, ...]:
@@ -60,10 +58,10 @@ def change_mode(drivers: Drivers, integration: Integration, patterns: Sequence[s
     return names
 
 
-def _fitting(patterns: Sequence[str], names: Sequence[str] | dict[str, Stream], *, within: str = "") -> tuple[str, ...]:
+def _fitting(patterns: Sequence[str], names: Iterable[str]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for pattern, fitting in rules.matching(patterns, names).items():
         if not fitting:
-            raise UnknownStreamError(f"{within}.{pattern}" if within else pattern, names)
+            raise UnknownStreamError(pattern, names)
         found.update(dict.fromkeys(fitting))
     return tuple(found)
