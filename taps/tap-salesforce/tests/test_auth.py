@@ -199,9 +199,10 @@ def test_the_token_socket_is_asked_once_and_the_same_request_repeated(org, confi
 
 def test_many_threads_renew_one_token_once(org, configure, tmp_path):
     mine = session(org, token_socket=str(tmp_path / "s"), access_token="00Dgone")
-    with token_socket(tmp_path / "s", fresh(org), fresh(org)) as asked:
-        TapSalesforce(config=configure(org, auth=mine, streams=None, max_workers=8)).catalog_dict  # noqa: B018
-    assert len(asked) == 1
+    names = ["Account", "Contact", "Lead", "Opportunity", "User", "Invoice__c", "AccountHistory", "CaseStatus"]
+    with token_socket(tmp_path / "s", *[fresh(org)] * len(names)) as asked:
+        found = TapSalesforce(config=configure(org, auth=mine, streams=names, max_workers=8)).streams
+    assert (len(found), len(asked)) == (len(names), 1)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The parts that only odd answers reach."""
 
+import io
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -55,7 +56,7 @@ def test_credentials_of_a_netrc_are_not_sent(org, configure, tmp_path, monkeypat
 
 
 def test_an_answer_that_is_no_json_is_asked_for_again(org, client, monkeypatch):
-    answers = [b"<html>", b'{"n": 1.10}']
+    answers = [b"<html>", b"<html>", b'{"n": 1.10}', b'{"n": 1.10}']  # requests itself looks once
     monkeypatch.setattr(requests.Response, "content", property(lambda _: answers.pop(0)))
     assert client.json("GET", "limits") == {"n": "1.10"}
 
@@ -95,6 +96,38 @@ def test_columns_in_another_order_are_put_right_and_missing_ones_are_a_cut():
     with pytest.raises(CutError, match="header"):
         page._order(["A"])
     assert page._order(None) is None
+
+
+class Reply:
+    """A result page as it arrives: whole, as far as HTTP can tell."""
+
+    def __init__(self, body: bytes, rows: int) -> None:
+        self.raw = self
+        self.headers = {"Sforce-NumberOfRecords": str(rows)}
+        self._body = io.BytesIO(body)
+
+    def read(self, size: int, *, decode_content: bool) -> bytes:
+        return self._body.read(size)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize(
+    ("bodies", "rows"),
+    [
+        ([b"A,B\n1,abc", b"A,B\n1,abcdef\n"], [["1", "abcdef"]]),
+        ([b"A,B\n1,abcdef", b"A,B\n1,abcdef"], [["1", "abcdef"]]),
+        ([b"A,B\n1,\xc3", b"A,B\n1,\xc3\xa4\n"], [["1", "ä"]]),
+        ([b'"A","B"\n"1","a', b'"A","B"\n"1","a\r\n"\n'], [["1", "a\r\n"]]),
+    ],
+    ids=["its last value is cut", "it never ends with a line end", "a character is cut", "a quoted value is cut"],
+)
+def test_a_page_whose_last_row_may_be_cut_is_read_again(client, monkeypatch, bodies, rows):
+    coming = [Reply(body, 1) for body in bodies]
+    monkeypatch.setattr(client, "open", lambda *_, **__: coming.pop(0))
+    assert [row for chunk in Page(client, "p", "", 9, ["A", "B"]).rows() for row in chunk] == rows
+    assert not coming
 
 
 def test_a_body_that_breaks_before_its_first_byte_is_asked_for_again(org, configure, run):

@@ -3,7 +3,7 @@
 import pytest
 
 from sandboxes.salesforce import field
-from tap_salesforce.discovery import as_object
+from tap_salesforce.discovery import as_object, find_objects
 from tap_salesforce.errors import ConfigError
 from tap_salesforce.tap import TapSalesforce
 
@@ -69,6 +69,23 @@ def test_without_streams_all_that_can_be_queried_is_found(org, configure):
     found = catalog(configure(org, streams=None))
     assert {"Account", "Contact", "Lead", "Opportunity", "User", "Invoice__c", "Attachment"} <= found.keys()
     assert "ActivityHistory" not in found
+
+
+def test_hidden_objects_and_those_that_need_a_filter_are_left_out():
+    class Client:
+        def json(self, _method, path):
+            if path == "sobjects":
+                names = {
+                    "Account": {},
+                    "Old__c": {"deprecatedAndHidden": True},
+                    "Vote": {},
+                    "Big__b": {},
+                    "No": {"queryable": False},
+                }
+                return {"sobjects": [{"name": name, "queryable": True, **facts} for name, facts in names.items()]}
+            return {"name": path.split("/")[1], "queryable": True, "fields": []}
+
+    assert [o.name for o in find_objects(Client(), [], max_workers=2, include_deleted=True)] == ["Account"]
 
 
 def test_names_may_be_typed_in_any_case(org, configure):

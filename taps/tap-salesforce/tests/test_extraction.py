@@ -195,6 +195,13 @@ def test_small_windows_can_go_by_rest(org, configure, run):
     assert "bulk" not in org.stats.shown()["rows"]
 
 
+def test_an_empty_window_costs_one_count_and_no_job(org, configure, run):
+    out = run(configure(org, start_date="2040-01-01"))
+    assert not out.records("Contact")
+    assert out.bookmark("Contact")["replication_key"] == "SystemModstamp"
+    assert not any("jobs/query" in request for request in org.stats.shown()["requests"])
+
+
 def test_deselected_fields_are_not_asked_for_but_keys_are(org, configure, run):
     config = configure(org)
     catalog = TapSalesforce(config=config).catalog_dict
