@@ -103,6 +103,13 @@ def show_text(text: str, more: str = "") -> None:
     out().print(escape(text) + (f"  [dim]{escape(more)}[/]" if more else ""), soft_wrap=False)
 
 
+def escaped(text: str) -> str:
+    """The text as it is, where markup is read."""
+    from rich.markup import escape
+
+    return escape(text)
+
+
 def _cell(value: Any) -> str:
     from rich.markup import escape
 

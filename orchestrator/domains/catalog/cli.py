@@ -9,7 +9,6 @@ from orchestrator.domains.catalog.service import Catalog
 from orchestrator.domains.catalog.types import Choice, Connector, FilledBy, FormField, Kind, Status
 from orchestrator.kernel import console
 from orchestrator.kernel.console import Json
-from orchestrator.kernel.settings import project_root
 
 app = typer.Typer(no_args_is_help=True, help="See what can be connected, and what each connector asks for.")
 
@@ -33,7 +32,7 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """Everything that can be connected."""
-    catalog = _catalog()
+    catalog = service.installed()
     kinds = (kind,) if kind else (Kind.SOURCE, Kind.DESTINATION)
     found = [connector for one in kinds for connector in catalog.of(one)]
     if as_json:
@@ -56,7 +55,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """One connector: ways to sign in, fields, variants, checks."""
-    connector = _catalog().get(name)
+    connector = service.installed().get(name)
     chosen = rules.variant_of(connector, variant or connector.default_variant).name
     if as_json:
         console.show_json(_document(connector, chosen))
@@ -76,10 +75,6 @@ def show(
     _show_checks(connector)
     if connector.kind is Kind.SOURCE:
         console.say(f"\nAdd it: orchestrator add {connector.name}")
-
-
-def _catalog() -> Catalog:
-    return service.load(project_root() / "schemas" / "connectors")
 
 
 def _name_broken(catalog: Catalog) -> None:

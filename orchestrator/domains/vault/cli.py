@@ -42,7 +42,7 @@ def status(context: typer.Context, *, as_json: Json = False) -> None:
         console.show_table(columns, rows, empty="There is no master key here.", numeric=["data keys"])
         if uses:
             console.out().print()
-        _show_data_keys(drivers, uses, here)
+        _show_data_keys(uses, here)
     if problem is not None:
         console.complain(problem.message, problem.hint)
     if locked:
@@ -126,7 +126,7 @@ def _wraps(uses: list[tuple[str, DataKeyUse]], key_id: str) -> int:
     return sum(use.master_key_id == key_id for _, use in uses)
 
 
-def _show_data_keys(drivers: Drivers, uses: list[tuple[str, DataKeyUse]], here: tuple[MasterKey, ...]) -> None:
+def _show_data_keys(uses: list[tuple[str, DataKeyUse]], here: tuple[MasterKey, ...]) -> None:
     known = {key.id for key in here}
     rows = [
         (

@@ -3,6 +3,7 @@
 from orchestrator.domains.integrations.service.checking import discover, test
 from orchestrator.domains.integrations.service.configuring import (
     add,
+    addable,
     connect,
     delete,
     discard,
@@ -24,6 +25,7 @@ __all__ = [
     "Opened",
     "add",
     "add_destination",
+    "addable",
     "change_mode",
     "choose",
     "connect",

@@ -29,14 +29,19 @@ from orchestrator.kernel import ids
 from orchestrator.kernel.events import emit
 
 
+def addable(drivers: Drivers, place: Place, name: str) -> Connector:
+    """The connector, where it may be added here. Raises what the catalog raises where it may not."""
+    with drivers.db.transaction(place.org_id) as tx:
+        return connectors.addable(tx, catalog(), name)
+
+
 def add(drivers: Drivers, place: Place, new: NewIntegration) -> Integration:
     """Save a new integration as a draft, its secrets in the vault; all or nothing.
 
     Raises InvalidIntegrationConfigError with every wrong field, NameTakenError, UnknownDestinationError, and what the
     catalog raises for a connector that can't be added.
     """
-    with drivers.db.transaction(place.org_id) as tx:
-        connector = connectors.addable(tx, catalog(), new.type)
+    connector = addable(drivers, place, new.type)
     variant = new.variant or connector.default_variant
     forms.variant_of(connector, variant)
     values = forms.completed(connector, new.values, variant=variant)

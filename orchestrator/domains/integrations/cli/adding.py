@@ -1,0 +1,142 @@
+"""`orchestrator add`: from a connector to its first streams, in a conversation or from files."""
+
+from typing import Annotated
+
+import typer
+
+from orchestrator.domains.catalog import rules as forms
+from orchestrator.domains.catalog import service as connectors
+from orchestrator.domains.catalog.types import Connector
+from orchestrator.domains.identity.types import Place
+from orchestrator.domains.integrations import rules, service
+from orchestrator.domains.integrations.cli import asking, checking, finding, given, showing, wizard
+from orchestrator.domains.integrations.cli.given import Given
+from orchestrator.domains.integrations.errors import UnknownStreamError
+from orchestrator.domains.integrations.types import CheckResult, Integration, NewIntegration, StreamChange, Verdict
+from orchestrator.drivers.bundle import Drivers
+from orchestrator.kernel import console
+from orchestrator.kernel.console import Json
+from orchestrator.kernel.errors import UsageError
+
+
+def add(
+    context: typer.Context,
+    connector: Annotated[str, typer.Argument(help="Which one: see connectors list.")],
+    *,
+    name: Annotated[str | None, typer.Option(help="What to call it; the connector's title otherwise.")] = None,
+    config: given.Config = None,
+    set_: given.Sets = None,
+    secret: given.Secrets = None,
+    secret_env: given.SecretEnvs = None,
+    variant: Annotated[str | None, typer.Option(help="Which plugin reads it; see connectors show.")] = None,
+    destination: Annotated[str, typer.Option(help="Where it loads to.")] = rules.WAREHOUSE,
+    schema: Annotated[str | None, typer.Option(help="Schema of its tables; from the name otherwise.")] = None,
+    streams: Annotated[str | None, typer.Option(help="What to read: names and patterns, with commas between.")] = None,
+    test: Annotated[bool, typer.Option("--test/--no-test", help="Check the connection after saving.")] = True,
+    discover: Annotated[bool, typer.Option("--discover/--no-discover", help="Ask the source for its streams.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Connect a source: asks for everything, checks it and shows what there is to read.
+
+    Where nobody can answer, give its fields as a document; it may refer to the environment and to files:
+
+      orchestrator add salesforce --config salesforce.yaml
+
+      {"auth": {"auth_type": "client_credentials", "client_id": "…", "client_secret": {"$env": "SF_SECRET"}},
+       "domain": "acme.my.salesforce.com", "start_date": "2024-01-01"}
+
+    Exits 6 where a field doesn't fit (nothing is saved then), 7 where a check fails (it is kept as a draft).
+    """
+    drivers, place = finding.here(context)
+    kind = connectors.installed().get(connector)
+    chosen = forms.variant_of(kind, variant or kind.default_variant).name
+    fields = Given(config=config, sets=set_ or (), secrets=secret or (), secret_envs=secret_env or ())
+    wanted = tuple(part.strip() for part in (streams or "").split(",") if part.strip())
+    if not fields.any:
+        if not asking.possible():
+            raise UsageError(f"Nobody is here to answer questions about {kind.title}.", hint=_example(kind))
+        wizard.walk_through(drivers, place, kind, chosen, name=name, destination=destination, schema=schema)
+        return
+    new = NewIntegration(
+        type=kind.name,
+        name=name or wizard.free_name(drivers, place, kind.title),
+        values=fields.values(kind, chosen, {}),
+        variant=chosen,
+        destination=destination,
+        target_schema=schema,
+    )
+    _straight(drivers, place, new, wanted, test=test, discover=discover, as_json=as_json)
+
+
+def _example(kind: Connector) -> str:
+    fields = f"orchestrator connectors show {kind.name}"
+    return f"Give the fields: orchestrator add {kind.name} --config FILE. What they are: {fields}."
+
+
+def _straight(
+    drivers: Drivers,
+    place: Place,
+    new: NewIntegration,
+    streams: tuple[str, ...],
+    *,
+    test: bool,
+    discover: bool,
+    as_json: bool,
+) -> None:
+    """Save, test, discover, select; the integration is shown whatever of it failed, and the failure raised."""
+    integration = service.add(drivers, place, new)
+    results: tuple[CheckResult, ...] = ()
+    change: StreamChange | None = None
+    try:
+        if test:
+            results = checking.checked(drivers, integration, quiet=as_json)
+            checking.raise_where_failed(integration, results)
+            integration = service.connect(drivers, integration)
+        if discover or streams:
+            change = checking.discovered(drivers, integration)
+            select(drivers, integration, streams)
+    except BaseException:
+        again = finding.command("integrations", "edit", integration.name)
+        console.say(f"{integration.name} is kept as {integration.setup_state.value}: correct it with {again}")
+        raise
+    finally:
+        _show(drivers, integration, results, change, as_json=as_json)
+    if not as_json:
+        wizard.say_next(integration)
+
+
+def select(drivers: Drivers, integration: Integration, patterns: tuple[str, ...]) -> None:
+    """Read exactly the streams these patterns fit; none given leaves what is suggested."""
+    if not patterns:
+        return
+    known = {stream.name: stream for stream in service.streams(drivers, integration) if stream.gone_at is None}
+    for pattern, fitting in rules.matching(patterns, known).items():
+        if not fitting:
+            raise UnknownStreamError(pattern, known)
+    if any(stream.selected for stream in known.values()):
+        service.choose(drivers, integration, ("*",), selected=False)
+    service.choose(drivers, integration, patterns, selected=True)
+
+
+def _show(
+    drivers: Drivers,
+    integration: Integration,
+    results: tuple[CheckResult, ...],
+    change: StreamChange | None,
+    *,
+    as_json: bool,
+) -> None:
+    counts = service.stream_counts(drivers, integration.org_id).get(integration.id)
+    if as_json:
+        passed = None if not results else all(result.verdict is Verdict.PASSED for result in results)
+        console.show_json(
+            showing.integration_json(
+                integration,
+                counts,
+                passed=passed,
+                checks=[showing.check_json(result) for result in results],
+                discovery=None if change is None else showing.change_json(change),
+            )
+        )
+    else:
+        wizard.show_result(integration, counts)

@@ -1,0 +1,148 @@
+"""`orchestrator integrations`: what there is, in what state; switching, deleting, restoring."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator.domains.integrations import service
+from orchestrator.domains.integrations.cli import asking, finding, showing
+from orchestrator.domains.integrations.cli.finding import Wanted
+from orchestrator.domains.integrations.types import Integration
+from orchestrator.drivers.bundle import Drivers
+from orchestrator.kernel import console
+from orchestrator.kernel.console import Json
+from orchestrator.kernel.errors import UsageError
+
+_SHORT = 12  # characters of an id that tell it apart: 8 after the prefix are 40 bits, the first of them time
+
+
+def list_(
+    context: typer.Context,
+    *,
+    deleted: Annotated[bool, typer.Option("--deleted", help="Those that were deleted and can be restored.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Every integration, and how it is."""
+    drivers, place = finding.here(context)
+    found = service.listing(drivers, place.org_id, deleted=deleted)
+    counts = service.stream_counts(drivers, place.org_id)
+    if as_json:
+        console.show_json([showing.integration_json(one, counts.get(one.id)) for one in found])
+        return
+    rows = [
+        (
+            one.name,
+            one.type,
+            one.deleted_at if deleted else showing.status(one),
+            one.health.value,
+            one.target_schema,
+            showing.selection(counts.get(one.id)),
+            _short(one.id, found),
+        )
+        for one in found
+    ]
+    columns = ("name", "connector", "deleted" if deleted else "status", "health", "schema", "streams", "id")
+    empty = (
+        "Nothing was deleted." if deleted else "Nothing is connected yet. See what can be: orchestrator connectors list"
+    )
+    console.show_table(columns, rows, empty=empty)
+
+
+def _short(whole: str, among: list[Integration]) -> str:
+    """The shortest beginning of the id, of a readable length at least, that no other id has."""
+    length = _SHORT
+    while sum(other.id.startswith(whole[:length]) for other in among) > 1 and length < len(whole):
+        length += 1
+    return whole[:length]
+
+
+def show(context: typer.Context, integration: Wanted, *, as_json: Json = False) -> None:
+    """One integration: state, configuration, what is selected. Secrets only as set or not."""
+    drivers, found = finding.found(context, integration)
+    counts = service.stream_counts(drivers, found.org_id).get(found.id)
+    config = service.public(drivers, found)
+    destination = _destination(drivers, found)
+    if as_json:
+        console.show_json(showing.integration_json(found, counts, destination=destination, config=config))
+        return
+    console.show_facts(
+        {
+            "name": found.name,
+            "id": found.id,
+            "connector": f"{found.type} ({found.variant})",
+            "status": showing.status(found),
+            "health": found.health.value,
+            "loads into": f"schema {found.target_schema} of {destination}",
+            "streams": showing.selection(counts),
+            "tested": found.tested_at or "never",
+            "discovered": found.discovered_at or "never",
+            "created": found.created_at,
+        }
+    )
+    console.show_heading("Configuration")
+    console.show_facts({path: _plain(value) for path, value in showing.flat(config)})
+
+
+def _plain(value: Any) -> str:
+    if not isinstance(value, dict):
+        return showing.plain(value)
+    if not value.get("set"):
+        return "not set"
+    since = value.get("updated_at")
+    return f"set {console.ago(datetime.fromisoformat(since))}" if since else "set"
+
+
+def _destination(drivers: Drivers, found: Integration) -> str:
+    there = {one.id: one.name for one in service.destinations(drivers, found.org_id)}
+    return there.get(found.destination_id, found.destination_id)
+
+
+def enable(context: typer.Context, integration: Wanted, *, as_json: Json = False) -> None:
+    """Switch its syncs on."""
+    _switch(context, integration, enabled=True, as_json=as_json)
+
+
+def disable(context: typer.Context, integration: Wanted, *, as_json: Json = False) -> None:
+    """Switch its syncs off; everything is kept."""
+    _switch(context, integration, enabled=False, as_json=as_json)
+
+
+def _switch(context: typer.Context, wanted: str, *, enabled: bool, as_json: bool) -> None:
+    drivers, found = finding.found(context, wanted)
+    changed = service.switch(drivers, found, enabled=enabled)
+    said = "is enabled." if enabled else "is disabled: nothing syncs until it is enabled again."
+    _answer(changed, said, as_json=as_json)
+
+
+def delete(
+    context: typer.Context,
+    integration: Wanted,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete an integration; it can be restored. What it loaded stays in the destination."""
+    drivers, found = finding.found(context, integration)
+    if not yes:
+        if not asking.possible():
+            raise UsageError(f"Deleting {found.name} needs a yes.", hint="Say it: --yes.")
+        if not asking.confirmed(f"Delete {found.name} ({found.id})?", default=False):
+            console.say("Nothing was deleted.")
+            return
+    service.delete(drivers, found)
+    restore_it = finding.command("integrations", "restore", found.name)
+    _answer(found, f"is deleted; its data stays in schema {found.target_schema}. Undo: {restore_it}", as_json=as_json)
+
+
+def restore(context: typer.Context, integration: Wanted, *, as_json: Json = False) -> None:
+    """Bring a deleted integration back, with its configuration, secrets and state."""
+    drivers, found = finding.found(context, integration, deleted=True)
+    _answer(service.restore(drivers, found), "is back.", as_json=as_json)
+
+
+def _answer(integration: Integration, said: str, *, as_json: bool) -> None:
+    if as_json:
+        console.show_json(showing.integration_json(integration))
+    else:
+        console.say(f"{integration.name} {said}")

@@ -1,0 +1,27 @@
+"""`orchestrator render`: what Meltano would be given."""
+
+import typer
+
+from orchestrator.domains.integrations import service
+from orchestrator.domains.integrations.cli import finding
+from orchestrator.domains.integrations.cli.finding import Wanted
+from orchestrator.kernel import console
+from orchestrator.kernel.console import Json
+
+
+def render(context: typer.Context, integration: Wanted, *, as_json: Json = False) -> None:
+    """The meltano.yml of a sync and its environment variables, secrets masked. Starts nothing."""
+    drivers, found = finding.found(context, integration)
+    preview = service.preview(drivers, found)
+    if as_json:
+        console.show_json(
+            {"meltano_yml": preview.meltano_yml, "variables": dict(preview.variables), "catalog": preview.catalog}
+        )
+        return
+    lines = ["# meltano.yml", preview.meltano_yml, "# environment; a secret is shown as •••"]
+    for name, value in sorted(preview.variables.items()):
+        lines += [f"# {part}" for part in f"{name}={value}".splitlines()]
+    typer.echo("\n".join(lines))
+    streams = (preview.catalog or {}).get("streams", [])
+    if not streams:
+        console.say(f"No stream is selected: {finding.command('streams', found.name)}")

@@ -1,0 +1,120 @@
+"""Integrations and their parts in words and in JSON."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from orchestrator.domains.integrations import rules
+from orchestrator.domains.integrations.types import (
+    CheckResult,
+    DisplayStatus,
+    Integration,
+    SetupState,
+    Stream,
+    StreamChange,
+    Verdict,
+)
+
+_STATUS = {
+    DisplayStatus.NOT_CONNECTED: "○ not connected",
+    DisplayStatus.CONNECTING: "◐ connecting",
+    DisplayStatus.CONNECTED: "● connected",
+    DisplayStatus.NEEDS_ATTENTION: "⚠ needs attention",
+    DisplayStatus.DISCONNECTED: "× disconnected",
+}
+MARKS = {Verdict.PASSED: "✓", Verdict.FAILED: "×", Verdict.SKIPPED: "–"}
+COLORS = {Verdict.PASSED: "green", Verdict.FAILED: "bold red", Verdict.SKIPPED: "dim"}
+_FEW = 5
+
+
+def status(integration: Integration) -> str:
+    """Shape and word, and why where the word alone leaves it open."""
+    word = _STATUS[rules.display_status(integration)]
+    if integration.setup_state is SetupState.DRAFT:
+        return f"{word} (draft)"
+    return word if integration.enabled else f"{word} (disabled)"
+
+
+def selection(counts: tuple[int, int] | None) -> str:
+    """How many streams are selected, of how many."""
+    return "not discovered yet" if counts is None else f"{counts[0]:,} of {counts[1]:,}"
+
+
+def few(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    rest = len(names) - _FEW
+    return ", ".join(names[:_FEW]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def plain(value: Any) -> str:
+    """A value of a configuration as people write it; of a secret only whether it is set."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value)
+
+
+def flat(values: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterable[tuple[str, Any]]:
+    """Every value of a nested configuration with its dotted path; the state of a secret stays whole."""
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value.keys() != {"set", "updated_at"}:
+            yield from flat(value, (*above, name))
+        else:
+            yield ".".join((*above, name)), value
+
+
+def integration_json(integration: Integration, counts: tuple[int, int] | None = None, **more: Any) -> dict[str, Any]:
+    """An integration as one document."""
+    selected, total = counts or (0, 0)
+    return {
+        "id": integration.id,
+        "name": integration.name,
+        "connector": integration.type,
+        "variant": integration.variant,
+        "status": rules.display_status(integration),
+        "setup_state": integration.setup_state,
+        "enabled": integration.enabled,
+        "health": integration.health,
+        "schema": integration.target_schema,
+        "streams": {"selected": selected, "total": total},
+        "tested_at": integration.tested_at,
+        "discovered_at": integration.discovered_at,
+        "created_at": integration.created_at,
+        "updated_at": integration.updated_at,
+        "deleted_at": integration.deleted_at,
+        **more,
+    }
+
+
+def check_json(result: CheckResult) -> dict[str, Any]:
+    """A check as one document."""
+    return {
+        "name": result.name,
+        "title": result.title,
+        "verdict": result.verdict,
+        "message": result.message,
+        "hint": result.hint,
+        "seconds": round(result.seconds, 2),
+    }
+
+
+def change_json(change: StreamChange) -> dict[str, Any]:
+    """What a discovery changed."""
+    return {"total": change.total, "added": list(change.added), "gone": list(change.gone)}
+
+
+def stream_json(stream: Stream) -> dict[str, Any]:
+    """A stream and what is chosen of it."""
+    return {
+        "stream": stream.name,
+        "selected": stream.selected,
+        "mode": stream.mode,
+        "modes": rules.modes(stream.entry),
+        "key": rules.primary_key(stream.entry),
+        "replication_key": rules.replication_key(stream.entry),
+        "fields_total": len(rules.fields(stream.entry)),
+        "fields_read": len(rules.read_fields(stream)),
+        "fields_left_out": stream.deselected_fields,
+        "discovered_at": stream.discovered_at,
+        "gone_at": stream.gone_at,
+    }
