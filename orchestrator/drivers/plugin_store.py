@@ -202,6 +202,7 @@ class PluginStore:
             if plugin.source is not None:
                 wheel = self._wheel(plugin, plugin.source, aside / "wheel")
                 self._uv(plugin, "pip", "install", *python, "--no-deps", "--compile-bytecode", str(wheel))
+                shutil.rmtree(wheel.parent)
             [site] = (aside / "lib").glob("python*/site-packages")
             shutil.copyfile(_SITE, site / "sitecustomize.py")
             aside.rename(path)

@@ -70,6 +70,22 @@ def test_a_program_works_from_where_it_ended_up(store, tiny):
     assert [path.name for path in program.parents[2].glob(".building-*")] == []
 
 
+def test_our_own_source_is_built_without_a_network(store, root, tiny):
+    pytest.importorskip("hatchling", reason="make installs it beside us")
+    package = root / "source" / "tap_own"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("def main():\n    print('our own')\n")
+    (root / "source" / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+        '[project]\nname = "tap-own"\nversion = "1"\nscripts = { tap-own = "tap_own:main" }\n'
+        '[tool.hatch.build.targets.wheel]\npackages = ["tap_own"]\n'
+    )
+    own = replace(tiny, source=root / "source", program="tap-own")
+
+    assert subprocess.check_output((store.program(own),), text=True) == "our own\n"
+    assert not (store.ensure(own) / "wheel").exists()
+
+
 def test_it_is_built_once(store, tiny, monkeypatch):
     first = store.ensure(tiny)
     monkeypatch.setattr(PluginStore, "_build", lambda *_: pytest.fail("built again"))

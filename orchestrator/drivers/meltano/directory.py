@@ -22,7 +22,7 @@ _LOCK = "lock"
 _PREFIX = "run-"
 _LONGEST_SOCKET = 100  # a unix socket's path ends at 108 bytes on Linux, 104 on macOS
 _MEMORY = Path("/dev/shm")  # noqa: S108 - the run directories in it are 0700 and have random names
-_LEAST_FREE = 64 * 1024 * 1024
+_LEAST_FREE = 256 * 1024 * 1024  # plugins spool here too; a container's default of 64 MiB is no place for that
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

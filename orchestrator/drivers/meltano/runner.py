@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 import threading
 import time
@@ -17,12 +18,23 @@ from orchestrator.drivers.meltano import command, directory, project, socket_ser
 from orchestrator.drivers.meltano.errors import DiscoveryError, MeltanoMissingError
 from orchestrator.drivers.meltano.judge import Judge
 from orchestrator.drivers.meltano.output import BlockCompleted, Output, Source, clean, read
-from orchestrator.drivers.meltano.process import LINE_LIMIT, Ended, Isolation, Lines, Process, Stopped, stream
+from orchestrator.drivers.meltano.process import (
+    LINE_LIMIT,
+    Ended,
+    Isolation,
+    Lines,
+    Process,
+    Stopped,
+    possible_isolation,
+    stream,
+)
 from orchestrator.drivers.meltano.programs import programs
 from orchestrator.drivers.meltano.redact import Redactor
 from orchestrator.drivers.meltano.values import TOKEN_SOCKET, Marker, Plugin, Project, secrets_in
 
 CATALOG_LIMIT: Final = 256 * 1024 * 1024  # bytes a discovery may answer with
+_FREE = 64 * 1024  # bytes; with less, whatever else was said follows from it
+_FULL = "There is no space left where runs have their files ({})."
 _CUT_RECORD = re.compile(rb'"type"\s*:\s*"(RECORD|BATCH)"')
 
 OnOutput = Callable[[Output], None]
@@ -40,8 +52,10 @@ class Exit:
     block:           Meltano's verdict; None where it never came that far
     read, written:   records per stream as the tap and the target counted them
     invalid_states:  STATE lines of the target that Meltano could not parse
-    error:           one redacted line for people, None after a clean end
+    error:           one redacted line for people; None after a clean end and where we ended it
+    lines:           the last redacted lines of the side that failed
     callback_error:  the first exception of a state or token callback
+    storage_full:    no space was left in the run's directory at the end
     unredacted:      secrets too short to be taken out of the output
     """
 
@@ -54,6 +68,7 @@ class Exit:
     error: str | None
     lines: tuple[str, ...]
     callback_error: BaseException | None
+    storage_full: bool
     unredacted: int
     seconds: float
 
@@ -170,6 +185,10 @@ class Meltano:
         masked = {name: redact(text) for name, text in rendered.variables.items()}
         return Preview(meltano_yml=rendered.files["meltano.yml"], variables=masked, catalog=plan.catalog)
 
+    def possible_isolation(self) -> Isolation | None:
+        """What keeps the processes of a run together on this machine; None is the weakest, the process group."""
+        return possible_isolation()
+
     def reap(self) -> int:
         """Remove the directories of runs whose processes are dead; how many there were."""
         return directory.reap(self.runs_root)
@@ -261,7 +280,8 @@ class _Session:
         return self._exit(ended, time.monotonic() - started)
 
     def _exit(self, ended: Ended, seconds: float) -> Exit:
-        clean_end = ended.code == 0 or ended.stopped is Stopped.ENOUGH
+        by_itself = ended.code != 0 and ended.stopped is None
+        full = shutil.disk_usage(self.place.path).free < _FREE
         side = self._judge.failed_side() or Source.TAP
         return Exit(
             code=ended.code,
@@ -270,7 +290,8 @@ class _Session:
             read=self._judge.counts(Source.TAP),
             written=self._judge.counts(Source.TARGET),
             invalid_states=self._judge.invalid_states,
-            error=None if clean_end else self._judge.error(),
+            error=(_FULL.format(self.place.path.parent) if full else self._judge.error()) if by_itself else None,
+            storage_full=full,
             lines=self._judge.lines(side),
             callback_error=self._callback_error,
             unredacted=self._redact.too_short,

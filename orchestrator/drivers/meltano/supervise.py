@@ -2,11 +2,12 @@
 
 Started as a script by the Python that runs the orchestrator; standard library only, imports nothing of ours.
 
-    supervise.py DIRECTORY LOCK_FD ISOLATION COMMAND…
+    supervise.py DIRECTORIES LOCK_FD ISOLATION COMMAND…
 
+DIRECTORIES are joined by ":"; without a COMMAND the isolation that is possible here is printed, and that is all.
 stdin is the lifeline: `t` asks the command to end (SIGTERM), `k` ends it, and end-of-file means that the
-orchestrator is gone, for whatever reason: everything is killed and DIRECTORY, which holds secrets in clear, is
-removed. LOCK_FD keeps the directory's lock for as long as we live, which tells the reaper to leave it alone.
+orchestrator is gone, for whatever reason: everything is killed, and the directories, which hold secrets in clear,
+are removed. LOCK_FD keeps their lock for as long as we live, which tells the reaper to leave them alone.
 
 The command runs under an init process of its own:
   namespace  init is number 1 of a new PID namespace, so the kernel ends every descendant with it, daemonised or not;
@@ -24,6 +25,7 @@ import selectors
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 
 _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REC, _MS_PRIVATE = 2, 4, 8, 0x4000, 1 << 18
@@ -49,15 +51,29 @@ def _map_own_user(uid: int, gid: int) -> None:
             file.write(text)
 
 
+def _enter_as_user() -> bool:
+    uid, gid = os.geteuid(), os.getegid()
+    if not _unshare(_CLONE_NEWUSER | _CLONE_NEWPID):
+        return False
+    _map_own_user(uid, gid)
+    return True
+
+
+def _tried(step: Callable[[], bool]) -> bool:
+    """Whether a step works, found out by a child: half a user namespace cannot be left again."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os._exit(0 if step() else 1)
+        except OSError:
+            os._exit(1)
+    return os.waitpid(child, 0)[1] == 0
+
+
 def _isolate(wanted: str) -> str:
     """Enter the strongest isolation that is both wanted and allowed here; the name of what it became."""
-    uid, gid = os.geteuid(), os.getegid()
-    if wanted == "namespace":
-        if _unshare(_CLONE_NEWPID):
-            return "namespace"
-        if _unshare(_CLONE_NEWUSER | _CLONE_NEWPID):
-            _map_own_user(uid, gid)
-            return "namespace"
+    if wanted == "namespace" and (_unshare(_CLONE_NEWPID) or (_tried(_enter_as_user) and _enter_as_user())):
+        return "namespace"
     return "subreaper" if _prctl(_PR_SET_CHILD_SUBREAPER, 1) else "group"
 
 
@@ -170,7 +186,7 @@ def _end(init: int, isolation: str) -> int:
     return _status(os.waitpid(init, 0)[1])
 
 
-def _watch(init: int, ended: int, isolation: str, directory: str) -> int:
+def _watch(init: int, ended: int, isolation: str, directories: list[str]) -> int:
     """Wait for the end of init or a word from the lifeline, whichever comes first."""
     with selectors.DefaultSelector() as selector:
         selector.register(0, selectors.EVENT_READ)
@@ -186,17 +202,21 @@ def _watch(init: int, ended: int, isolation: str, directory: str) -> int:
             status = _end(init, isolation)
             if not word:
                 _sweep()
-                shutil.rmtree(directory, ignore_errors=True)
+                for directory in directories:
+                    shutil.rmtree(directory, ignore_errors=True)
             return status
 
 
 def main(arguments: list[str]) -> int:
     """Run the command and return its status; see the module's docstring."""
-    directory, lock, wanted, *command = arguments
+    directories, lock, wanted, *command = arguments
     os.set_inheritable(int(lock), False)
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     isolation = _isolate(wanted)
+    if not command:
+        os.write(1, isolation.encode())
+        return 0
     ready, go = os.pipe()
     ended, living = os.pipe()
     init = os.fork()
@@ -209,7 +229,7 @@ def main(arguments: list[str]) -> int:
             os._exit(70)  # _init only returns by exception; its traceback must not reach the parent's code
     os.close(living)
     os.write(go, b"g")
-    status = _watch(init, ended, isolation, directory)
+    status = _watch(init, ended, isolation, directories.split(os.pathsep))
     _sweep()
     return status
 

@@ -2,10 +2,12 @@ import fcntl
 import json
 import threading
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from pydantic import SecretStr
 
+from orchestrator.drivers.meltano import runner
 from orchestrator.drivers.meltano.errors import DiscoveryError, SettingError
 from orchestrator.drivers.meltano.output import BlockCompleted, LogLine, Metric
 from orchestrator.drivers.meltano.process import Isolation, Stopped
@@ -320,3 +322,12 @@ def test_a_preview_masks_secrets_and_makes_nothing(meltano, tap, target, runs):
     assert preview.variables["TAP_FIXTURE_STREAMS"] == '{"users": 1}'
     assert "tap-password" not in preview.meltano_yml
     assert not runs.exists()
+
+
+def test_a_full_disk_is_the_reason_whatever_else_is_said(meltano, tap, target, monkeypatch):
+    monkeypatch.setattr(runner.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+
+    end = Callbacks().run(meltano, Project(extractor=tap(streams={"users": 5}, fail_after=1), loader=target()))
+
+    assert end.storage_full
+    assert "no space left" in end.error

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.drivers.meltano import supervise
-from orchestrator.drivers.meltano.process import Isolation
+from orchestrator.drivers.meltano.process import Isolation, possible_isolation
 from tests.drivers.meltano.conftest import program
 
 ORCHESTRATOR = """
@@ -101,3 +101,7 @@ def test_a_plugin_cannot_see_processes_outside_its_namespace(tmp_path):
     if not numbers <= {1, 2}:
         pytest.skip("this machine does not let us mount /proc")
     assert numbers == {1, 2}
+
+
+def test_the_isolation_that_is_possible_here_can_be_asked_for():
+    assert possible_isolation() in {*Isolation, None}
