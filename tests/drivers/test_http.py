@@ -1,5 +1,6 @@
 import contextlib
 import datetime as dt
+import errno
 import gzip
 import json
 import logging
@@ -14,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from urllib3.connection import HTTPConnection
 
 from orchestrator.drivers.addresses import AddressNotAllowedError
 from orchestrator.drivers.http import Http, UnreachableError, UnreadableAnswerError, UnsendableError
@@ -116,6 +118,7 @@ def test_a_form_arrives_as_a_form(echo):
     assert seen["path"] == "/token?x=1"
     assert seen["body"] == "a=1+%26&b=%C3%A4"
     assert seen["headers"]["content-type"] == "application/x-www-form-urlencoded"
+    assert seen["headers"]["accept-encoding"] == "identity"
 
 
 def test_json_and_bytes_arrive_as_they_are(echo):
@@ -246,9 +249,10 @@ def test_no_spelling_of_loopback_gets_through(echo, host):
     assert echo.asked == before
 
 
-def test_plain_http_is_only_for_private_addresses():
+@pytest.mark.parametrize("found", [["8.8.8.8"], ["127.0.0.1", "8.8.8.8"]])
+def test_plain_http_is_only_for_private_addresses(found):
     with pytest.raises(AddressNotAllowedError, match="isn't https"):
-        Http(allow_private=True, resolve=resolver("8.8.8.8")).request("GET", "http://public.example:8080/")
+        Http(allow_private=True, resolve=resolver(*found)).request("GET", "http://public.example:8080/")
 
 
 @pytest.mark.parametrize("port", [22, 25, 80, 587, 993])
@@ -453,11 +457,63 @@ def test_a_handshake_that_never_ends_is_ended():
         assert failure(LOCAL, url.replace("http:", "https:"), timeout=0.2) == ("timeout", True, False)
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (TimeoutError(), "timeout"),
+        (ConnectionRefusedError(), "refused"),
+        (ConnectionResetError(), "reset"),
+        (OSError(errno.EHOSTUNREACH, "No route to host"), "unreachable"),
+        (OSError(errno.ENETUNREACH, "Network is unreachable"), "unreachable"),
+    ],
+)
+def test_what_the_system_says_while_connecting_becomes_a_reason(monkeypatch, error, reason):
+    def refuse(*_args, **_kwargs):
+        raise error
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    assert failure(Http(allow_private=True, resolve=resolver("127.0.0.1")), "https://some.example") == (
+        reason,
+        True,
+        False,
+    )
+    with pytest.raises(UnreachableError) as caught:
+        LOCAL.tcp_reach("127.0.0.1", 1)
+    assert caught.value.reason == reason
+
+
+def test_an_interruption_closes_the_connection(echo, monkeypatch):
+    closed = []
+
+    class Interrupted(HTTPConnection):
+        def getresponse(self):
+            raise KeyboardInterrupt
+
+        def close(self):
+            closed.append(self)
+            super().close()
+
+    monkeypatch.setattr("orchestrator.drivers.http.HTTPConnection", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        LOCAL.request("GET", url_of(echo))
+    assert closed
+
+
+def test_nothing_is_left_running_after_a_request(echo):
+    before = set(threading.enumerate())
+    LOCAL.request("GET", url_of(echo))
+    for thread in set(threading.enumerate()) - before:
+        thread.join(20)
+        assert not thread.is_alive()
+
+
 def test_reach_says_what_is_wrong_with_the_address(echo):
     LOCAL.tcp_reach("127.0.0.1", echo.server_address[1])
     with pytest.raises(AddressNotAllowedError, match="no port"):
         LOCAL.tcp_reach("127.0.0.1", 0)
     with pytest.raises(AddressNotAllowedError, match="no host name"):
         LOCAL.tcp_reach("a b", 1)
+    with pytest.raises(AddressNotAllowedError, match="no internet address"):
+        LOCAL.tcp_reach("1:2", 1)
     with pytest.raises(AddressNotAllowedError, match="is private"):
         Http(allow_private=False, resolve=resolver("192.168.1.1")).tcp_reach("db.example", 5432)

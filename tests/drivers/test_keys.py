@@ -222,7 +222,9 @@ def test_a_running_process_follows_a_rotation_of_the_file(path):
     newer = add_key(path)
     wrapped = KeyRing.load(None, path).wrap(DATA_KEY, b"")
     assert long_running.unwrap(wrapped.key_id, wrapped.blob, b"") == DATA_KEY
-    assert long_running.wrap(DATA_KEY, b"").key_id == newer
+    newest = add_key(path)
+    assert newest != newer
+    assert long_running.wrap(DATA_KEY, b"").key_id == newest
 
 
 def test_a_file_that_vanishes_takes_no_key_from_a_running_process(path):

@@ -148,7 +148,6 @@ def replace_blob(tx: Session, old: Stored, new: Stored) -> None:
     """Swap the blob of a secret that we have locked; place and version stay."""
     place = old.place
     change = update(SecretRow).where(*_of(place.org_id, place.owner), SecretRow.field == place.field)
-    change = change.where(SecretRow.version == place.version, SecretRow.data_key_id == old.data_key_id)
     tx.execute(change.values(data_key_id=new.data_key_id, blob=new.blob))
 
 

@@ -221,6 +221,12 @@ def test_a_refusal_gives_the_providers_reason_without_our_secrets(status, body, 
     assert caught.value.exit_code == 8
 
 
+def test_a_secret_too_short_to_hide_takes_no_letters_out_of_words():
+    of = grant(client_secret=SecretStr("a"))
+    with pytest.raises(ReauthNeededError, match="invalid_grant"):
+        answered(400, {"error": "invalid_grant"}, of)
+
+
 @pytest.mark.parametrize(
     ("status", "body"),
     [
@@ -302,6 +308,8 @@ def test_loopback_is_trusted_only_where_private_addresses_are(given):
         rules.instance(grant(), given, allow_private=False)
     with pytest.raises(UntrustedInstanceError):
         rules.instance(grant(), "http://10.0.0.1", allow_private=True)
+    with pytest.raises(UntrustedInstanceError):
+        rules.instance(grant(), "http://localhost.evil.example", allow_private=True)
 
 
 def test_without_a_list_of_hosts_only_the_token_endpoints_own_is_trusted():

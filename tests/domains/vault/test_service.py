@@ -272,6 +272,37 @@ def test_a_secret_that_is_being_changed_is_waited_for(database, keys, org_id):
     assert len(data_keys(database, org_id)) == 1
 
 
+def waiting_for_keys(database):
+    """Whether somebody waits for an advisory lock."""
+    with database.pool.connect() as connection:
+        return connection.scalar(text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")) > 0
+
+
+def test_a_data_key_is_not_taken_away_from_somebody_who_is_about_to_use_it(database, keys, org_id, monkeypatch):
+    """A save that has read the data key and not yet written anything holds a whole rotation up."""
+    put(database, keys, org_id, a="1")
+    about_to, go_on, real = threading.Event(), threading.Event(), queries.lock_owner
+
+    def held_up(*args):
+        about_to.set()
+        assert go_on.wait(20)
+        real(*args)
+
+    monkeypatch.setattr(queries, "lock_owner", held_up)
+    with ThreadPoolExecutor(2) as pool:
+        saving = pool.submit(put, database, keys, org_id, a="2")
+        assert about_to.wait(20)
+        rotation = pool.submit(service.rotate, database, keys, [org_id])
+        while not rotation.done() and not waiting_for_keys(database):
+            pass
+        assert not rotation.done()
+        go_on.set()
+        saving.result()
+        assert rotation.result()[0].left == 0
+    assert opened(database, keys, org_id) == {"a": "2"}
+    assert len(data_keys(database, org_id)) == 1
+
+
 def write_on(database, keys, org_id, row, stop):
     """Save one field again and again; answers the last value saved."""
     number = 0
