@@ -87,11 +87,19 @@ class Columns:
         self._identity = [at for at, _ in self._encoders] == list(range(len(self._encoders)))
         self._functions = [function for _, function in self._encoders]
         self._places = [at for at, _ in self._encoders]
+        self._gone = 0
+
+    def deletions(self) -> int:
+        """How many rows since the last call were marked as deleted."""
+        gone, self._gone = self._gone, 0
+        return gone
 
     def values(self, row: Row) -> list[str]:
         """The JSON text of each emitted property; SchemaError names the field that does not fit."""
         if self._deleted is not None and self._when is not None:
-            row = [*row, row[self._when] if row[self._deleted] == "true" else None]
+            gone = row[self._deleted] == "true"
+            self._gone += gone
+            row = [*row, row[self._when] if gone else None]
         cells = row if self._identity else [row[at] for at in self._places]
         try:
             return [function(cell) if cell else "null" for function, cell in zip(self._functions, cells, strict=False)]

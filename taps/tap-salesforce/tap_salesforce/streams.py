@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
 _JOBS_AHEAD = 4  # Bulk jobs under way at once, the one being read included
 
 Rows = Sequence[Sequence[str | None]]
+
+
+class Measure(StrEnum):
+    """What is counted besides what the SDK counts; among the records are so many that arrive marked as deleted."""
+
+    DELETED = "deleted_count"
 
 
 def keep_keys(metadata: "MetadataMapping", properties: Mapping[str, Any], keys: Iterable[str | None]) -> None:
@@ -83,8 +90,14 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
         self, *, endpoint: str | None = None, log_interval: float = metrics.DEFAULT_LOG_INTERVAL
     ) -> metrics.Counter:
         """Counts often enough to watch (the SDK's default is once a minute)."""
-        seconds = float(self.config.get("metrics_interval_seconds") or log_interval)
-        return super().get_record_counter(endpoint=endpoint, log_interval=seconds)
+        return super().get_record_counter(endpoint=endpoint, log_interval=self._metrics_interval(log_interval))
+
+    def _metrics_interval(self, default: float) -> float:
+        return float(self.config.get("metrics_interval_seconds") or default)
+
+    def _deletion_counter(self) -> metrics.Counter:
+        interval = self._metrics_interval(metrics.DEFAULT_LOG_INTERVAL)
+        return metrics.Counter(Measure.DELETED, {metrics.Tag.STREAM: self.name}, interval)
 
     def get_records(self, context: "Context | None") -> "Iterable[Record]":  # noqa: ARG002 - the SDK's signature
         """All records, as Python values and without bookmarks."""
@@ -106,8 +119,9 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
         """
         columns = self._columns()
         lean = write_messages and self._is_lean()
-        with self.get_record_counter() as counter, self.get_sync_timer():
+        with self.get_record_counter() as counter, self._deletion_counter() as deletions, self.get_sync_timer():
             for step in self._steps():
+                deletions.increment(columns.deletions())
                 if isinstance(step, Closed):
                     self._remember(step)
                     if write_messages:
@@ -121,6 +135,7 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
                             self._write_record_message(record)
                         yield record
                         counter.increment()
+            deletions.increment(columns.deletions())
         self.state_manager.is_flushed = False
         if write_messages:
             self._write_state_message()

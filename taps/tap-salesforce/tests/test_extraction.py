@@ -268,6 +268,17 @@ def test_records_are_counted_at_the_pace_of_the_setting(org, configure, run, cap
     assert stream.get_record_counter().log_interval == 1
 
 
+@APIS
+def test_records_that_arrive_deleted_are_counted_apart(own_org, configure, run, caplog, api):
+    caplog.set_level("INFO")
+    own_org.delete("Contact", 7)
+    run(configure(own_org, api_type=api))
+    counted = [r.args[0] for r in caplog.records if r.name == "singer_sdk.metrics" and r.args]
+    deletions = [point for point in counted if point.metric.value == "deleted_count"]
+    assert sum(point.value for point in deletions) == own_org.count("Contact")["deleted"] >= 7
+    assert {point.tags["stream"] for point in deletions} == {"Contact"}
+
+
 def test_get_records_gives_python_values(org, configure):
     stream = TapSalesforce(config=configure(org, streams=["Account"])).streams["Account"]
     records = list(stream.get_records(None))
