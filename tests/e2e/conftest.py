@@ -1,0 +1,127 @@
+"""The road end to end: the installed command, real Meltano and plugins, a real Postgres, an org on loopback."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.domains.integrations.types import Integration
+from orchestrator.drivers.meltano import directory
+from orchestrator.drivers.plugin_store import recipes
+from orchestrator.kernel.settings import project_root
+from sandboxes.salesforce import LocalOrg
+from tests.e2e.installation import Installation
+
+ROWS = int(os.environ.get("E2E_ROWS", "20000"))
+PLUGINS = ("tap-salesforce--orchestrator", "target-postgres--meltanolabs")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture(scope="session")
+def rows() -> int:
+    """How many records the large stream has: E2E_ROWS."""
+    return ROWS
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home whose plugin environments are built once a session; E2E_HOME keeps them for the next one."""
+    kept = os.environ.get("E2E_HOME")
+    yield Path(kept) if kept else tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="session")
+def _runs() -> Iterator[Path]:
+    """Where runs of this session live: in memory as usual, but nobody else's."""
+    path = directory.default_root(Path("/tmp")).parent / f"e2e-{secrets.token_hex(4)}"
+    path.mkdir(mode=0o700)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def _installed(home: Path, _runs: Path) -> Iterator[Installation]:
+    made = Installation(home=home, runs=_runs)
+    made.install()
+    with made.drivers() as drivers:
+        for recipe in recipes(project_root()):
+            if recipe.label in PLUGINS:
+                drivers.plugins.program(recipe)
+        yield made
+    made.close()
+    with made.drivers() as drivers:
+        drivers.postgres.stop_if_unused()
+
+
+@pytest.fixture
+def installation(_installed: Installation) -> Iterator[Installation]:
+    """The session's installation; a test leaves no process of its runs behind."""
+    yield _installed
+    _installed.close()
+    _installed.assert_nothing_left(within=15)
+
+
+@pytest.fixture(scope="session")
+def own_home(
+    home: Path, _runs: Path, _installed: Installation, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installation]:
+    """A second installation whose Postgres may be hurt; it shares the plugin environments."""
+    other = tmp_path_factory.mktemp("other")
+    (other / "plugins").symlink_to(home / "plugins")
+    runs = _runs / "other"
+    runs.mkdir(mode=0o700)
+    made = Installation(home=other, runs=runs)
+    made.install()
+    yield made
+    made.close()
+    with made.drivers() as drivers:
+        drivers.postgres.stop_if_unused()
+
+
+@pytest.fixture(scope="session")
+def org() -> Iterator[LocalOrg]:
+    """An org with one large object and two small ones."""
+    counts = {"Account": 400, "Contact": ROWS, "Lead": 600, "Opportunity": 50, "User": 5}
+    with LocalOrg(counts=counts) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def _calm(request: pytest.FixtureRequest) -> Iterator[None]:
+    """An org without throttle and faults before and after each test."""
+    yield
+    if "org" in request.fixturenames:
+        made: LocalOrg = request.getfixturevalue("org")
+        made.faults.clear()
+        made.rows_per_second = 0.0
+
+
+def values_of(org: LocalOrg, **more: Any) -> dict[str, Any]:
+    """What a person fills in for this org."""
+    app = org.app.credentials()
+    auth = {name: app[name] for name in ("client_id", "client_secret", "refresh_token")}
+    return {"auth": {"auth_type": "oauth_refresh", **auth}, "domain": org.url, "start_date": "2000-01-01", **more}
+
+
+@pytest.fixture(scope="session")
+def _like(_installed: Installation, org: LocalOrg) -> Integration:
+    """Discovered once; what discovery finds is the same for every integration of the org."""
+    return _installed.add("discovered", values_of(org), ["Account"])
+
+
+@pytest.fixture
+def salesforce(
+    installation: Installation, org: LocalOrg, _like: Integration, request: pytest.FixtureRequest
+) -> Integration:
+    """An integration of the org for this test alone; by itself it reads the large object."""
+    name = f"{request.node.name[:40]} {secrets.token_hex(3)}"
+    return installation.add(name, values_of(org), ["Contact"], like=_like)

@@ -1,0 +1,29 @@
+"""What a sync brings: exactly the source, every time."""
+
+import pytest
+
+from orchestrator.domains.integrations.types import Integration
+from sandboxes.salesforce import LocalOrg
+from tests.e2e.comparing import difference
+from tests.e2e.installation import Installation
+
+STREAMS = ("Account", "Lead", "Opportunity")
+
+
+def test_the_tables_are_the_source_and_stay_so(
+    installation: Installation, salesforce: Integration, org: LocalOrg
+) -> None:
+    chosen = [part for name in STREAMS for part in ("--stream", name)]
+    done = installation.run("sync", salesforce.id, *chosen, "--json")
+    assert done.code == 0, done.err
+    with installation.drivers() as drivers:
+        for name in STREAMS:
+            assert not difference(org, drivers.warehouse_url, salesforce.target_schema, name)
+    org.churn("Account", update=20, delete=7, insert=3)
+    org.churn("Lead", update=10, delete=5, insert=2)
+    done = installation.run("sync", salesforce.id, *chosen, "--json")
+    assert done.code == 0, done.err
+    assert {one["stream"]: one["read"] for one in done.json["streams"]} == {"Account": 30, "Lead": 17, "Opportunity": 0}
+    with installation.drivers() as drivers:
+        for name in STREAMS:
+            assert not difference(org, drivers.warehouse_url, salesforce.target_schema, name)
