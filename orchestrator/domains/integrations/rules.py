@@ -162,13 +162,6 @@ def _fields_aimed_at(pattern: str, streams: Mapping[str, Stream]) -> Iterator[tu
             yield from ((name, field) for field in matching([tail], fields(streams[name].entry))[tail])
 
 
-def left_out(stream: Stream, names: Iterable[str], *, selected: bool) -> list[str]:
-    """The fields of the stream that are not read after these are selected, or deselected; keys always are."""
-    before = set(stream.deselected_fields)
-    after = before - set(names) if selected else before | set(names)
-    return sorted(name for name in after if field_inclusion(stream.entry, name) != "automatic")
-
-
 def read_fields(stream: Stream) -> tuple[str, ...]:
     """The fields that are read, in the source's order."""
     dropped = set(stream.deselected_fields)

@@ -38,11 +38,9 @@ def discover(context: typer.Context, integration: Wanted, *, as_json: Json = Fal
     if as_json:
         console.show_json(showing.change_json(change))
         return
-    rows = [
-        ("added", len(change.added), showing.few(change.added)),
-        ("gone", len(change.gone), showing.few(change.gone)),
-    ]
-    console.show_table(("", "streams", ""), [*rows, ("total", change.total, "")], empty="", numeric=["streams"])
+    console.show_facts(
+        {"streams": change.total, "added": showing.many(change.added), "gone": showing.many(change.gone)}
+    )
     selected, _ = service.stream_counts(drivers, found.org_id).get(found.id, (0, 0))
     if not selected and change.total:
         console.say(f"None is selected yet: {finding.command('streams', found.name, 'select', change.added[0])}")

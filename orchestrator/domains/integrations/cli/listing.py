@@ -1,10 +1,13 @@
 """`orchestrator integrations`: what there is, in what state; switching, deleting, restoring."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
+from orchestrator.domains.catalog import rules as forms
+from orchestrator.domains.catalog import service as connectors
 from orchestrator.domains.integrations import service
 from orchestrator.domains.integrations.cli import asking, finding, showing
 from orchestrator.domains.integrations.cli.finding import Wanted
@@ -81,7 +84,16 @@ def show(context: typer.Context, integration: Wanted, *, as_json: Json = False) 
         }
     )
     console.show_heading("Configuration")
-    console.show_facts({path: _plain(value) for path, value in showing.flat(config)})
+    console.show_facts({path: _plain(value) for path, value in _in_order(found, config)})
+
+
+def _in_order(found: Integration, config: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The values as the form asks for them."""
+    asked = [
+        field.name for field in forms.fields(connectors.installed().get(found.type), config, variant=found.variant)
+    ]
+    place = {name: at for at, name in enumerate(asked)}
+    return sorted(showing.flat(config), key=lambda pair: place.get(pair[0], len(place)))
 
 
 def _plain(value: Any) -> str:

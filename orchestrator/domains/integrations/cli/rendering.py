@@ -18,7 +18,7 @@ def render(context: typer.Context, integration: Wanted, *, as_json: Json = False
             {"meltano_yml": preview.meltano_yml, "variables": dict(preview.variables), "catalog": preview.catalog}
         )
         return
-    lines = ["# meltano.yml", preview.meltano_yml, "# environment; a secret is shown as •••"]
+    lines = ["# meltano.yml", preview.meltano_yml, "# environment; secrets are shown as ***"]
     for name, value in sorted(preview.variables.items()):
         lines += [f"# {part}" for part in f"{name}={value}".splitlines()]
     typer.echo("\n".join(lines))

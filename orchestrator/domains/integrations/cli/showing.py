@@ -45,6 +45,11 @@ def few(names: Sequence[str]) -> str:
     return ", ".join(names[:_FEW]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
+def many(names: Sequence[str]) -> str:
+    """How many names, and the first of them."""
+    return f"{len(names):,} ({few(names)})" if names else "none"
+
+
 def plain(value: Any) -> str:
     """A value of a configuration as people write it; of a secret only whether it is set."""
     if isinstance(value, bool):

@@ -20,7 +20,7 @@ from orchestrator.drivers.meltano.values import TOKEN_SOCKET, Project
 if TYPE_CHECKING:
     from orchestrator.drivers.meltano.runner import Preview
 
-_MASK = "•••"
+_MASK = "***"  # survives JSON as it is
 
 
 def preview(drivers: Drivers, integration: Integration) -> "Preview":

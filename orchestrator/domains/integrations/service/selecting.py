@@ -25,8 +25,9 @@ def stream_counts(drivers: Drivers, org_id: str) -> dict[str, tuple[int, int]]:
 def choose(drivers: Drivers, integration: Integration, patterns: Sequence[str], *, selected: bool) -> tuple[str, ...]:
     """Select or deselect what the patterns fit: streams, or fields of streams (`Contact.Description`).
 
-    Answers the names, fields as `stream.field`. Keys are always read, whatever was chosen; a field that is selected
-    leaves its stream as it is. Raises UnknownStreamError where a pattern fits nothing; then nothing was changed.
+    Answers the names, fields as `stream.field`. Keys are always read, and are not in the answer to a deselection; a
+    field that is selected leaves its stream as it is. Raises UnknownStreamError where a pattern fits nothing; then
+    nothing was changed.
     """
     known = {one.name: one for one in streams(drivers, integration) if one.gone_at is None or not selected}
     names, fields = rules.aimed_at(patterns, known)
@@ -35,12 +36,14 @@ def choose(drivers: Drivers, integration: Integration, patterns: Sequence[str], 
     chosen = tuple(dict.fromkeys(name for pattern in patterns for name in names.get(pattern, ())))
     by_stream: dict[str, dict[str, None]] = {}
     for stream, field in (pair for pattern in patterns for pair in fields.get(pattern, ())):
-        by_stream.setdefault(stream, {})[field] = None
+        if selected or rules.field_inclusion(known[stream].entry, field) != "automatic":
+            by_stream.setdefault(stream, {})[field] = None
     with drivers.db.transaction(integration.org_id) as tx:
         queries.change_streams(tx, integration.id, chosen, selected=selected)
         for stream, its_fields in by_stream.items():
-            left_out = rules.left_out(known[stream], its_fields, selected=selected)
-            queries.change_streams(tx, integration.id, [stream], deselected_fields=left_out)
+            before = set(known[stream].deselected_fields)
+            after = before - its_fields.keys() if selected else before | its_fields.keys()
+            queries.change_streams(tx, integration.id, [stream], deselected_fields=sorted(after))
         emit(tx, IntegrationChanged(org_id=integration.org_id, integration_id=integration.id, what="selection"))
     return (*chosen, *(f"{stream}.{field}" for stream, its_fields in by_stream.items() for field in its_fields))
 
