@@ -1,0 +1,241 @@
+import pytest
+
+from orchestrator.domains.catalog.errors import UnknownConnectorError
+from orchestrator.domains.identity import service as identity
+from orchestrator.domains.integrations import service
+from orchestrator.domains.integrations.errors import (
+    DisabledError,
+    InvalidIntegrationConfigError,
+    NameTakenError,
+    NothingSelectedError,
+    StreamModeError,
+    UnknownDestinationError,
+    UnknownIntegrationError,
+    UnknownStreamError,
+)
+from orchestrator.domains.integrations.types import Mode, NewIntegration, SetupState, Verdict
+from orchestrator.drivers.meltano.errors import DiscoveryError
+from orchestrator.drivers.meltano.values import secrets_in
+from tests.fixtures.drivers import GITHUB, TEAMS, TOKEN, USERS
+
+
+def test_a_new_integration_is_a_draft_with_its_secret_in_the_vault_only(drivers, github):
+    assert github.setup_state is SetupState.DRAFT
+    assert github.target_schema == "our_code"
+    assert TOKEN not in repr(github)
+    shown = service.public(drivers, github)
+    assert shown["auth"]["token"]["set"] is True
+    assert TOKEN not in str(shown)
+    assert service.opened(drivers, github).secrets["auth.token"].get_secret_value() == TOKEN
+
+
+def test_every_wrong_field_is_named_and_nothing_is_saved(drivers, place):
+    values = {"auth": {"auth_type": "token"}, "what": {"by": "repositories", "repositories": "x"}, "start_date": "soon"}
+    with pytest.raises(InvalidIntegrationConfigError) as caught:
+        service.add(drivers, place, NewIntegration(type="github", name=" ", values=values, target_schema="Not One"))
+    assert {"name", "auth.token", "start_date", "target_schema"} <= {path for path, _ in caught.value.problems}
+    assert caught.value.exit_code == 6
+    assert service.listing(drivers, place.org_id) == []
+
+
+def test_an_unknown_connector_suggests_one(drivers, place):
+    with pytest.raises(UnknownConnectorError, match="githib") as caught:
+        service.add(drivers, place, NewIntegration(type="githib", name="x", values={}))
+    assert "github" in caught.value.hint
+
+
+def test_two_integrations_can_not_share_a_name_or_a_schema(drivers, place, github):
+    with pytest.raises(NameTakenError, match="Our code"):
+        service.add(drivers, place, NewIntegration(type="github", name="Our code", values=GITHUB))
+    with pytest.raises(NameTakenError, match="our_code"):
+        service.add(drivers, place, NewIntegration(type="github", name="b", values=GITHUB, target_schema="our_code"))
+    second = service.add(drivers, place, NewIntegration(type="github", name="Our: Code", values=GITHUB))
+    assert second.target_schema == "our_code_2"
+
+
+def test_an_unknown_destination_suggests_one(drivers, place):
+    with pytest.raises(UnknownDestinationError) as caught:
+        service.add(drivers, place, NewIntegration(type="github", name="x", values=GITHUB, destination="warehous"))
+    assert "warehouse" in caught.value.hint
+
+
+def test_it_is_found_by_name_id_and_beginning_of_an_id(drivers, place, github):
+    for wanted in ("Our code", github.id, github.id[:20], github.id.removeprefix("int_")):
+        assert service.find(drivers, place.org_id, wanted) == github
+
+
+def test_what_is_not_there_suggests_what_is(drivers, place, github):
+    with pytest.raises(UnknownIntegrationError) as caught:
+        service.find(drivers, place.org_id, "our cod")
+    assert "Our code" in caught.value.hint
+    assert caught.value.exit_code == 3
+
+
+def test_another_organizations_integration_is_as_unknown_as_any(drivers, github):
+    other = identity.ensure(drivers.db, "other")
+    with pytest.raises(UnknownIntegrationError):
+        service.find(drivers, other.org_id, github.id)
+
+
+def test_an_edit_without_the_secret_keeps_it(drivers, github):
+    changed = service.edit(
+        drivers, github, {**GITHUB, "auth": {"auth_type": "token"}, "start_date": "2025-05-05"}, name="New"
+    )
+    assert (changed.name, changed.config["start_date"]) == ("New", "2025-05-05")
+    assert service.opened(drivers, changed).secrets["auth.token"].get_secret_value() == TOKEN
+
+
+def test_a_wrong_edit_changes_nothing(drivers, place, github):
+    with pytest.raises(InvalidIntegrationConfigError):
+        service.edit(drivers, github, {**GITHUB, "start_date": "soon"})
+    assert service.find(drivers, place.org_id, github.id) == github
+
+
+def test_a_deleted_integration_comes_back_whole(drivers, place, github):
+    service.delete(drivers, github)
+    assert service.listing(drivers, place.org_id) == []
+    gone = service.find(drivers, place.org_id, "Our code", deleted=True)
+    back = service.restore(drivers, gone)
+    assert back.deleted_at is None
+    assert service.opened(drivers, back).secrets["auth.token"].get_secret_value() == TOKEN
+
+
+def test_a_deleted_one_does_not_come_back_under_a_taken_name(drivers, place, github):
+    service.delete(drivers, github)
+    service.add(drivers, place, NewIntegration(type="github", name="Our code", values=GITHUB))
+    with pytest.raises(NameTakenError):
+        service.restore(drivers, service.find(drivers, place.org_id, github.id, deleted=True))
+
+
+def test_discovery_keeps_what_people_chose(drivers, ready, meltano):
+    service.choose(drivers, ready, ["teams"], selected=False)
+    service.choose(drivers, ready, ["users.name"], selected=False)
+    meltano.catalog = {"streams": [USERS, {**TEAMS, "tap_stream_id": "repos", "stream": "repos"}]}
+    change = service.discover(drivers, ready)
+    assert (change.added, change.gone, change.total) == (("repos",), ("teams",), 2)
+    streams = {stream.name: stream for stream in service.streams(drivers, ready)}
+    assert streams["users"].selected
+    assert streams["users"].deselected_fields == ("name",)
+    assert streams["teams"].gone_at is not None
+    assert not streams["repos"].selected
+
+
+def test_a_failed_discovery_speaks_in_the_plugins_words_and_changes_nothing(drivers, ready, meltano):
+    meltano.catalog, meltano.error = None, "Bad credentials"
+    with pytest.raises(DiscoveryError, match="Bad credentials"):
+        service.discover(drivers, ready)
+    assert {stream.gone_at for stream in service.streams(drivers, ready)} == {None}
+
+
+def test_choosing_what_fits_nothing_changes_nothing(drivers, ready):
+    with pytest.raises(UnknownStreamError) as caught:
+        service.choose(drivers, ready, ["users", "team"], selected=False)
+    assert "teams" in caught.value.hint
+    assert all(stream.selected for stream in service.streams(drivers, ready))
+
+
+def test_keys_are_read_whatever_is_chosen(drivers, ready):
+    service.choose(drivers, ready, ["users.*"], selected=False)
+    users = next(stream for stream in service.streams(drivers, ready) if stream.name == "users")
+    assert users.deselected_fields == ("at", "name")
+    service.choose(drivers, ready, ["users.name"], selected=True)
+    users = next(stream for stream in service.streams(drivers, ready) if stream.name == "users")
+    assert users.deselected_fields == ("at",)
+
+
+def test_a_stream_can_only_be_read_in_ways_its_source_offers(drivers, ready):
+    with pytest.raises(StreamModeError, match="teams"):
+        service.change_mode(drivers, ready, ["*"], Mode.INCREMENTAL)
+    service.change_mode(drivers, ready, ["users"], Mode.FULL_TABLE)
+    assert {stream.mode for stream in service.streams(drivers, ready)} == {Mode.FULL_TABLE}
+
+
+def test_a_plan_has_the_plugins_settings_with_secrets_concealed(drivers, ready):
+    plan = service.plan(drivers, ready)
+    assert plan.streams == ("teams", "users")
+    assert TOKEN in secrets_in(plan.extractor.config)
+    assert TOKEN not in repr(plan)
+    warehouse = drivers.warehouse_url.get_secret_value()
+    assert secrets_in(plan.loader.config) == {warehouse}
+    assert plan.loader.config["default_target_schema"] == "our_code"
+    assert plan.fresh_token is None
+
+
+def test_a_plan_of_some_streams_has_only_those(drivers, ready):
+    assert service.plan(drivers, ready, only=["teams"]).streams == ("teams",)
+    with pytest.raises(UnknownStreamError):
+        service.plan(drivers, ready, only=["nope"])
+
+
+def test_there_is_no_plan_without_streams_or_while_switched_off(drivers, ready):
+    service.choose(drivers, ready, ["*"], selected=False)
+    with pytest.raises(NothingSelectedError):
+        service.plan(drivers, ready)
+    off = service.switch(drivers, ready, enabled=False)
+    with pytest.raises(DisabledError):
+        service.plan(drivers, off)
+
+
+def test_a_test_ends_with_the_plugin_itself(drivers, github, meltano, monkeypatch):
+    meltano.catalog = {"streams": [USERS]}
+    monkeypatch.setattr(type(drivers.http), "request", _answering(200, b"{}"))
+    results = service.test(drivers, github)
+    assert [(one.name, one.verdict) for one in results][-1] == ("first_record", Verdict.PASSED)
+    assert "users" in results[-1].message
+    assert {one.verdict for one in results} == {Verdict.PASSED}
+    assert [stream.name for stream in service.streams(drivers, github)] == ["users"], "what it found is kept"
+
+
+def test_the_first_failing_check_skips_the_rest(drivers, github, monkeypatch):
+    monkeypatch.setattr(type(drivers.http), "request", _answering(401, b'{"message":"Bad credentials"}'))
+    results = service.test(drivers, github)
+    failed = [one for one in results if one.verdict is Verdict.FAILED]
+    assert len(failed) == 1
+    assert "Bad credentials" in failed[0].message
+    assert TOKEN not in str(results)
+    assert results[-1].verdict is Verdict.SKIPPED
+
+
+def test_an_empty_source_passes_with_a_note(drivers, ready, meltano, monkeypatch):
+    monkeypatch.setattr(type(drivers.http), "request", _answering(200, b"{}"))
+    meltano.first_stream = None
+    last = service.test(drivers, ready)[-1]
+    assert last.verdict is Verdict.PASSED
+    assert "no record" in last.message
+
+
+def test_a_source_without_streams_passes_with_a_note(drivers, github, meltano, monkeypatch):
+    monkeypatch.setattr(type(drivers.http), "request", _answering(200, b"{}"))
+    meltano.catalog = {"streams": []}
+    last = service.test(drivers, github)[-1]
+    assert (last.verdict, "no stream" in last.message) == (Verdict.PASSED, True)
+
+
+def test_a_plugin_that_fails_fails_the_test_in_its_words(drivers, ready, meltano, monkeypatch):
+    monkeypatch.setattr(type(drivers.http), "request", _answering(200, b"{}"))
+    meltano.first_stream, meltano.code, meltano.error = None, 1, "401 Unauthorized"
+    last = service.test(drivers, ready)[-1]
+    assert (last.verdict, last.message) == (Verdict.FAILED, "401 Unauthorized")
+
+
+def _answering(status, body):
+    class Answer:
+        pass
+
+    def request(self, method, url, **_):
+        answer = Answer()
+        answer.status, answer.body = status, body
+        return answer
+
+    return request
+
+
+def test_a_destination_of_files_can_be_added_and_used(drivers, place):
+    added = service.add_destination(
+        drivers, place, NewIntegration(type="jsonl", name="files", values={"folder": "sales"})
+    )
+    assert added.name in {one.name for one in service.destinations(drivers, place.org_id)}
+    with pytest.raises(NameTakenError):
+        service.add_destination(drivers, place, NewIntegration(type="jsonl", name="files", values={"folder": "sales"}))
+    with pytest.raises(InvalidIntegrationConfigError):
+        service.add_destination(drivers, place, NewIntegration(type="jsonl", name="x", values={"nope": 1}))

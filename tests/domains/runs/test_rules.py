@@ -1,0 +1,156 @@
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.domains.runs import rules
+from orchestrator.domains.runs.rules import Outcome
+from orchestrator.domains.runs.types import FailureKind, Origin, RunStatus, StreamCount
+from orchestrator.kernel.errors import InvalidConfigError, OrchestratorError, TemporaryError
+
+ALL = StreamCount(stream="users", read=10, written=10)
+LESS = StreamCount(stream="users", read=10, written=7)
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [
+        pytest.param(Outcome(exit_code=0, states=1, counts=(ALL,)), RunStatus.SUCCEEDED, id="everything arrived"),
+        pytest.param(Outcome(exit_code=0, states=0, counts=()), RunStatus.SUCCEEDED, id="nothing to read"),
+        pytest.param(Outcome(exit_code=0, states=1, counts=(LESS,)), RunStatus.PARTIAL, id="exit 0 hides lost records"),
+        pytest.param(Outcome(exit_code=0, states=0, counts=(ALL,)), RunStatus.PARTIAL, id="exit 0 hides lost state"),
+        pytest.param(
+            Outcome(exit_code=0, states=1, counted=False, counts=(LESS,)),
+            RunStatus.SUCCEEDED,
+            id="a side that can't count",
+        ),
+        pytest.param(Outcome(exit_code=1, states=1, counts=(ALL,)), RunStatus.FAILED, id="exit 1"),
+        pytest.param(Outcome(exit_code=None, states=1, counts=(ALL,)), RunStatus.FAILED, id="ended from outside"),
+        pytest.param(Outcome(exit_code=1, cancelled=True), RunStatus.CANCELLED, id="cancelled"),
+        pytest.param(Outcome(exit_code=1, timed_out=True), RunStatus.TIMED_OUT, id="took too long"),
+    ],
+)
+def test_a_run_is_judged_by_more_than_its_exit_code(outcome, status):
+    found, failure = rules.judge(outcome, timeout=HOUR)
+    assert found is status
+    assert (failure is None) == (status in {RunStatus.SUCCEEDED, RunStatus.CANCELLED})
+
+
+def test_a_partial_run_says_what_is_missing():
+    _, failure = rules.judge(Outcome(exit_code=0, states=1, counts=(LESS,)), timeout=HOUR)
+    assert failure is not None
+    assert "users: 10 read, 7 written" in failure.message
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "retryable"),
+    [
+        (
+            "Salesforce refused the sign-in: invalid_grant: expired access/refresh token",
+            FailureKind.AUTH_EXPIRED,
+            False,
+        ),
+        ("401 Client Error: Unauthorized", FailureKind.AUTH_EXPIRED, False),
+        ("REQUEST_LIMIT_EXCEEDED: TotalRequests Limit exceeded.", FailureKind.QUOTA_EXCEEDED, True),
+        ("429 Too Many Requests", FailureKind.RATE_LIMITED, True),
+        ("permission denied for schema crm", FailureKind.PERMISSION_MISSING, False),
+        ("OSError: [Errno 28] No space left on device", FailureKind.INTERNAL, True),
+        ("something else broke", FailureKind.SOURCE_ERROR, True),
+    ],
+)
+def test_an_error_line_tells_the_kind_of_failure(line, kind, retryable):
+    failure = rules.explain(Outcome(exit_code=1, side=Origin.SOURCE, complaints=("before", line)))
+    assert (failure.kind, failure.retryable, failure.message) == (kind, retryable, line)
+    assert failure.hint
+
+
+def test_a_plugin_of_ours_says_itself_what_failed():
+    told = (
+        'FAILURE: {"kind":"quota_exceeded","origin":"source","message":"The daily limit is used up.",'
+        '"hint":"Sync tomorrow.","retryable":true}'
+    )
+    failure = rules.explain(Outcome(exit_code=1, complaints=("403 Forbidden", told, "later noise")))
+    assert (failure.kind, failure.origin, failure.retryable) == (FailureKind.QUOTA_EXCEEDED, Origin.SOURCE, True)
+    assert (failure.message, failure.hint) == ("The daily limit is used up.", "Sync tomorrow.")
+
+
+@pytest.mark.parametrize("wrong", ["FAILURE: ", "FAILURE: []", 'FAILURE: {"kind":"made_up","origin":"source","message":"x"}'])
+def test_an_announcement_nobody_can_read_is_an_ordinary_line(wrong):
+    assert rules.explain(Outcome(exit_code=1, complaints=(wrong,))).message == wrong
+
+
+def test_without_any_line_the_exit_status_is_told():
+    failure = rules.explain(Outcome(exit_code=3))
+    assert (failure.kind, failure.origin) == (FailureKind.INTERNAL, Origin.PLATFORM)
+    assert "3" in failure.message
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "retryable"),
+    [
+        (InvalidConfigError("x"), FailureKind.CONFIG_ERROR, False),
+        (TemporaryError("x"), FailureKind.INTERNAL, True),
+        (OrchestratorError("x"), FailureKind.INTERNAL, False),
+    ],
+)
+def test_a_foreseen_error_becomes_a_failure_of_its_kind(error, kind, retryable):
+    failure = rules.refused(error)
+    assert (failure.kind, failure.retryable) == (kind, retryable)
+
+
+BOOKMARKS = st.dictionaries(
+    st.text(min_size=1, max_size=8),
+    st.dictionaries(st.sampled_from(["completed", "partial"]), st.dictionaries(st.text(), st.integers()), min_size=1),
+)
+
+
+@given(BOOKMARKS)
+def test_bookmarks_survive_the_way_into_meltanos_form_and_back(bookmarks):
+    assert rules.bookmarks_of(rules.state_of(bookmarks)) == bookmarks
+
+
+def test_what_a_tap_keeps_outside_of_streams_is_kept_too():
+    state = {"completed": {"singer_state": {"bookmarks": {"users": {"at": 1}}, "currently_syncing": "users"}}}
+    found = rules.bookmarks_of(state)
+    assert found == {
+        "users": {"completed": {"at": 1}},
+        rules.WHOLE_TAP: {"completed": {"currently_syncing": "users"}},
+    }
+    assert rules.state_of(found) == state
+
+
+@pytest.mark.parametrize("empty", [None, {}, {"completed": {}}, {"completed": None, "partial": {"singer_state": None}}])
+def test_an_empty_state_has_no_bookmarks(empty):
+    assert rules.bookmarks_of(empty) == {}
+    assert rules.state_of({}) is None
+
+
+def test_only_what_moved_is_written_and_silence_is_no_reset():
+    before = {"a": {"completed": {"at": 1}}, "b": {"completed": {"at": 1}}}
+    after = {"a": {"completed": {"at": 2}}, "c": {"completed": {}}}
+    assert rules.changed(before, after) == {"a": {"completed": {"at": 2}}, "c": {"completed": {}}}
+
+
+@pytest.mark.parametrize(
+    ("bookmark", "shown"),
+    [
+        (None, "from the start"),
+        ({"completed": {"replication_key": "at", "replication_key_value": "2024-01-01"}}, "2024-01-01"),
+        ({"completed": {"replication_key_value": "old"}, "partial": {"replication_key_value": "new"}}, "new"),
+        ({"completed": {}}, "complete"),
+        ({"completed": {"page": 3, "cursor": "x"}}, "cursor=x, page=3"),
+        ({"completed": {"cursor": "x" * 200}}, "cursor=" + "x" * 73 + "…"),
+    ],
+)
+def test_a_position_is_told_in_words(bookmark, shown):
+    assert rules.position(bookmark) == shown
+
+
+def test_counts_of_both_sides_are_put_together():
+    found = rules.merged({"a": 3}, {"a": 2, "b": 1}, {"a": 1}, {"a": 0.5})
+    assert found == (
+        StreamCount(stream="a", read=3, written=2, deleted=1, seconds=0.5),
+        StreamCount(stream="b", read=0, written=1),
+    )
