@@ -9,6 +9,7 @@ from orchestrator.drivers.meltano.output import BlockCompleted, Level, LogLine, 
 _KEPT = 50  # lines per source
 _INVALID_STATE = "Received state is invalid"  # source: meltano/core/plugin/singer/target.py, BookmarkWriter
 _EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Exit|Timeout|Refused|Denied|Failure)\b.*")
+_FOR_MACHINES = "FAILURE: "  # the same once more as JSON; source: README of taps/tap-salesforce
 _BAD = (Level.ERROR, Level.CRITICAL)
 
 
@@ -58,7 +59,7 @@ class Judge:
         return next((line for source in order if (line := self._worst(source))), None)
 
     def _worst(self, source: Source) -> str | None:
-        lines = list(self._lines[source])
+        lines = [line for line in self._lines[source] if not line.message.startswith(_FOR_MACHINES)]
         bad = [line.message for line in lines if line.level in _BAD]
         raised = [line.message for line in lines if _EXCEPTION.match(line.message)]
         if source is Source.MELTANO:

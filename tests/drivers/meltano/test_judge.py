@@ -1,0 +1,52 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from orchestrator.drivers.meltano.judge import Judge
+from orchestrator.drivers.meltano.output import BlockCompleted, Level, LogLine, Metric, Source
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def line(message, level=Level.INFO, source=Source.TAP):
+    return LogLine(at=NOW, source=source, level=level, message=message)
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        pytest.param([line("fine")], "fine", id="the last thing said where nothing is worse"),
+        pytest.param([line("broke", Level.ERROR), line("bye")], "broke", id="an error before what follows it"),
+        pytest.param(
+            [line("first", Level.ERROR), line("ValueError: bad date")], "ValueError: bad date", id="the exception"
+        ),
+        pytest.param(
+            [line("Sign in again.", Level.ERROR), line('FAILURE: {"kind":"auth_expired"}', Level.ERROR)],
+            "Sign in again.",
+            id="words before what is for machines",
+        ),
+        pytest.param([line("details", Level.DEBUG)], None, id="debugging tells people nothing"),
+        pytest.param([], None, id="silence"),
+    ],
+)
+def test_people_are_told_the_most_telling_line(lines, told):
+    judge = Judge()
+    for one in lines:
+        judge.see(one)
+    assert judge.error() == told
+
+
+def test_the_side_that_failed_is_heard_first():
+    judge = Judge()
+    judge.see(line("tap trouble", Level.ERROR))
+    judge.see(line("target trouble", Level.ERROR, Source.TARGET))
+    judge.see(BlockCompleted(at=NOW, success=False, seconds=1.0, loader_code=1))
+    assert (judge.failed_side(), judge.error()) == (Source.TARGET, "target trouble")
+
+
+def test_counters_of_a_side_are_added_up():
+    judge = Judge()
+    for value in (3, 4):
+        judge.see(Metric(at=NOW, source=Source.TAP, name="record_count", kind="counter", value=value, stream="users"))
+    judge.see(Metric(at=NOW, source=Source.TARGET, name="record_count", kind="counter", value=5, stream="users"))
+    assert (judge.counts(Source.TAP), judge.counts(Source.TARGET)) == ({"users": 7}, {"users": 5})
