@@ -21,7 +21,8 @@ lint: .venv/.dev
 	@.venv/bin/lint-imports
 	@.venv/bin/mypy
 	@.venv/bin/deptry orchestrator sandboxes
-	@.venv/bin/check-jsonschema --builtin-schema vendor.meltano meltano.yml
+	@.venv/bin/check-jsonschema -q --builtin-schema vendor.meltano meltano.yml
+	@.venv/bin/check-jsonschema -q --schemafile schemas/connector.schema.json schemas/connectors/*.json
 
 format: .venv/.dev
 	@.venv/bin/ruff check --fix --exit-zero . && .venv/bin/ruff format .
@@ -58,6 +59,7 @@ lock: .venv/bin/uv
 	@printf 'uv\nhatchling\neditables\n' | $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -o requirements/bootstrap.txt -
 	@$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements/orchestrator.txt
 	@$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra dev -c requirements/orchestrator.txt pyproject.toml -o requirements/dev.txt
+	@$(PY) plugins/lock.py
 
 # make env: renew .env.example from the settings
 env: .venv/.runtime

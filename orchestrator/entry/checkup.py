@@ -12,7 +12,7 @@ from orchestrator.domains.catalog import service as connectors
 from orchestrator.domains.identity import service as identity
 from orchestrator.domains.vault import service as vault
 from orchestrator.drivers.bundle import Drivers
-from orchestrator.drivers.meltano import process
+from orchestrator.drivers.meltano.process import Isolation
 from orchestrator.drivers.plugin_store import recipes
 from orchestrator.kernel.db import Database, engine
 from orchestrator.kernel.errors import OrchestratorError
@@ -153,14 +153,15 @@ def _disk(drivers: Drivers) -> Iterator[Finding]:
         yield Finding(check=f"Disk ({what})", state=state, found=f"{free / 1e9:.1f} GB free at {path}", fix=fix)
 
 
-def _isolation(_drivers: Drivers) -> Iterator[Finding]:
-    if process.namespaces_work():
+def _isolation(drivers: Drivers) -> Iterator[Finding]:
+    possible = drivers.meltano.possible_isolation()
+    if possible is Isolation.NAMESPACE:
         found = "plugins run in a process namespace of their own; nothing outlives its run"
         yield Finding(check="Isolation", state=State.GOOD, found=found)
     else:
         yield Finding(
             check="Isolation",
             state=State.NOTE,
-            found="no user namespaces here; plugins are ended by their process tree",
-            fix="Allow them to be sure that nothing outlives a run: sysctl user.max_user_namespaces.",
+            found="no process namespaces here; plugins are ended by their process tree",
+            fix="Allow user namespaces to be sure that nothing outlives a run: sysctl user.max_user_namespaces.",
         )

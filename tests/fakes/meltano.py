@@ -74,7 +74,7 @@ class FakeMeltano:
         try:
             for state in self.states:
                 save_state("state", state)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - like the real driver, which keeps the first failure
             callback_error = error
         if self.act:
             self.act(self)

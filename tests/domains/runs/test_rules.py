@@ -76,7 +76,9 @@ def test_a_plugin_of_ours_says_itself_what_failed():
     assert (failure.message, failure.hint) == ("The daily limit is used up.", "Sync tomorrow.")
 
 
-@pytest.mark.parametrize("wrong", ["FAILURE: ", "FAILURE: []", 'FAILURE: {"kind":"made_up","origin":"source","message":"x"}'])
+@pytest.mark.parametrize(
+    "wrong", ["FAILURE: ", "FAILURE: []", 'FAILURE: {"kind":"made_up","origin":"source","message":"x"}']
+)
 def test_an_announcement_nobody_can_read_is_an_ordinary_line(wrong):
     assert rules.explain(Outcome(exit_code=1, complaints=(wrong,))).message == wrong
 

@@ -112,7 +112,7 @@ def _reach(source: Opened, check: Check) -> str:
 
 
 def _sign_in(source: Opened, _check: Check) -> str:
-    session = source.session()
+    session = source.session(try_again=True)
     return f"Signed in at {session.instance_url}." if session.instance_url else "Signed in."
 
 

@@ -38,10 +38,11 @@ class Opened:
         """Whether we keep the session for its plugin."""
         return self.variant.uses_session
 
-    def session(self, *, rejected_sha256: str | None = None) -> Session:
+    def session(self, *, rejected_sha256: str | None = None, try_again: bool = False) -> Session:
         """A session with life left in it; renewed, stored and only then given out.
 
         rejected_sha256:  of an access token the provider just refused
+        try_again:        ask even where the provider has refused before; a person may have changed something there
         """
         if self.grant is None:
             raise LookupError(f"{self.connector.name} has no sign-in that we keep")
@@ -53,6 +54,7 @@ class Opened:
             self.integration.credential_id,
             self.grant,
             rejected_sha256=rejected_sha256,
+            try_again=try_again,
         )
         return Session(access_token=found.access_token, instance_url=found.instance_url or "")
 
