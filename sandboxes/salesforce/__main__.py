@@ -45,6 +45,9 @@ def parser() -> argparse.ArgumentParser:
         "--redirect-uri", action="append", default=[], metavar="URI", help="allowed besides loopback ones"
     )
     made.add_argument("--ready-file", type=Path, metavar="PATH", help="gets the same JSON as stdout, 0600")
+    made.add_argument(
+        "--connector-config", type=Path, metavar="PATH", help="gets what a Salesforce connector asks for, 0600"
+    )
     made.add_argument("--until-stdin-closes", action="store_true", help="end with the process that holds our stdin")
     return made
 
@@ -74,11 +77,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         ready = json.dumps({"url": org.url, **org.app.credentials()})
         if options.ready_file:
             _write_private(options.ready_file, ready + "\n")
+        if options.connector_config:
+            _write_private(options.connector_config, json.dumps(_connector_config(org), indent=2) + "\n")
         sys.stdout.write(ready + "\n")
         sys.stdout.flush()
         sys.stderr.write(f"Local Salesforce org at {org.url}: made-up data, seed {options.seed}. Ctrl-C stops it.\n")
         ended.wait()
     return 0
+
+
+def _connector_config(org: LocalOrg) -> dict[str, object]:
+    """The answers to a connector's form that lead to this org."""
+    app = org.app.credentials()
+    names = ("client_id", "client_secret", "refresh_token")
+    auth = {"auth_type": "oauth_refresh", **{name: app[name] for name in names}}
+    return {"auth": auth, "domain": org.url, "start_date": "2000-01-01"}
 
 
 def _await_stdin(ended: threading.Event) -> None:

@@ -19,7 +19,7 @@ FEW = ["--count=Contact=30", "--count=Account=10", "--count=Lead=5", "--count=Op
 @pytest.fixture(scope="module")
 def remote(tmp_path_factory):
     ready = tmp_path_factory.mktemp("org") / "ready.json"
-    options = [*FEW[1:], f"--ready-file={ready}", "--rotate-refresh-tokens"]
+    options = [*FEW[1:], f"--ready-file={ready}", "--rotate-refresh-tokens", f"--connector-config={ready}.config"]
     with RemoteOrg(counts={"Contact": 30}, options=options) as org:
         org.ready = ready
         yield org
@@ -32,6 +32,13 @@ def test_it_prints_where_it_is_and_how_to_sign_in(remote):
     }  # fmt: skip
     assert json.loads(remote.ready.read_text()) == {"url": remote.url, **remote.app}
     assert remote.ready.stat().st_mode & 0o777 == 0o600
+
+
+def test_it_writes_what_a_connector_asks_for(remote):
+    config = Path(f"{remote.ready}.config")
+    answers = json.loads(config.read_text())
+    assert (answers["domain"], answers["auth"]["refresh_token"]) == (remote.url, remote.app["refresh_token"])
+    assert config.stat().st_mode & 0o777 == 0o600
 
 
 def test_it_is_driven_by_http(remote):
