@@ -1,6 +1,6 @@
 """`python -m orchestrator`."""
 
-from orchestrator.entry.main import main
+from orchestrator.entry.start import main
 
 if __name__ == "__main__":
     main()

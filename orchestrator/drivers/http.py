@@ -17,16 +17,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from http.client import HTTPException
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlencode
-
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, ReadTimeoutError
-from urllib3.response import BaseHTTPResponse
 
 from orchestrator.drivers import addresses
 from orchestrator.drivers.addresses import Address, AddressNotAllowedError
 from orchestrator.kernel.errors import InvalidConfigError, TemporaryError
+
+if TYPE_CHECKING:  # urllib3 is imported with the first request: most commands make none
+    from urllib3.connection import HTTPConnection
+    from urllib3.response import BaseHTTPResponse
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
 Resolver = Callable[[str, int], Sequence[str]]
@@ -202,7 +202,7 @@ class Http:
                 raise AddressNotAllowedError(where, why)
         return found
 
-    def _connected(self, address: Address, found: Sequence[str], deadline: "_Deadline") -> HTTPConnection:
+    def _connected(self, address: Address, found: Sequence[str], deadline: "_Deadline") -> "HTTPConnection":
         """A connection to the first address that takes one, within its share of the time."""
         for left, one in _countdown(found):
             connection = self._connection(address, one, deadline.left() / left)
@@ -216,7 +216,9 @@ class Http:
                 return connection
         raise UnreachableError(address.where, "dns")  # pragma: no cover - a resolver that finds nothing has raised
 
-    def _connection(self, address: Address, one: str, seconds: float) -> HTTPConnection:
+    def _connection(self, address: Address, one: str, seconds: float) -> "HTTPConnection":
+        from urllib3.connection import HTTPConnection, HTTPSConnection
+
         if address.scheme == "http":
             return HTTPConnection(one, address.port, timeout=seconds)
         trust = self._trust or _system_trust()
@@ -244,8 +246,10 @@ class _Deadline:
         return max(self._ends - time.monotonic(), 0.001)
 
     @contextmanager
-    def ending(self, connection: HTTPConnection, where: str, *, sent: bool, keep: bool = False) -> Iterator[None]:
+    def ending(self, connection: "HTTPConnection", where: str, *, sent: bool, keep: bool = False) -> Iterator[None]:
         """Give failures their reason; the connection is closed in the end, unless it is to be kept when all is well."""
+        from urllib3.exceptions import HTTPError
+
         self._connection = connection
         if not self._watcher.is_alive():
             self._watcher.start()
@@ -307,7 +311,7 @@ def _headers(given: Mapping[str, str] | None, kind: str | None, host: str) -> di
     return headers | {"host": host, "connection": "close", "accept-encoding": "identity"}
 
 
-def _body(answer: BaseHTTPResponse, limit: int) -> bytes:
+def _body(answer: "BaseHTTPResponse", limit: int) -> bytes:
     """Up to one byte more than the limit, which tells that there is more."""
     data = b""
     while len(data) <= limit:
@@ -356,6 +360,8 @@ def _countdown(found: Sequence[str]) -> Iterator[tuple[int, str]]:
 
 
 def _connect_reason(error: BaseException) -> Reason:
+    from urllib3.exceptions import ConnectTimeoutError, HTTPError
+
     cause = error.__cause__ if isinstance(error, HTTPError) and isinstance(error.__cause__, OSError) else error
     if isinstance(cause, ssl.SSLError | ssl.CertificateError):
         return "tls"
@@ -367,6 +373,8 @@ def _connect_reason(error: BaseException) -> Reason:
 
 
 def _exchange_reason(error: BaseException) -> Reason:
+    from urllib3.exceptions import ReadTimeoutError
+
     if isinstance(error, TimeoutError | ReadTimeoutError):
         return "timeout"
     return "protocol" if isinstance(error, HTTPException) and not isinstance(error, ConnectionError) else "reset"

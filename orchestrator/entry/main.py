@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib import import_module
 from typing import Annotated
 
 import typer
@@ -47,21 +48,30 @@ def root(
     context.call_on_close(context.obj.close)
 
 
-def _mount() -> None:
-    from orchestrator.domains.catalog import cli as catalog
-    from orchestrator.domains.integrations import cli as integrations
-    from orchestrator.domains.runs import cli as runs
-    from orchestrator.domains.vault import cli as vault
-    from orchestrator.entry import demo, setup
+# The commands behind each door, so that a call imports only its own; a test holds this to what the doors mount.
+DOORS = {
+    "orchestrator.entry.setup": ("init", "migrate", "doctor", "query", "db", "sandbox"),
+    "orchestrator.entry.demo": ("demo",),
+    "orchestrator.domains.catalog.cli": ("connectors",),
+    "orchestrator.domains.integrations.cli": ("add", "integrations", "test", "discover", "streams", "render"),
+    "orchestrator.domains.runs.cli": ("sync", "runs", "state"),
+    "orchestrator.domains.vault.cli": ("secrets",),
+}
+_mounted: set[str] = set()
 
-    for door in (setup, demo, catalog, integrations, runs, vault):
-        door.mount(app)
+
+def mount(command: str = "") -> None:
+    """Add the command, with all its door has, to the application; every command where there is none of that name."""
+    called = [door for door, commands in DOORS.items() if command in commands] or list(DOORS)
+    for door in called:
+        if door not in _mounted:
+            import_module(door).mount(app)
+            _mounted.add(door)
 
 
 def run(arguments: Sequence[str], *, drivers: Drivers | None = None) -> int:
     """One call of the command line; answers the exit code. drivers: those to use instead of the environment's."""
-    if not app.registered_commands:
-        _mount()
+    mount(*arguments[:1])
     try:
         result = app(list(arguments), standalone_mode=False, prog_name="orchestrator", obj=drivers)
     except OrchestratorError as error:
@@ -96,8 +106,3 @@ def _render(error: OrchestratorError, *, as_json: bool) -> None:
         console.complain(f"{head}:\n{listing}", error.hint)
     else:
         console.complain(error.message, error.hint)
-
-
-def main() -> None:
-    """Console script."""
-    sys.exit(run(sys.argv[1:]))

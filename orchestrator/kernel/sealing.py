@@ -15,11 +15,6 @@ Without Key Commitment", USENIX Security 2022
 import hmac
 import secrets
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 KEY_BYTES = 32
 _VERSION = b"\x01"
 _COMMITMENT = 32
@@ -40,6 +35,8 @@ def context(*parts: str | bytes) -> bytes:
 
 def seal(key: bytes, plaintext: bytes, bound_to: bytes) -> bytes:
     """Encrypt, bound to a context; two seals of one value differ."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
     encryption_key, commitment = _derived(key, bound_to)
     nonce = secrets.token_bytes(_NONCE)
     return _VERSION + commitment + nonce + AESGCM(encryption_key).encrypt(nonce, plaintext, bound_to)
@@ -47,6 +44,9 @@ def seal(key: bytes, plaintext: bytes, bound_to: bytes) -> bytes:
 
 def unseal(key: bytes, sealed: bytes, bound_to: bytes) -> bytes:
     """The plaintext, exactly as sealed for this context. Raises SealBrokenError."""
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
     encryption_key, commitment = _derived(key, bound_to)
     head = _VERSION + commitment
     if len(sealed) < OVERHEAD or not hmac.compare_digest(sealed[: len(head)], head):
@@ -60,6 +60,9 @@ def unseal(key: bytes, sealed: bytes, bound_to: bytes) -> bytes:
 
 def derived(key: bytes, purpose: bytes, length: int) -> bytes:
     """Bytes that follow from the key and say nothing about it (HKDF-SHA256)."""
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
     return HKDF(SHA256(), length, salt=None, info=purpose).derive(key)
 
 

@@ -493,7 +493,7 @@ def test_an_interruption_closes_the_connection(echo, monkeypatch):
             closed.append(self)
             super().close()
 
-    monkeypatch.setattr("orchestrator.drivers.http.HTTPConnection", Interrupted)
+    monkeypatch.setattr("urllib3.connection.HTTPConnection", Interrupted)
     with pytest.raises(KeyboardInterrupt):
         LOCAL.request("GET", url_of(echo))
     assert closed

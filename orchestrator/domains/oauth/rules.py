@@ -7,14 +7,10 @@ import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import SecretStr
 
 from orchestrator.domains.oauth.errors import (
@@ -28,6 +24,9 @@ from orchestrator.domains.oauth.types import GrantKind, TokenAnswer, TokenGrant,
 from orchestrator.drivers import addresses
 from orchestrator.drivers.addresses import AddressNotAllowedError
 from orchestrator.drivers.http import Response, UnreadableAnswerError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 _JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _JWT_LIFE = timedelta(minutes=3)  # source: Salesforce help, "OAuth 2.0 JWT Bearer Flow"
@@ -161,22 +160,29 @@ def _jwt_bearer(grant: TokenGrant, now: datetime) -> TokenRequest:
     return _form(grant, fields, "assertion")
 
 
-def _rsa_key(pem: str) -> rsa.RSAPrivateKey:
+def _rsa_key(pem: str) -> "RSAPrivateKey":
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     try:
         key = load_pem_private_key(pem.strip().encode(), password=None)
     except TypeError:
         raise InvalidPrivateKeyError("it is locked with a passphrase") from None
     except (ValueError, UnsupportedAlgorithm):
         raise InvalidPrivateKeyError("it is no private key in PEM form") from None
-    if not isinstance(key, rsa.RSAPrivateKey):
+    if not isinstance(key, RSAPrivateKey):
         raise InvalidPrivateKeyError("it is not an RSA key")
     if key.key_size < _SMALLEST_RSA:
         raise InvalidPrivateKeyError(f"it has only {key.key_size} bits")
     return key
 
 
-def _signed(claims: dict[str, Any], key: rsa.RSAPrivateKey) -> str:
+def _signed(claims: dict[str, Any], key: "RSAPrivateKey") -> str:
     """A JWT with RS256 (RFC 7515)."""
+    from cryptography.hazmat.primitives.asymmetric import padding
+    from cryptography.hazmat.primitives.hashes import SHA256
+
     parts = [json.dumps(part, separators=(",", ":")).encode() for part in ({"alg": "RS256", "typ": "JWT"}, claims)]
     signing = b".".join(_base64(part) for part in parts)
     return (signing + b"." + _base64(key.sign(signing, padding.PKCS1v15(), SHA256()))).decode()
