@@ -46,7 +46,9 @@ def status(context: typer.Context, *, as_json: Json = False) -> None:
     if problem is not None:
         console.complain(problem.message, problem.hint)
     if locked:
-        console.say(f"⚠ {sum(use.secrets for use in locked)} secrets can't be opened: their master key isn't here.")
+        count = sum(use.secrets for use in locked)
+        which = "1 secret" if count == 1 else f"{count:,} secrets"
+        console.say(f"⚠ {which} can't be opened: the master key isn't here.")
 
 
 @app.command("rotate-key")

@@ -1,18 +1,26 @@
 """`orchestrator add`: from a connector to its first streams, in a conversation or from files."""
 
+import shlex
 from typing import Annotated
 
 import typer
 
 from orchestrator.domains.catalog import rules as forms
 from orchestrator.domains.catalog import service as connectors
-from orchestrator.domains.catalog.types import Connector
+from orchestrator.domains.catalog.types import Connector, Kind
 from orchestrator.domains.identity.types import Place
 from orchestrator.domains.integrations import rules, service
 from orchestrator.domains.integrations.cli import asking, checking, finding, given, showing, wizard
 from orchestrator.domains.integrations.cli.given import Given
 from orchestrator.domains.integrations.errors import UnknownStreamError
-from orchestrator.domains.integrations.types import CheckResult, Integration, NewIntegration, StreamChange, Verdict
+from orchestrator.domains.integrations.types import (
+    CheckResult,
+    Destination,
+    Integration,
+    NewIntegration,
+    StreamChange,
+    Verdict,
+)
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.kernel import console
 from orchestrator.kernel.console import Json
@@ -51,21 +59,45 @@ def add(
     kind = connectors.installed().get(connector)
     chosen = forms.variant_of(kind, variant or kind.default_variant).name
     fields = Given(config=config, sets=set_ or (), secrets=secret or (), secret_envs=secret_env or ())
-    wanted = tuple(part.strip() for part in (streams or "").split(",") if part.strip())
-    if not fields.any:
-        if not asking.possible():
-            raise UsageError(f"Nobody is here to answer questions about {kind.title}.", hint=_example(kind))
+    if not fields.any and not asking.possible():
+        raise UsageError(f"Nobody is here to answer questions about {kind.title}.", hint=_example(kind))
+    if kind.kind is Kind.DESTINATION:
+        _destination(drivers, place, kind, fields, name=name, as_json=as_json)
+    elif not fields.any:
         wizard.walk_through(drivers, place, kind, chosen, name=name, destination=destination, schema=schema)
+    else:
+        new = NewIntegration(
+            type=kind.name,
+            name=name or wizard.free(kind.title, wizard.names(drivers, place)),
+            values=fields.values(kind, chosen, {}),
+            variant=chosen,
+            destination=destination,
+            target_schema=schema,
+        )
+        wanted = tuple(part.strip() for part in (streams or "").split(",") if part.strip())
+        _straight(drivers, place, new, wanted, test=test, discover=discover, as_json=as_json)
+
+
+def _destination(
+    drivers: Drivers, place: Place, kind: Connector, fields: Given, *, name: str | None, as_json: bool
+) -> None:
+    """Add a destination instead of a source."""
+    made: Destination | None
+    if fields.any:
+        taken = {one.name for one in service.destinations(drivers, place.org_id)}
+        values = fields.values(kind, kind.default_variant, {})
+        new = NewIntegration(type=kind.name, name=name or wizard.free(kind.title, taken), values=values)
+        made = service.add_destination(drivers, place, new)
+    else:
+        made = wizard.destination(drivers, place, kind, name=name)
+    if made is None:
         return
-    new = NewIntegration(
-        type=kind.name,
-        name=name or wizard.free_name(drivers, place, kind.title),
-        values=fields.values(kind, chosen, {}),
-        variant=chosen,
-        destination=destination,
-        target_schema=schema,
-    )
-    _straight(drivers, place, new, wanted, test=test, discover=discover, as_json=as_json)
+    facts = {"name": made.name, "id": made.id, "connector": made.type}
+    if as_json:
+        console.show_json(facts)
+    else:
+        console.show_facts(facts)
+        console.say(f"\nLoad into it: orchestrator add <connector> --destination {shlex.quote(made.name)}")
 
 
 def _example(kind: Connector) -> str:
@@ -96,13 +128,20 @@ def _straight(
             change = checking.discovered(drivers, integration)
             select(drivers, integration, streams)
     except BaseException:
-        again = finding.command("integrations", "edit", integration.name)
-        console.say(f"{integration.name} is kept as {integration.setup_state.value}: correct it with {again}")
+        console.say(_kept(integration))
         raise
     finally:
         _show(drivers, integration, results, change, as_json=as_json)
     if not as_json:
-        wizard.say_next(integration)
+        wizard.say_next(integration, service.stream_counts(drivers, integration.org_id).get(integration.id))
+
+
+def _kept(integration: Integration) -> str:
+    """What is left where something failed or was stopped after saving."""
+    name = integration.name
+    if integration.setup_state is SetupState.DRAFT:
+        return f"{name} is kept as a draft. Correct it: {finding.command('integrations', 'edit', name)}"
+    return f"{name} is connected; which streams are read is still open: {finding.command('discover', name)}"
 
 
 def select(drivers: Drivers, integration: Integration, patterns: tuple[str, ...]) -> None:

@@ -1,8 +1,8 @@
 """Asking a person in a terminal. Everything goes to stderr, so that stdout stays the result's."""
 
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import typer
@@ -11,6 +11,7 @@ from orchestrator.kernel import console
 
 _YES = {"y", "yes"}
 _NO = {"n", "no"}
+_LONGEST_PATH = 4096
 
 
 def possible() -> bool:
@@ -32,48 +33,71 @@ def note(markup: str) -> None:
 
 def wrong(text: str) -> None:
     """Why an answer can't be taken."""
-    from rich.markup import escape
+    from rich.table import Table
+    from rich.text import Text
 
-    note(f"  [red]×[/] {escape(text)}")
+    table = Table.grid(padding=(0, 1))
+    table.add_row("[red]  ×[/]", Text(text))
+    console.err().print(table)
 
 
 def line(prompt: str) -> str:
     """One line, shown as it is typed. Raises Abort at Ctrl-D."""
+    if not sys.stdout.isatty():
+        return _read(prompt)
     with suppress(ImportError):
         import readline  # noqa: F401 - gives input() its editing keys
-    if sys.stdout.isatty():
-        try:
-            return input(prompt)
-        except EOFError:
-            raise typer.Abort from None
+    try:
+        return input(prompt)
+    except EOFError:
+        raise typer.Abort from None
+
+
+def _read(prompt: str) -> str:
     sys.stderr.write(prompt)
     sys.stderr.flush()
     text = sys.stdin.readline()
     if not text:
         raise typer.Abort
-    return text.rstrip("\n")
+    return text.rstrip("\r\n")
 
 
 def hidden(prompt: str) -> str:
     """One line that nobody sees. Raises Abort at Ctrl-D."""
-    from getpass import getpass
-
-    try:
-        return getpass(prompt, stream=sys.stderr)
-    except EOFError:
-        raise typer.Abort from None
+    with _unseen():
+        return _read(prompt)
 
 
 def hidden_lines(prompt: str) -> str:
-    """Several lines that nobody sees, or those of a file whose path is given; a PEM ends by itself."""
-    first = hidden(f"{prompt} (path of a file, or paste it): ")
-    if not first.strip() or "-----BEGIN" not in first:
-        path = Path(first.strip()).expanduser()
-        return path.read_text(encoding="utf-8") if first.strip() and path.is_file() else first
-    lines = [first]
-    while lines[-1].strip() and "-----END" not in lines[-1]:
-        lines.append(hidden(""))
-    return "\n".join(lines) + "\n"
+    """Several lines that nobody sees, or those of a file whose path is given.
+
+    A pasted PEM ends by itself, anything else with an empty line. Raises OSError where the file can't be read.
+    """
+    with _unseen():
+        lines = [_read(f"{prompt} (path of a file, or paste it): ")]
+        path = Path(lines[0].strip()).expanduser()
+        if lines[0].strip() and len(lines[0]) < _LONGEST_PATH and path.is_file():
+            return path.read_text(encoding="utf-8")
+        while lines[-1].strip() and "-----END" not in lines[-1]:
+            lines.append(_read(""))
+    return "\n".join(lines).strip()
+
+
+@contextmanager
+def _unseen() -> Iterator[None]:
+    """What is typed or pasted meanwhile is not shown, and none of it is lost between two lines."""
+    import termios
+
+    terminal = sys.stdin.fileno()
+    before = termios.tcgetattr(terminal)
+    without_echo = [*before]
+    without_echo[3] = before[3] & ~termios.ECHO
+    termios.tcsetattr(terminal, termios.TCSADRAIN, without_echo)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+        sys.stderr.write("\n")
 
 
 def confirmed(question: str, *, default: bool) -> bool:

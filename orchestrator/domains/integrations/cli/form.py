@@ -74,8 +74,8 @@ class Form:
             try:
                 typed = ask(question, default, self.secrets_set.get(question.name))
                 value = default if typed == "" else rules.parse(question, typed)
-            except InvalidValueError as error:
-                asking.wrong(error.message)
+            except (InvalidValueError, OSError, UnicodeDecodeError) as error:
+                asking.wrong(error.message if isinstance(error, InvalidValueError) else f"It can't be read: {error}.")
                 continue
             problem = self._problem(question, answers, value)
             if problem is None:

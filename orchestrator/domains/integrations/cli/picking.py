@@ -40,7 +40,8 @@ def understood(answer: str, names: Sequence[str], suggested: Sequence[str]) -> s
 
     Patterns alone say all that is read; where there are only ones with - or + they change what is suggested.
     """
-    patterns = [part.strip() for part in answer.replace("all", "*").split(",") if part.strip()]
+    parts = [part.strip() for part in answer.split(",") if part.strip()]
+    patterns = ["*" if part == "all" else part for part in parts]
     plain = [pattern.lstrip("+-") for pattern in patterns]
     fitting = rules.matching(plain, names)
     for pattern in plain:

@@ -1,6 +1,6 @@
 """Adding an integration as a conversation: questions, summary, save, test, streams."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -8,13 +8,13 @@ from typing import Any
 import typer
 
 from orchestrator.domains.catalog import rules as forms
-from orchestrator.domains.catalog.types import Connector
+from orchestrator.domains.catalog.types import Connector, Kind
 from orchestrator.domains.identity.types import Place
 from orchestrator.domains.integrations import rules, service
 from orchestrator.domains.integrations.cli import asking, checking, finding, picking, showing
 from orchestrator.domains.integrations.cli.form import Form
 from orchestrator.domains.integrations.errors import InvalidIntegrationConfigError, NameTakenError
-from orchestrator.domains.integrations.types import Integration, NewIntegration, Verdict
+from orchestrator.domains.integrations.types import Destination, Integration, NewIntegration, Verdict
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.kernel import console
 from orchestrator.kernel.errors import OrchestratorError
@@ -52,12 +52,33 @@ def walk_through(
         return
     with _saying(f"{integration.name} is kept as a draft: {finding.command('integrations', 'edit', integration.name)}"):
         tested = tested_until_it_works(drivers, integration, connector)
-        if tested is None:
-            return
+    if tested is None:
+        return
+    with _saying(f"{tested.name} is connected. What it reads: {finding.command('streams', tested.name)}"):
         checking.discovered(drivers, tested)
         picking.pick(drivers, tested)
-    show_result(tested, service.stream_counts(drivers, tested.org_id).get(tested.id))
-    say_next(tested)
+    counts = service.stream_counts(drivers, tested.org_id).get(tested.id)
+    show_result(tested, counts)
+    say_next(tested, counts)
+
+
+def destination(drivers: Drivers, place: Place, connector: Connector, *, name: str | None) -> Destination | None:
+    """The same for a destination; None where it was given up."""
+    asking.heading(connector.title, connector.description)
+    with _saying("Nothing was saved."):
+        service.addable(drivers, place, connector.name)
+        values = _form(drivers, connector, connector.default_variant).asked({})
+        if name is None:
+            asking.heading("Name")
+            taken = {one.name for one in service.destinations(drivers, place.org_id)}
+            name = _unused_name(free(connector.title, taken), taken)
+        new = NewIntegration(type=connector.name, name=name, values=values)
+        asking.heading("Summary")
+        _show_summary(connector, new)
+        if asking.confirmed("Save it?", default=True):
+            return service.add_destination(drivers, place, new)
+    console.say("Nothing was saved.")
+    return None
 
 
 def tested_until_it_works(drivers: Drivers, integration: Integration, connector: Connector) -> Integration | None:
@@ -144,10 +165,10 @@ def _complain(error: InvalidIntegrationConfigError) -> None:
 def _show_summary(connector: Connector, new: NewIntegration) -> None:
     from rich.table import Table
 
-    values = forms.completed(connector, new.values, variant=new.variant)
-    config, secrets = forms.split(connector, values)
-    facts: dict[str, Any] = {"name": new.name, "loads into": new.destination, **dict(showing.flat(config))}
-    facts |= dict.fromkeys(secrets, "•••")
+    config, secrets = forms.split(connector, new.values)
+    facts: dict[str, Any] = {"name": new.name, **dict(showing.flat(config)), **dict.fromkeys(secrets, "•••")}
+    if connector.kind is Kind.SOURCE:
+        facts["loads into"] = new.destination
     table = Table(box=None, show_header=False, show_edge=False, pad_edge=False)
     table.add_column(style="dim")
     table.add_column(overflow="fold")
@@ -156,17 +177,24 @@ def _show_summary(connector: Connector, new: NewIntegration) -> None:
     console.err().print(table)
 
 
-def free_name(drivers: Drivers, place: Place, title: str) -> str:
+def free(title: str, taken: Collection[str]) -> str:
     """The title, with a number where it is taken."""
-    taken = {integration.name for integration in service.listing(drivers, place.org_id)}
     candidates = [title, *(f"{title} {number}" for number in range(2, len(taken) + 3))]
     return next(candidate for candidate in candidates if candidate not in taken)
 
 
+def names(drivers: Drivers, place: Place) -> set[str]:
+    """Names that integrations have."""
+    return {integration.name for integration in service.listing(drivers, place.org_id)}
+
+
 def _asked_name(drivers: Drivers, place: Place, title: str) -> str:
-    default = free_name(drivers, place, title)
-    taken = {integration.name for integration in service.listing(drivers, place.org_id)}
+    taken = names(drivers, place)
     asking.heading("Name and destination")
+    return _unused_name(free(title, taken), taken)
+
+
+def _unused_name(default: str, taken: Collection[str]) -> str:
     while True:
         name = asking.line(f"Name [{default}]: ").strip() or default
         problem = rules.name_problem(name)
@@ -177,11 +205,11 @@ def _asked_name(drivers: Drivers, place: Place, title: str) -> str:
 
 def _asked_destination(drivers: Drivers, place: Place, wanted: str) -> str:
     """The destination; asked only where there are several."""
-    names = [destination.name for destination in service.destinations(drivers, place.org_id)]
-    if len(names) < 2 or wanted not in names:  # noqa: PLR2004 - nothing to choose
+    there = [one.name for one in service.destinations(drivers, place.org_id)]
+    if len(there) < 2 or wanted not in there:  # noqa: PLR2004 - nothing to choose
         return wanted
     asking.note("Destination")
-    return names[asking.picked([(name, "") for name in names], default=names.index(wanted))]
+    return there[asking.picked([(name, "") for name in there], default=there.index(wanted))]
 
 
 def show_result(integration: Integration, counts: tuple[int, int] | None) -> None:
@@ -197,10 +225,12 @@ def show_result(integration: Integration, counts: tuple[int, int] | None) -> Non
     )
 
 
-def say_next(integration: Integration) -> None:
+def say_next(integration: Integration, counts: tuple[int, int] | None) -> None:
     """Three commands to try next."""
     console.say("\nTry next")
-    for words in (("sync", integration.name), ("streams", integration.name), ("integrations", "list")):
+    name = integration.name
+    ready = ("sync", name) if counts and counts[0] else ("streams", name, "select", "*")
+    for words in (ready, ("streams", name), ("integrations", "show", name)):
         console.say(f"  {finding.command(*words)}")
 
 
