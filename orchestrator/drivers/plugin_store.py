@@ -7,7 +7,6 @@ with one rename: an environment is either complete or not there.
 """
 
 import fcntl
-import importlib.util
 import json
 import os
 import platform
@@ -212,10 +211,9 @@ class PluginStore:
             shutil.rmtree(aside, ignore_errors=True)
 
     def _wheel(self, plugin: Recipe, source: Path, folder: Path) -> Path:
-        """Our own source as a wheel, built with the hatchling beside us where there is one: no network needed."""
-        isolation = ("--no-build-isolation",) if importlib.util.find_spec("hatchling") else ()
+        """Our own source as a wheel, built with the hatchling beside us: no network needed."""
         python = ("--python", sys.executable)
-        self._uv(plugin, "build", "--wheel", *isolation, *python, "--out-dir", str(folder), str(source))
+        self._uv(plugin, "build", "--wheel", "--no-build-isolation", *python, "--out-dir", str(folder), str(source))
         [wheel] = folder.glob("*.whl")
         return wheel
 
