@@ -196,10 +196,14 @@ def _show(
     console.say("")
     console.show_table(columns, rows, empty="Nothing was moved.", numeric=columns[2:])
     contact = f'SELECT "Id", "Name", "Email" FROM {integration.target_schema}."Contact" LIMIT 5'  # noqa: S608 - shown only
-    listing = ", ".join(f"{name} {rows:,}" for name, rows in tables.items())
+    listing = "\n".join(
+        f"  {name:<12} {one['rows'] - one['deleted']:>6,} records"
+        + (f", {one['deleted']:,} deleted" * bool(one["deleted"]))
+        for name, one in tables.items()
+    )
     story.tell(
         f"\n[bold]{monotonic() - story.began:.0f} s in all.[/] "
-        f"The data is in the warehouse, schema [bold]{integration.target_schema}[/]:\n  {listing}\n\n"
+        f"The data is in the warehouse, schema [bold]{integration.target_schema}[/]:\n{listing}\n\n"
         "Try next:\n"
         f"  .venv/bin/orchestrator query '{contact}'\n"
         f"  .venv/bin/orchestrator runs logs {done[1][0].id}\n"
@@ -207,10 +211,12 @@ def _show(
     )
 
 
-def _tables(drivers: Drivers, integration: Integration) -> dict[str, int]:
+def _tables(drivers: Drivers, integration: Integration) -> dict[str, dict[str, int]]:
+    """What each table holds: rows, and how many of them are marked as deleted at the source."""
     counted = " UNION ALL ".join(
-        f"SELECT '{stream}', count(*) FROM {integration.target_schema}.\"{stream}\""  # noqa: S608 - our own names
+        f"SELECT '{stream}', count(*), count(\"_sdc_deleted_at\")"  # noqa: S608 - our own names
+        f' FROM {integration.target_schema}."{stream}"'
         for stream in STREAMS
     )
     found = warehouse.look(drivers.warehouse_url, counted, limit=len(STREAMS))
-    return {str(name): int(rows) for name, rows in found.rows}
+    return {str(name): {"rows": int(rows), "deleted": int(deleted)} for name, rows, deleted in found.rows}

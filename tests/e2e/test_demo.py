@@ -24,4 +24,6 @@ def test_the_demo_moves_everything_and_then_only_what_changed(installation: Inst
         "Contact": 30,
         "Opportunity": 5,
     }
-    assert done.json["tables"] == {"Account": 1_005, "Contact": 5_020, "Lead": 2_500, "Opportunity": 2_000, "User": 50}
+    deleted = {"Account": 20, "Contact": 80, "Lead": 25, "Opportunity": 25, "User": 0}
+    rows = {"Account": 1_005, "Contact": 5_020, "Lead": 2_500, "Opportunity": 2_000, "User": 50}
+    assert done.json["tables"] == {name: {"rows": rows[name], "deleted": deleted[name]} for name in rows}

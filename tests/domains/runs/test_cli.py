@@ -1,0 +1,168 @@
+import json
+
+import pytest
+
+from orchestrator.domains.runs import service
+from orchestrator.domains.runs.types import RunStatus
+from orchestrator.drivers.meltano.output import BlockCompleted, Source
+from orchestrator.drivers.meltano.process import Stopped
+from tests.fakes.meltano import NOW, counted, said, singer_state
+
+MARCH = {"replication_key": "at", "replication_key_value": "2024-03-01"}
+
+
+@pytest.fixture
+def all_well(meltano):
+    meltano.outputs = [
+        said("reading [users]"),
+        counted(Source.TAP, "users", 1_000),
+        counted(Source.TARGET, "users", 1_000),
+    ]
+    meltano.states = [singer_state(users=MARCH)]
+    return meltano
+
+
+def test_a_sync_shows_what_moved_on_stdout_and_the_rest_on_stderr(command, ready, all_well):
+    answer = command("sync", "Our code")
+    assert answer.code == 0
+    assert "users" in answer.out
+    assert "1,000" in answer.out
+    assert "● succeeded" in answer.err
+    assert "syncing" in answer.err
+
+
+def test_a_quiet_sync_says_nothing(command, ready, all_well):
+    assert command("sync", "Our code", "--quiet") == command("sync", "Our code", "-q")
+    answer = command("sync", "Our code", "--quiet")
+    assert (answer.code, answer.out, answer.err) == (0, "", "")
+
+
+def test_a_sync_as_json_is_one_document(command, ready, all_well):
+    document = command("sync", "Our code", "--json").json
+    assert (document["status"], document["streams"][0]["written"]) == ("succeeded", 1_000)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "said_so"),
+    [
+        pytest.param(
+            {"outputs": [counted(Source.TAP, "users", 3), counted(Source.TARGET, "users", 2)]},
+            9,
+            "3 read",
+            id="partial",
+        ),
+        pytest.param({"code": 1, "error": "it broke"}, 1, "it broke", id="failed"),
+        pytest.param({"code": 1, "error": "401 Unauthorized"}, 8, "401", id="sign in again"),
+        pytest.param({"code": 1, "error": "429 Too Many Requests"}, 75, "429", id="try later"),
+        pytest.param({"stopped": Stopped.TIMED_OUT}, 124, "longer than", id="timed out"),
+        pytest.param({"stopped": Stopped.CANCELLED}, 130, "cancelled", id="cancelled"),
+    ],
+)
+def test_the_exit_code_tells_how_it_ended(command, ready, all_well, *, changes, code, said_so):
+    for name, value in changes.items():
+        setattr(all_well, name, value)
+    if "error" in changes:
+        all_well.block = BlockCompleted(at=NOW, success=False, seconds=1, extractor_code=1)
+    answer = command("sync", "Our code")
+    assert answer.code == code
+    assert said_so in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_a_second_sync_names_the_running_one(command, drivers, ready):
+    run = service.request(drivers, ready)
+    answer = command("sync", "Our code")
+    assert answer.code == 5
+    assert run.id in answer.err
+
+
+def test_a_wrong_duration_or_stream_queues_nothing(command, drivers, ready):
+    assert command("sync", "Our code", "--timeout", "soon").code == 2
+    answer = command("sync", "Our code", "--stream", "user")
+    assert answer.code == 3
+    assert "users" in answer.err
+    assert service.listing(drivers, ready.org_id) == []
+
+
+def test_runs_are_listed_and_shown(command, ready, all_well):
+    assert "Nothing ran yet" in command("runs", "list").err
+    run = command("sync", "Our code", "--json").json
+    listed = command("runs", "list").out
+    assert run["id"] in listed
+    assert "● succeeded" in listed
+    assert command("runs", "list", "--json", "--status", "failed").json == []
+    assert command("runs", "list", "--json", "--integration", "Our code").json[0]["id"] == run["id"]
+    shown = command("runs", "show", run["id"][:25])
+    assert "1,000" in shown.out
+    assert command("runs", "show", run["id"], "--json").json["id"] == run["id"]
+
+
+def test_a_failed_run_says_why_and_what_to_do(command, ready, all_well):
+    all_well.code, all_well.error = 1, "401 Unauthorized"
+    command("sync", "Our code")
+    run = command("runs", "list", "--json").json[0]
+    shown = command("runs", "show", run["id"]).out
+    assert "401 Unauthorized" in shown
+    assert "what to do" in shown
+
+
+def test_logs_are_shown_as_they_were_said_and_go_on_from_a_cursor(command, ready, all_well):
+    run = command("sync", "Our code", "--json").json
+    lines = command("runs", "logs", run["id"]).out.splitlines()
+    assert lines[-1].endswith("reading [users]")
+    documents = [json.loads(line) for line in command("runs", "logs", run["id"], "--json").out.splitlines()]
+    assert [one["message"] for one in documents] == ["Syncing teams, users into our_code.", "reading [users]"]
+    rest = command("runs", "logs", run["id"], "--after", str(documents[0]["cursor"])).out.splitlines()
+    assert rest == lines[-1:]
+    assert command("runs", "logs", run["id"], "--tail", "1").out.splitlines() == lines[-1:]
+
+
+def test_following_ends_with_the_run(command, ready, all_well):
+    run = command("sync", "Our code", "--json").json
+    assert command("runs", "logs", run["id"], "--follow").code == 0
+
+
+def test_a_queued_run_can_be_cancelled(command, drivers, ready):
+    run = service.request(drivers, ready)
+    assert "cancelled" in command("runs", "cancel", run.id).err
+    assert service.find(drivers, ready.org_id, run.id).status is RunStatus.CANCELLED
+    again = command("runs", "cancel", run.id)
+    assert (again.code, "over already" in again.err) == (5, True)
+
+
+def test_state_is_shown_and_its_history(command, ready, all_well):
+    assert "from the start" in command("state", "Our code").err
+    command("sync", "Our code", "--quiet")
+    assert "2024-03-01" in command("state", "Our code").out
+    [entry] = command("state", "Our code", "history", "--json").json
+    assert (entry["stream"], entry["position"], entry["reason"]) == ("users", "2024-03-01", "run")
+    assert command("state", "Our code", "show", "--stream", "teams", "--json").json == []
+
+
+def test_a_rollback_asks_first(command, ready, all_well, monkeypatch):
+    command("sync", "Our code", "--quiet")
+    [entry] = command("state", "Our code", "history", "--json").json
+    all_well.states = [singer_state(users={**MARCH, "replication_key_value": "2024-04-01"})]
+    command("sync", "Our code", "--quiet")
+    monkeypatch.setattr("typer.confirm", lambda *_, **__: False)
+    answer = command("state", "Our code", "rollback", str(entry["id"]))
+    assert "2024-03-01" in answer.out
+    assert "1,000" in answer.out
+    assert command("state", "Our code", "--json").json[0]["position"] == "2024-04-01"
+    assert command("state", "Our code", "rollback", str(entry["id"]), "--json").json["applied"] is False
+    assert command("state", "Our code", "rollback", str(entry["id"]), "--yes").code == 0
+    assert command("state", "Our code", "--json").json[0]["position"] == "2024-03-01"
+
+
+def test_a_reset_starts_over(command, ready, all_well):
+    command("sync", "Our code", "--quiet")
+    assert command("state", "Our code", "reset", "--yes", "--json").json["streams"][0]["to"] == "from the start"
+    assert "from the start" in command("state", "Our code").out
+    assert "Nothing would change" in command("state", "Our code", "reset", "--yes").err
+
+
+def test_a_rollback_needs_an_entry(command, ready):
+    answer = command("state", "Our code", "rollback")
+    assert answer.code == 2
+    assert "history" in answer.err
+    assert command("state", "Our code", "rollback", "999").code == 3

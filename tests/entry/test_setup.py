@@ -1,0 +1,173 @@
+import json
+
+import pytest
+from sqlalchemy import text
+
+from orchestrator.drivers.bundle import Drivers
+from orchestrator.entry import checkup, installing
+from orchestrator.entry.main import run
+from orchestrator.kernel.errors import OrchestratorError
+
+
+def test_init_makes_what_is_missing_and_repeating_it_changes_nothing(command, drivers):
+    drivers.settings.key_file.unlink()
+    drivers.__dict__.pop("keys", None)
+    first = command("init", "--json")
+    assert (first.code, first.json["key_made"]) == (0, True)
+    key = drivers.settings.key_file.read_bytes()
+    again = command("init", "--json")
+    assert (again.code, again.json["key_made"]) == (0, False)
+    assert drivers.settings.key_file.read_bytes() == key
+    assert drivers.settings.key_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_lost_key_is_never_papered_over_with_a_new_one(command, drivers, github):
+    drivers.settings.key_file.unlink()
+    drivers.__dict__.pop("keys", None)
+    assert command("init", "--json").json["key_made"] is False
+    assert not drivers.settings.key_file.exists()
+
+
+def test_init_in_words_says_what_comes_next(command):
+    answer = command("init")
+    assert answer.code == 0
+    assert "orchestrator add" in answer.err
+    assert "organization" in answer.out
+
+
+def test_migrate_on_a_current_database_does_nothing(command):
+    answer = command("migrate", "--json")
+    assert (answer.code, answer.json["changed"]) == (0, False)
+    assert "Nothing to do" in command("migrate").err
+
+
+def test_doctor_is_content_with_a_whole_installation(command, github, monkeypatch):
+    monkeypatch.setattr(checkup, "_plugins", lambda _: iter(()))
+    monkeypatch.setattr(checkup, "_isolation", lambda _: iter(()))
+    answer = command("doctor", "--json")
+    assert answer.json["ok"], answer.json
+    assert answer.code == 0
+    assert {"Control plane", "Schema", "Warehouse", "Master key", "Connectors"} <= {
+        one["check"] for one in answer.json["checks"]
+    }
+
+
+def test_doctor_names_a_missing_key_and_its_cure(command, drivers, github, monkeypatch):
+    monkeypatch.setattr(checkup, "_isolation", lambda _: iter(()))
+    drivers.settings.key_file.unlink()
+    drivers.__dict__.pop("keys", None)
+    answer = command("doctor")
+    assert answer.code == 1
+    assert "×" in answer.out
+    assert "INTEGRATION_ENCRYPTION_KEY" in answer.out
+
+
+def test_doctor_goes_on_after_a_finding(drivers, monkeypatch):
+    def broken(_):
+        raise OrchestratorError("It is broken.", hint="Mend it.")
+        yield
+
+    monkeypatch.setattr(checkup, "_python", broken)
+    monkeypatch.setattr(checkup, "_plugins", lambda _: iter(()))
+    monkeypatch.setattr(checkup, "_isolation", lambda _: iter(()))
+    found = checkup.findings(drivers)
+    assert (found[0].state, found[0].fix) == (checkup.State.BAD, "Mend it.")
+    assert len(found) > 4
+
+
+def test_query_shows_rows_of_the_warehouse(command):
+    answer = command("query", "SELECT 1 AS one, NULL AS nothing, 'x[red]y' AS marked")
+    assert answer.code == 0
+    assert "one" in answer.out
+    assert "x[red]y" in answer.out
+    assert command("query", "SELECT 1 AS one", "--json").json == [{"one": 1}]
+
+
+def test_query_says_where_it_stopped(command):
+    answer = command("query", "SELECT * FROM generate_series(1, 10)", "--limit", "3")
+    assert len(answer.rows) == 3
+    assert "--limit" in answer.err
+
+
+@pytest.mark.parametrize("sql", ["CREATE TABLE x (i int)", "SELECT nonsense", "", "DROP SCHEMA public CASCADE"])
+def test_query_only_reads(command, sql):
+    assert command("query", sql).code in {0, 2}
+    left = command("query", "SELECT count(*) AS n FROM pg_tables WHERE tablename = 'x'", "--json")
+    assert left.json == [{"n": 0}]
+
+
+def test_the_embedded_server_is_shown(command):
+    assert command("db", "--json").json["running"] in {True, False}
+
+
+def test_an_unknown_sandbox_is_a_wrong_call(command):
+    answer = command("sandbox", "hubspot")
+    assert answer.code == 2
+    assert "salesforce" in answer.err
+
+
+def test_an_error_is_one_sentence_and_a_hint_or_one_document(command):
+    plain = command("integrations", "show", "nope")
+    assert (plain.code, plain.out) == (3, "")
+    assert "nope" in plain.err
+    assert "Traceback" not in plain.err
+    document = json.loads(command("integrations", "show", "nope", "--json").err)
+    assert document["error"]["code"] == "unknown_integration"
+    assert document["error"]["hint"]
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["sync"], ["runs", "list", "--limit", "many"], ["--nope"]])
+def test_a_wrong_call_exits_2(arguments, drivers, capsys):
+    assert run(arguments, drivers=drivers) == 2
+    assert capsys.readouterr().err
+
+
+def test_a_reader_who_leaves_is_no_error(drivers, monkeypatch):
+    def gone(*_, **__):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("orchestrator.kernel.console.show_json", gone)
+    monkeypatch.setattr("sys.stdout.close", lambda: None)
+    assert run(["runs", "list", "--json"], drivers=drivers) == 0
+
+
+def test_ctrl_c_exits_130(drivers, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("orchestrator.kernel.console.show_json", interrupted)
+    assert run(["runs", "list", "--json"], drivers=drivers) == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_database_that_was_never_migrated_says_what_to_run(command, drivers, database):
+    del drivers.__dict__["db"]
+    drivers.check = _not_migrated
+    answer = command("integrations", "list")
+    drivers.__dict__["db"] = database
+    assert answer.code == 8
+    assert "orchestrator migrate" in answer.err
+
+
+def _not_migrated(_db):
+    from orchestrator.migrations.runner import NotMigratedError
+
+    raise NotMigratedError(None)
+
+
+def test_drivers_are_made_when_first_used_and_closed_once(drivers):
+    fresh = Drivers(settings=drivers.settings)
+    assert set(fresh.__dict__) == {"settings", "check"}
+    assert fresh.db is fresh.unchecked_db
+    assert fresh.worker.name.startswith("worker-")
+    mark = fresh.workers_folder / fresh.worker.name
+    assert mark.exists()
+    fresh.close()
+    assert not mark.exists()
+
+
+def test_installing_gives_every_organization_a_warehouse(drivers):
+    installing.install(drivers)
+    place = installing.install(drivers).place
+    with drivers.db.transaction(place.org_id) as tx:
+        assert tx.scalars(text("SELECT name FROM orchestrator.destinations")).all() == ["warehouse"]
