@@ -18,6 +18,7 @@ from orchestrator.domains.integrations.types import (
     Destination,
     Integration,
     NewIntegration,
+    SetupState,
     StreamChange,
     Verdict,
 )

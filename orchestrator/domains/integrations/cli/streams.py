@@ -144,9 +144,15 @@ def _show_fields(shown: list[Stream]) -> None:
     rows = [
         (f"{stream.name}.{name}", _reading(stream, name), _type(stream, name))
         for stream in shown
-        for name in rules.fields(stream.entry)
+        for name in _fields(stream)
     ]
     console.show_table(("field", "read", "type"), rows, empty="No field to show.")
+
+
+def _fields(stream: Stream) -> list[str]:
+    """Every field: keys first, then by name."""
+    keys = rules.primary_key(stream.entry)
+    return sorted(rules.fields(stream.entry), key=lambda name: (name not in keys, name))
 
 
 def _reading(stream: Stream, name: str) -> str:
@@ -170,6 +176,6 @@ def _json(stream: Stream, *, fields: bool) -> dict[str, object]:
     if fields:
         read = set(rules.read_fields(stream))
         document["fields"] = [
-            {"field": name, "read": name in read, "type": _type(stream, name)} for name in rules.fields(stream.entry)
+            {"field": name, "read": name in read, "type": _type(stream, name)} for name in _fields(stream)
         ]
     return document

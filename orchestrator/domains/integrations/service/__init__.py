@@ -15,7 +15,12 @@ from orchestrator.domains.integrations.service.configuring import (
     restore,
     switch,
 )
-from orchestrator.domains.integrations.service.destinations import add_destination, destinations, ensure_warehouse
+from orchestrator.domains.integrations.service.destinations import (
+    add_destination,
+    destination,
+    destinations,
+    ensure_warehouse,
+)
 from orchestrator.domains.integrations.service.opening import Opened, opened
 from orchestrator.domains.integrations.service.planning import plan, to_read
 from orchestrator.domains.integrations.service.previewing import preview
@@ -30,6 +35,7 @@ __all__ = [
     "choose",
     "connect",
     "delete",
+    "destination",
     "destinations",
     "discard",
     "discover",

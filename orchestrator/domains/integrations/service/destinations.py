@@ -12,7 +12,7 @@ from orchestrator.domains.integrations.errors import (
     NameTakenError,
     UnknownDestinationError,
 )
-from orchestrator.domains.integrations.types import Destination, NewIntegration
+from orchestrator.domains.integrations.types import Destination, Integration, NewIntegration
 from orchestrator.domains.vault import service as vault
 from orchestrator.domains.vault.types import Owner
 from orchestrator.drivers.bundle import Drivers
@@ -30,6 +30,12 @@ def destinations(drivers: Drivers, org_id: str) -> list[Destination]:
     """The organization's destinations by name."""
     with drivers.db.transaction(org_id) as tx:
         return queries.destinations(tx)
+
+
+def destination(drivers: Drivers, integration: Integration) -> Destination:
+    """Where an integration loads to."""
+    with drivers.db.transaction(integration.org_id) as tx:
+        return queries.destination(tx, integration.destination_id)
 
 
 def named(tx: Session, name: str) -> Destination:

@@ -151,11 +151,15 @@ def plugin(drivers: Drivers, variant: Variant, config: Mapping[str, Any], *, bui
     found = recipe(
         project_root(), "extractors" if variant.plugin_type is PluginType.EXTRACTOR else "loaders", name, publisher
     )
-    [there] = drivers.plugins.status([found])
+    if build:
+        executable = drivers.plugins.program(found)
+    else:
+        [there] = drivers.plugins.status([found])
+        executable = there.path / "bin" / found.program
     return Plugin(
         side=Side(variant.plugin_type.value),
         name=variant.plugin,
-        executable=drivers.plugins.program(found) if build else there.path / "bin" / found.program,
+        executable=executable,
         config=config,
         capabilities=found.capabilities,
         environment={"SINGER_SDK_METRICS_LOG_INTERVAL": METRICS_EVERY},

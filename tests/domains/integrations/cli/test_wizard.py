@@ -1,0 +1,196 @@
+"""Adding with a person at a terminal."""
+
+import pytest
+
+from orchestrator.domains.integrations import service
+
+ADVANCED, SAVE = "Change advanced settings?", "Save it and test it?"
+
+
+@pytest.fixture
+def listed(drivers, place):
+    return lambda: [(one.name, one.setup_state.value) for one in service.listing(drivers, place.org_id)]
+
+
+def fill_in(screen, org, *, secret, name=""):
+    """Answer everything up to the summary."""
+    screen.answer("Number:", "Client credentials")
+    screen.answer("Consumer key:", org.app.client_id)
+    screen.answer("Consumer secret (hidden):", secret)
+    screen.answer("Salesforce domain [login.salesforce.com]:", org.url)
+    screen.answer("Start date", "2020-01-01")
+    screen.answer("Objects", "")
+    screen.answer("Include deleted records? [Y/n]", "")
+    screen.answer(ADVANCED, "")
+    screen.answer("Name [Salesforce]:", name)
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_salesforce_from_the_first_question_to_the_first_streams(terminal, org, drivers, place, columns):
+    screen = terminal("add", "salesforce", columns=columns)
+    fill_in(screen, org, secret=org.app.client_secret, name="Our CRM")
+    screen.expect("auth.client_secret  •••")
+    screen.answer(SAVE, "y")
+    for title in ("Reach Salesforce", "Sign in", "Use the API", "Read a first record with tap-salesforce"):
+        screen.expect(f"✓ {title}")
+    screen.expect("● Account")
+    screen.answer("Streams [as marked]:", "-Lead")
+    screen.expect("Selected: Account, Contact, Opportunity, User.")
+    screen.expect("orchestrator sync 'Our CRM'")
+    assert screen.ended() == 0
+    assert org.app.client_secret not in screen.screen
+    assert all(
+        len(line) <= columns for line in screen.screen.splitlines() if "⠋" not in line and org.app.client_id not in line
+    )
+    found = service.find(drivers, place.org_id, "Our CRM")
+    assert found.setup_state.value == "connected"
+    assert [one.name for one in service.streams(drivers, found) if one.selected] == [
+        "Account", "Contact", "Opportunity", "User",
+    ]  # fmt: skip
+
+
+def test_a_wrong_answer_is_asked_again_with_the_reason(terminal, org, listed):
+    screen = terminal("add", "salesforce")
+    screen.answer("Number:", "9")
+    screen.expect("Give a number from 1 to 4.")
+    screen.answer("Number:", "2")
+    screen.answer("Consumer key:", "")
+    screen.expect("Consumer key is missing.")
+    screen.answer("Consumer key:", "an-id")
+    screen.answer("Consumer secret (hidden):", "a-secret")
+    screen.answer("Salesforce domain", "example.com")
+    screen.expect("'example.com' is not one of Salesforce's addresses")
+    screen.answer("Salesforce domain", "http://127.0.0.1:1")
+    screen.answer("Start date", "yesterday")
+    screen.expect("'yesterday' is not a date")
+    screen.answer("Start date", "2020-01-01")
+    screen.answer("Objects", "")
+    screen.answer("Include deleted records? [Y/n]", "maybe")
+    screen.expect("Answer yes or no.")
+    screen.answer("Include deleted records? [Y/n]", "n")
+    screen.answer(ADVANCED, "y")
+    screen.answer("Number [2]:", "")
+    screen.answer("Parallel requests [4]:", "99")
+    screen.expect("99 is more than 32")
+    screen.interrupt("Nothing was saved.")
+    assert screen.ended() == 130
+    assert listed() == []
+
+
+def test_a_key_is_pasted_line_by_line_and_never_shown(terminal, org, listed):
+    pem = org.app.private_key.strip()
+    screen = terminal("add", "salesforce")
+    screen.answer("Number:", "3")
+    screen.answer("Consumer key:", org.app.client_id)
+    screen.answer("Username", org.app.username)
+    screen.answer("Private key (path of a file, or paste it):", "no key at all\n")
+    screen.expect("is not a private key in PEM form")
+    screen.answer("Private key (path of a file, or paste it):", pem)
+    screen.answer("Salesforce domain", org.url)
+    screen.answer("Start date", "2020-01-01")
+    screen.answer("Objects", "")
+    screen.answer("Include deleted", "")
+    screen.answer(ADVANCED, "")
+    screen.answer("Name", "")
+    screen.answer(SAVE, "")
+    screen.answer("Streams", "")
+    assert screen.ended() == 0
+    assert listed() == [("Salesforce", "connected")]
+    assert not [line for line in pem.splitlines()[1:-1] if line in screen.screen]
+
+
+def test_a_key_can_be_a_file(terminal, org, tmp_path):
+    key = tmp_path / "key.pem"
+    key.write_text(org.app.private_key)
+    screen = terminal("add", "salesforce")
+    screen.answer("Number:", "3")
+    screen.answer("Consumer key:", org.app.client_id)
+    screen.answer("Username", org.app.username)
+    screen.answer("Private key", str(key))
+    screen.expect("Salesforce domain")
+    screen.end_input()
+    assert screen.ended() == 130
+
+
+def test_a_failed_test_can_be_corrected_with_what_was_answered_as_defaults(terminal, org, listed):
+    screen = terminal("add", "salesforce")
+    fill_in(screen, org, secret="a-wrong-secret")
+    screen.answer(SAVE, "")
+    screen.expect("× Sign in")
+    screen.expect("– Use the API")
+    screen.answer("Number [1]:", "1")
+    screen.answer("Number [2]:", "")
+    screen.answer(f"Consumer key [{org.app.client_id[:8]}", "")
+    screen.answer("empty keeps it):", org.app.client_secret)
+    screen.answer(f"Salesforce domain [{org.url}]:", "")
+    screen.answer("Start date [2020-01-01]:", "")
+    screen.answer("Objects", "")
+    screen.answer("Include deleted", "")
+    screen.answer(ADVANCED, "")
+    screen.expect("✓ Read a first record")
+    screen.answer("Streams", "nothing here")
+    screen.expect("No stream fits 'nothing here'.")
+    screen.answer("Streams", "?")
+    screen.answer("Streams", "all")
+    assert screen.ended() == 0
+    assert "6 of 6" in screen.screen
+    assert listed() == [("Salesforce", "connected")]
+
+
+@pytest.mark.parametrize(
+    ("choice", "said", "left"),
+    [("2", "is kept as a draft", [("Salesforce", "draft")]), ("3", "was discarded; nothing of it is left", [])],
+    ids=["keep", "discard"],
+)
+def test_a_failed_test_can_be_left_alone(terminal, org, drivers, place, listed, choice, said, left):
+    screen = terminal("add", "salesforce")
+    fill_in(screen, org, secret="a-wrong-secret")
+    screen.answer(SAVE, "")
+    screen.answer("Number [1]:", choice)
+    screen.expect(said)
+    assert screen.ended() == 0
+    assert listed() == left
+    assert service.listing(drivers, place.org_id, deleted=True) == []
+
+
+def test_stopping_after_it_was_saved_says_that_it_was(terminal, org, listed):
+    screen = terminal("add", "salesforce")
+    fill_in(screen, org, secret=org.app.client_secret)
+    screen.answer(SAVE, "")
+    screen.expect("Streams [as marked]:")
+    screen.interrupt("Salesforce is connected. What it reads: orchestrator streams Salesforce")
+    assert screen.ended() == 130
+    assert listed() == [("Salesforce", "connected")]
+
+
+def test_saying_no_to_the_summary_saves_nothing(terminal, org, listed):
+    screen = terminal("add", "salesforce")
+    fill_in(screen, org, secret="whatever")
+    screen.answer(SAVE, "n")
+    screen.expect("Nothing was saved.")
+    assert screen.ended() == 0
+    assert listed() == []
+
+
+def test_an_edit_keeps_the_secret_that_is_left_empty(terminal, drivers, place, github):
+    screen = terminal("integrations", "edit", "Our code", "--no-test")
+    screen.answer("empty keeps it):", "")
+    screen.answer("Number [1]:", "")
+    screen.answer("[octo/hello]:", "octo/world")
+    screen.answer("Start date [2024-01-01]:", "")
+    screen.answer(ADVANCED, "")
+    screen.expect("Saved.")
+    assert screen.ended() == 0
+    changed = service.find(drivers, place.org_id, "Our code")
+    assert changed.config["what"]["repositories"] == ["octo/world"]
+    assert service.public(drivers, changed)["auth"]["token"]["set"] is True
+
+
+def test_a_destination_is_asked_for_in_the_same_way(terminal, command):
+    screen = terminal("add", "jsonl")
+    screen.answer("Folder [files]:", "crm/raw")
+    screen.answer(ADVANCED, "")
+    screen.answer("Name [JSON Lines files]:", "Files")
+    screen.answer("Save it?", "y")
+    screen.expect("--destination Files")
+    assert screen.ended() == 0
