@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from orchestrator.domains.integrations.types import Integration
+from orchestrator.domains.integrations.types import Destination, Integration
 from orchestrator.domains.runs import rules
 from orchestrator.domains.runs.types import Failure, LogEntry, Run, RunStatus, StateEntry, StateMove, StreamCount
 
@@ -106,6 +106,8 @@ def stream_name(stream: str) -> str:
     return stream or "(whole tap)"
 
 
-def where(integration: Integration) -> str:
+def where(integration: Integration, destination: Destination) -> str:
     """Where its records are, for people."""
-    return f"schema {integration.target_schema} of the warehouse"
+    if destination.type == "jsonl":
+        return f"folder {destination.config['folder']}/{integration.target_schema} of {destination.name}"
+    return f"schema {integration.target_schema} of {destination.name}"

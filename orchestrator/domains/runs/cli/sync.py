@@ -49,7 +49,8 @@ def sync(
     elif not quiet:
         if counts:
             console.out().print(watching.count_table(counts, final=True))
-        console.say(f"{showing.MARKS[run.status]}: {run.id}, {showing.where(found)}.")
+        loaded = showing.where(found, integrations.destination(drivers, found))
+        console.say(f"{showing.MARKS[run.status]}: {run.id}, {loaded}.")
     if run.status is not RunStatus.SUCCEEDED:
         failed = RunFailedError(run)
         if stop.code and run.status is RunStatus.CANCELLED:
