@@ -31,7 +31,7 @@ class Drivers:
     def postgres(self) -> EmbeddedPostgres:
         """The embedded server; started only by `db` or `warehouse_url`, where no address is set."""
         return EmbeddedPostgres(
-            self.settings.home / "postgres",
+            self.settings.home,
             user=self.settings.postgres.user,
             binaries=self.settings.postgres.binaries,
         )
