@@ -1,0 +1,173 @@
+"""What the orchestrator adds to a sync: `orchestrator sync` against a bare `meltano run` of the same project.
+
+Both sides get the same files, environment, plugins, catalog, state and launcher, and move the same records: before
+each pair some change at the source. The bare side is rendered by the driver's own functions outside the clock, and
+its state socket answers without a database. Sides alternate, and so does which of them goes first.
+
+overhead = wall of the command, from its process's start to its end, minus the wall of `meltano run`; the same for CPU,
+which counts every process below the measured one but not the Postgres server, which both use.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from bench.lab import report, stopwatch
+from bench.lab.stage import Stage, stage
+from orchestrator.domains.integrations import service as integrations
+from orchestrator.domains.integrations.types import Integration
+from orchestrator.domains.runs import rules
+from orchestrator.domains.runs import service as runs
+from orchestrator.drivers.meltano import command, directory, output, project, socket_server
+from orchestrator.drivers.meltano.judge import Judge
+from orchestrator.drivers.meltano.programs import programs
+from orchestrator.drivers.meltano.values import TOKEN_SOCKET, Project
+from sandboxes.salesforce import RemoteOrg
+
+_STREAMS = ("Account", "Contact")
+_RECORDS = {"Account": 500, "Contact": 2_000}
+_MELTANO = Path(sys.executable).with_name("meltano")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One side of a pair. written: records per stream, as the target counted them."""
+
+    took: stopwatch.Took
+    written: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """The same work done twice."""
+
+    bare: Side
+    ours: Side
+    run: dict[str, Any]
+
+    @property
+    def wall(self) -> float:
+        """Seconds the orchestrator added."""
+        return self.ours.took.wall - self.bare.took.wall
+
+    @property
+    def cpu(self) -> float:
+        """CPU seconds the orchestrator added."""
+        return self.ours.took.cpu - self.bare.took.cpu
+
+    def parts(self) -> dict[str, float]:
+        """Where the added seconds are: the first, second and last measured, the third what is left."""
+        requested, started, finished = (
+            datetime.fromisoformat(self.run[name]).timestamp() for name in ("requested_at", "started_at", "finished_at")
+        )
+        return {
+            "start of the command, until the run is requested": requested - self.ours.took.began,
+            "until the run is claimed": started - requested,
+            "around Meltano: plan, render, supervise, store, settle": (finished - started) - self.bare.took.wall,
+            "after the run is settled": self.ours.took.ended - finished,
+        }
+
+
+@contextmanager
+def rendered(
+    at: Stage, integration: Integration, state: dict[str, Any] | None
+) -> Iterator[tuple[tuple[str, ...], dict[str, str], Path]]:
+    """What a sync would start now: arguments, environment and directory, rendered by the driver itself."""
+    meltano = at.drivers.meltano
+    plan = integrations.plan(at.drivers, integration)
+    what = Project(extractor=plan.extractor, loader=plan.loader, catalog=plan.catalog, state_id=integration.id)
+    number = uuid4()
+    with ExitStack() as stack:
+        place = stack.enter_context(directory.run_directory(meltano.runs_root))
+        socket = place.sockets / "state.sock"
+        answers = socket_server.state_answers(lambda _id: state, lambda _id, _state: None)
+        stack.enter_context(socket_server.serving(socket, answers, limit=socket_server.STATE_LIMIT))
+        found = project.render(
+            what,
+            programs=programs(meltano.home),
+            markers={TOKEN_SOCKET: str(place.sockets / "token.sock")},
+            inherited=meltano.inherited,
+        )
+        project.write(found, place)
+        project.discard_log(what, place, number)
+        env = project.process_environment(
+            found, place, state_uri=f"orchestrator://{socket}", inherited=meltano.inherited
+        )
+        assert what.loader is not None
+        argv = command.run(what.extractor.name, what.loader.name, state_id=what.state_id, run_id=number)
+        yield argv, env, place.path
+
+
+def bare(at: Stage, integration: Integration, state: dict[str, Any] | None) -> Side:
+    """`meltano run`, and nothing else."""
+    with rendered(at, integration, state) as (argv, env, folder):
+        took = stopwatch.run((_MELTANO, *argv), env=env, cwd=folder)
+    judge = Judge()
+    for line in took.stderr.splitlines():
+        said = output.read(line)
+        if said is not None:
+            judge.see(said)
+    return Side(took=took, written=dict(judge.counts(output.Source.TARGET)))
+
+
+def ours(at: Stage, integration: Integration) -> tuple[Side, dict[str, Any]]:
+    """`orchestrator sync`."""
+    took = at.orchestrator("sync", integration.id, "--json")
+    run: dict[str, Any] = json.loads(took.stdout)
+    return Side(took=took, written={one["stream"]: one["written"] for one in run["streams"]}), run
+
+
+def pair(at: Stage, org: RemoteOrg, integration: Integration, *, changed: int, ours_first: bool) -> Pair:
+    """Change records at the source, then move them both ways, from the same state."""
+    if changed:
+        org.churn("Contact", update=changed)
+    state = rules.state_of({entry.stream: entry.bookmark for entry in runs.show(at.drivers, integration)})
+    plain = None if ours_first else bare(at, integration, state)
+    mine, run = ours(at, integration)
+    plain = plain or bare(at, integration, state)
+    if plain.written != mine.written:
+        raise stopwatch.ProgramFailedError(f"The sides moved different records: {plain.written} and {mine.written}.")
+    return Pair(bare=plain, ours=mine, run=run)
+
+
+def main() -> int:
+    """Measure, show, write."""
+    parser = report.arguments(__doc__, n=9)
+    parser.add_argument("--changed", type=int, default=200, help="records changed before each pair (default: 200)")
+    parser.add_argument("--home", type=Path, help="an installation to use and keep, instead of a temporary one")
+    given = parser.parse_args()
+    with stage(given.home) as at, RemoteOrg(counts=_RECORDS) as org:
+        integration = at.salesforce(org, name=f"Overhead {uuid4().hex[:8]}", streams=_STREAMS)
+        pair(at, org, integration, changed=0, ours_first=True)  # the first load, and warm caches
+        pairs = [
+            pair(at, org, integration, changed=given.changed, ours_first=bool(number % 2)) for number in range(given.n)
+        ]
+    return _reported(pairs, changed=given.changed).end(given.json)
+
+
+def _reported(pairs: list[Pair], *, changed: int) -> report.Report:
+    found = report.Report(name="overhead", n=len(pairs))
+    rows = {
+        "meltano run, wall": report.spread([one.bare.took.wall for one in pairs]),
+        "orchestrator sync, wall": report.spread([one.ours.took.wall for one in pairs]),
+        "overhead, wall": report.spread([one.wall for one in pairs]),
+        "meltano run, CPU": report.spread([one.bare.took.cpu for one in pairs]),
+        "orchestrator sync, CPU": report.spread([one.ours.took.cpu for one in pairs]),
+        "overhead, CPU": report.spread([one.cpu for one in pairs]),
+    }
+    parts = {name: report.spread([one.parts()[name] for one in pairs]) for name in pairs[0].parts()}
+    report.show(f"One sync of {changed} changed records, {len(pairs)} pairs", ("", "seconds"), list(rows.items()))
+    report.show("Where the added wall seconds are", ("", "seconds"), list(parts.items()))
+    found.figures = {"changed": changed, **rows, "parts": parts}
+    found.target("overhead per sync, median wall", rows["overhead, wall"].median, limit=0.5, unit="s")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
