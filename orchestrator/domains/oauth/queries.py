@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, literal, select, update
+from sqlalchemy import ColumnElement, delete, func, literal, select, update
 from sqlalchemy.orm import Session
 
 from orchestrator.domains.oauth.errors import CredentialNotFoundError
@@ -21,6 +21,11 @@ def insert(tx: Session, org_id: str, *, provider: str, auth_type: str | None) ->
     tx.flush()
     tx.refresh(row)
     return _value(row)
+
+
+def delete_credential(tx: Session, org_id: str, credential_id: str) -> None:
+    """Remove a credential for good."""
+    tx.execute(delete(CredentialRow).where(*_at(org_id, credential_id)))
 
 
 def standing(tx: Session, org_id: str, credential_id: str) -> Standing:

@@ -88,6 +88,12 @@ def set_secrets(
     vault.put(tx, keys, org_id, owner(credential_id), secrets)
 
 
+def remove(tx: Transaction, org_id: str, credential_id: str) -> None:
+    """Remove a credential that nothing uses, with its secrets. Needs no key."""
+    vault.forget(tx, org_id, owner(credential_id))
+    queries.delete_credential(tx, org_id, credential_id)
+
+
 def describe(tx: Transaction, org_id: str, credential_id: str) -> Described:
     """A credential and which secrets are set; needs no key. Raises CredentialNotFoundError."""
     credential = queries.standing(tx, org_id, credential_id).credential

@@ -194,7 +194,7 @@ def discard(drivers: Drivers, integration: Integration) -> None:
     """Remove a draft for good, with its sign-in and secrets: it never ran, and its name and schema are free again."""
     with drivers.db.transaction(integration.org_id) as tx:
         queries.delete_integration(tx, integration.id)
-        vault.forget(tx, integration.org_id, credentials.owner(integration.credential_id))
+        credentials.remove(tx, integration.org_id, integration.credential_id)
         emit(tx, IntegrationDeleted(org_id=integration.org_id, integration_id=integration.id))
 
 

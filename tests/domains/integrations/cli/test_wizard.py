@@ -1,8 +1,10 @@
 """Adding with a person at a terminal."""
 
 import pytest
+from sqlalchemy import text
 
 from orchestrator.domains.integrations import service
+from orchestrator.domains.integrations.types import NewIntegration
 
 ADVANCED, SAVE = "Change advanced settings?", "Save it and test it?"
 
@@ -150,7 +152,9 @@ def test_a_failed_test_can_be_left_alone(terminal, org, drivers, place, listed, 
     screen.expect(said)
     assert screen.ended() == 0
     assert listed() == left
-    assert service.listing(drivers, place.org_id, deleted=True) == []
+    with drivers.db.transaction(place.org_id) as tx:
+        for table in ("integrations", "integration_credentials", "vault_secrets"):
+            assert tx.scalar(text(f"SELECT count(*) FROM orchestrator.{table}")) == len(left), table
 
 
 def test_stopping_after_it_was_saved_says_that_it_was(terminal, org, listed):
@@ -194,3 +198,48 @@ def test_a_destination_is_asked_for_in_the_same_way(terminal, command):
     screen.answer("Save it?", "y")
     screen.expect("--destination Files")
     assert screen.ended() == 0
+
+
+def test_a_registered_app_is_not_asked_for(terminal, org, drivers, place):
+    app = {"SALESFORCE_CLIENT_ID": org.app.client_id, "SALESFORCE_CLIENT_SECRET": org.app.client_secret}
+    screen = terminal("add", "salesforce", **app)
+    screen.answer("Number:", "1")
+    screen.answer("Refresh token (hidden):", org.app.refresh_token)
+    screen.answer("Salesforce domain", org.url)
+    screen.answer("Start date", "2020-01-01")
+    screen.answer("Objects", "")
+    screen.answer("Include deleted", "")
+    screen.answer(ADVANCED, "")
+    screen.answer("Name", "")
+    screen.answer(SAVE, "")
+    screen.answer("Streams", "none of these, User")
+    screen.answer("Streams", "+Asset")
+    assert screen.ended() == 0
+    assert "Consumer" not in screen.screen
+    found = service.find(drivers, place.org_id, "Salesforce")
+    assert found.config["auth"]["client_id"] == org.app.client_id
+    assert "Asset" in [one.name for one in service.streams(drivers, found) if one.selected]
+
+
+def test_of_several_destinations_one_is_picked(terminal, command, org):
+    assert command("add", "jsonl", "--set", "folder=crm", "--name", "Files").code == 0
+    screen = terminal("add", "salesforce")
+    fill_in(screen, org, secret=org.app.client_secret)
+    screen.answer("Number [2]:", "Files")
+    screen.expect("loads into          Files")
+    screen.answer(SAVE, "n")
+    assert screen.ended() == 0
+
+
+def test_a_name_that_was_taken_meanwhile_is_asked_for_again(terminal, org, drivers, place, salesforce_fields, listed):
+    screen = terminal("add", "salesforce")
+    fill_in(screen, org, secret=org.app.client_secret)
+    screen.expect(SAVE)
+    service.add(drivers, place, NewIntegration(type="salesforce", name="Salesforce", values=salesforce_fields))
+    screen.type("y")
+    screen.expect("Another integration already has the name 'Salesforce'.")
+    screen.answer("Name [Salesforce 2]:", "")
+    screen.answer(SAVE, "")
+    screen.answer("Streams", "")
+    assert screen.ended() == 0
+    assert listed() == [("Salesforce", "draft"), ("Salesforce 2", "connected")]
