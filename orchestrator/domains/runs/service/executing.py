@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
 from time import monotonic, sleep
 from typing import Any
 
@@ -11,8 +10,9 @@ from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.integrations.types import Health, Integration, Plan
 from orchestrator.domains.runs import queries, rules
 from orchestrator.domains.runs.errors import LeaseLostError, RunEndedError
-from orchestrator.domains.runs.events import RunEnded, RunStarted
+from orchestrator.domains.runs.events import RunStarted
 from orchestrator.domains.runs.rules import Outcome
+from orchestrator.domains.runs.service.ending import end
 from orchestrator.domains.runs.service.recording import OnProgress, Recorder
 from orchestrator.domains.runs.types import Attempt, Failure, FailureKind, Origin, Progress, Run, RunStatus
 from orchestrator.drivers.bundle import Drivers
@@ -136,18 +136,8 @@ def _settled(drivers: Drivers, attempt: Attempt, status: RunStatus, failure: Fai
     while True:
         try:
             with drivers.db.transaction(attempt.org_id, role=Role.WORKER) as tx:
-                run = queries.settle(tx, attempt, status=status, failure=failure, exit_code=code)
+                run = end(tx, attempt, status=status, failure=failure, exit_code=code)
                 integrations.note_health(tx, run.integration_id, _health(status))
-                emit(
-                    tx,
-                    RunEnded(
-                        org_id=run.org_id,
-                        run_id=run.id,
-                        integration_id=run.integration_id,
-                        status=run.status.value,
-                        failure=None if failure is None else asdict(failure),
-                    ),
-                )
                 return run
         except DatabaseAwayError:
             if monotonic() > until:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from datetime import timedelta
 
 from sqlalchemy.exc import IntegrityError
@@ -11,12 +10,11 @@ from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.integrations.types import Integration
 from orchestrator.domains.runs import queries, rules
 from orchestrator.domains.runs.errors import LeaseLostError, RunEndedError, RunInProgressError, UnknownRunError
-from orchestrator.domains.runs.events import RunEnded
+from orchestrator.domains.runs.service.ending import announce, end
 from orchestrator.domains.runs.types import LogEntry, Run, RunStatus, StreamCount
 from orchestrator.drivers import liveness
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.kernel.db import Role
-from orchestrator.kernel.events import emit
 
 
 def request(
@@ -105,16 +103,7 @@ def cancel(drivers: Drivers, run: Run) -> Run:
         if asked is None:
             raise RunEndedError(queries.run(tx, run.id) or run)
         if asked.status.ended:
-            emit(
-                tx,
-                RunEnded(
-                    org_id=run.org_id,
-                    run_id=run.id,
-                    integration_id=run.integration_id,
-                    status=asked.status.value,
-                    failure=None,
-                ),
-            )
+            announce(tx, asked)
         return asked
 
 
@@ -129,17 +118,5 @@ def recover(drivers: Drivers) -> list[Run]:
             with suppress(LeaseLostError), drivers.db.transaction(one.org_id, role=Role.WORKER) as tx:
                 attempt = queries.attempt(tx, one.run_id, one.epoch)
                 if attempt is not None:
-                    failure = rules.worker_lost()
-                    run = queries.settle(tx, attempt, status=RunStatus.FAILED, failure=failure, exit_code=None)
-                    emit(
-                        tx,
-                        RunEnded(
-                            org_id=run.org_id,
-                            run_id=run.id,
-                            integration_id=run.integration_id,
-                            status=run.status.value,
-                            failure=asdict(failure),
-                        ),
-                    )
-                    ended.append(run)
+                    ended.append(end(tx, attempt, status=RunStatus.FAILED, failure=rules.worker_lost()))
     return ended
