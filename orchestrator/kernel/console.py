@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -61,9 +61,10 @@ def show_table(
     *,
     empty: str,
     numeric: Sequence[str] = (),
+    whole: Sequence[str] = (),
     header: bool = True,
 ) -> None:
-    """Draw a table, or the sentence for an empty one on stderr."""
+    """Draw a table, or the sentence for an empty one on stderr. Columns in `whole` are never folded."""
     if not rows:
         say(empty)
         return
@@ -71,7 +72,8 @@ def show_table(
 
     table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False, show_header=header)
     for column in columns:
-        table.add_column(column, justify="right" if column in numeric else "left", overflow="fold")
+        side: Literal["left", "right"] = "right" if column in numeric else "left"
+        table.add_column(column, justify=side, overflow="fold", no_wrap=column in whole)
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
     out().print(table)

@@ -60,24 +60,18 @@ def rotate_key(context: typer.Context, *, as_json: Json = False) -> None:
     """
     drivers = of_command(context)
     before = drivers.keys.current
-    from_file = not any(key.source == ENVIRONMENT for key in drivers.keys.keys)
-    if from_file:
+    uses = _uses(drivers)  # a database that is away is told before the key file is touched
+    given = [key for key in drivers.keys.keys if key.source == ENVIRONMENT]
+    if not given:
         key_files.add_key(drivers.settings.key_file)
         drivers.keys.reload()
-    elif not _has_another(drivers):
+    elif len(given) == 1 and all(use.master_key_id == before for _, use in uses):
         raise KeyNotRotatedError(before)
-    org_ids = identity.organization_ids(drivers.db)
-    with _progress(sum(use.secrets for _, use in _uses(drivers)), quiet=as_json) as tell:
-        done = service.rotate(drivers.db, drivers.keys, org_ids, on_progress=tell)
+    with _progress(sum(use.secrets for _, use in uses), quiet=as_json) as tell:
+        done = service.rotate(drivers.db, drivers.keys, identity.organization_ids(drivers.db), on_progress=tell)
     used = {use.master_key_id for _, use in _uses(drivers)}
-    removed = key_files.remove_unused(drivers.settings.key_file, used) if from_file else ()
+    removed = key_files.remove_unused(drivers.settings.key_file, used) if not given else ()
     _show_rotated(drivers, done, removed, as_json=as_json)
-
-
-def _has_another(drivers: Drivers) -> bool:
-    """Whether the environment already holds the new key beside the old, or data keys hang on another than the first."""
-    given = [key for key in drivers.keys.keys if key.source == ENVIRONMENT]
-    return len(given) > 1 or any(use.master_key_id != drivers.keys.current for _, use in _uses(drivers))
 
 
 def _show_rotated(drivers: Drivers, done: list[Rotated], removed: tuple[str, ...], *, as_json: bool) -> None:
@@ -137,11 +131,10 @@ def _show_data_keys(uses: list[tuple[str, DataKeyUse]], here: tuple[MasterKey, .
             "active" if use.active else "retired",
             use.secrets,
             use.master_key_id if use.master_key_id in known else f"{use.master_key_id} (not here)",
-            use.created_at,
         )
         for org_id, use in uses
     ]
-    columns = ("organization", "data key", "state", "secrets", "master key", "made")
+    columns = ("organization", "data key", "state", "secrets", "master key")
     console.show_table(columns, rows, empty="Nothing is encrypted yet.", numeric=["data key", "secrets"])
 
 

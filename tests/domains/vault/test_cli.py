@@ -130,3 +130,14 @@ def test_a_rotation_shows_a_bar_to_a_person(terminal, github):
     screen = terminal("secrets", "rotate-key")
     screen.expect("secrets renewed")
     assert screen.ended() == 0
+
+
+def test_a_database_that_is_away_leaves_the_key_file_alone(command, drivers, monkeypatch):
+    from orchestrator.kernel.db import Database, engine
+
+    before = drivers.settings.key_file.read_bytes()
+    away = Database(engine(SecretStr("postgresql://nobody@127.0.0.1:9/nothing")))
+    monkeypatch.setitem(drivers.__dict__, "db", away)
+    answer = command("secrets", "rotate-key")
+    assert answer.code == 75
+    assert drivers.settings.key_file.read_bytes() == before

@@ -51,8 +51,12 @@ def add(
 
       orchestrator add salesforce --config salesforce.yaml
 
-      {"auth": {"auth_type": "client_credentials", "client_id": "…", "client_secret": {"$env": "SF_SECRET"}},
-       "domain": "acme.my.salesforce.com", "start_date": "2024-01-01"}
+      auth:
+        auth_type: client_credentials
+        client_id: 3MVG9…
+        client_secret: {$env: SALESFORCE_SECRET}
+      domain: acme.my.salesforce.com
+      start_date: 2024-01-01
 
     Exits 6 where a field doesn't fit (nothing is saved then), 7 where a check fails (it is kept as a draft).
     """

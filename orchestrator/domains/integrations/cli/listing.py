@@ -49,7 +49,7 @@ def list_(
     empty = (
         "Nothing was deleted." if deleted else "Nothing is connected yet. See what can be: orchestrator connectors list"
     )
-    console.show_table(columns, rows, empty=empty)
+    console.show_table(columns, rows, empty=empty, whole=[name for name in columns if name not in {"name", "schema"}])
 
 
 def _short(whole: str, among: list[Integration]) -> str:

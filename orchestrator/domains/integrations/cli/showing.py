@@ -27,16 +27,15 @@ _FEW = 5
 
 
 def status(integration: Integration) -> str:
-    """Shape and word, and why where the word alone leaves it open."""
-    word = _STATUS[rules.display_status(integration)]
+    """Shape and word; the word says why where the status alone leaves it open."""
     if integration.setup_state is SetupState.DRAFT:
-        return f"{word} (draft)"
-    return word if integration.enabled else f"{word} (disabled)"
+        return "◐ draft"
+    return _STATUS[rules.display_status(integration)] if integration.enabled else "× disabled"
 
 
 def selection(counts: tuple[int, int] | None) -> str:
     """How many streams are selected, of how many."""
-    return "not discovered yet" if counts is None else f"{counts[0]:,} of {counts[1]:,}"
+    return "–" if counts is None else f"{counts[0]:,} of {counts[1]:,}"
 
 
 def few(names: Sequence[str]) -> str:

@@ -32,7 +32,7 @@ def streams(
     action: Annotated[Action, typer.Argument(help="What to do.")] = Action.LIST,
     patterns: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PATTERN]...", help="Streams (Account, '*__c') or their fields (Contact.Description)."),
+        typer.Argument(metavar="PATTERN", help="Streams (Account, '*__c') or their fields (Contact.Description)."),
     ] = None,
     *,
     selected: Annotated[bool, typer.Option("--selected", help="List only what is selected.")] = False,
