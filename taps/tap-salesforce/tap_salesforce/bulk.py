@@ -31,8 +31,9 @@ from tap_salesforce.errors import (
 
 log = logging.getLogger("tap-salesforce")
 
-FIRST_POLL = 0.5  # seconds
+FIRST_POLL = 0.15  # seconds; a job of a small window is often done by then
 SLOWEST_POLL = 10.0
+_SLOWER = 1.75
 _CHUNK = 500  # rows handed on at once; the last chunk waits until its page is known to be whole
 _BUFFER = 256 * 1024
 _REFUSED = re.compile(
@@ -130,7 +131,7 @@ class Job:
             )
 
     def _finished(self) -> dict[str, Any]:
-        """Wait for JobComplete: after 0.5 s, then less and less often."""
+        """Wait for JobComplete: soon at first, then less and less often."""
         pause, deadline = FIRST_POLL, self._made + self._bulk.wait.total_seconds()
         due = self._made + pause
         while True:
@@ -146,7 +147,7 @@ class Job:
                     f"A Bulk job is still {self._state} after {self._bulk.wait}.",
                     hint="Lower window_rows, or raise bulk_job_minutes.",
                 )
-            pause = min(pause * 1.5, SLOWEST_POLL)
+            pause = min(pause * _SLOWER, SLOWEST_POLL)
             due = time.monotonic() + pause
 
     def _failure(self, facts: dict[str, Any]) -> Exception:

@@ -1,0 +1,41 @@
+"""Meltano begins as its own script would begin it; only garbage is looked for less often."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from orchestrator.drivers import plugin_site
+from orchestrator.drivers.meltano import begin
+
+MELTANO = Path(sys.executable).with_name("meltano")
+
+
+def _ran(*command):
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True, timeout=60)
+
+
+def test_it_says_what_meltanos_own_script_says():
+    ours = _ran(sys.executable, "-I", begin.__file__, MELTANO, "--version")
+
+    assert ours.stdout == _ran(MELTANO, "--version").stdout
+
+
+def test_what_meltano_imports_is_never_looked_through_for_garbage_but_the_rest_is():
+    program = f"""
+import gc, runpy, sys, types
+cli = sys.modules["meltano"] = types.ModuleType("meltano")
+sys.modules["meltano.cli"] = cli
+cli.main = lambda: print(gc.isenabled(), gc.get_freeze_count() > 1000, sys.argv)
+sys.argv = ["begin.py", "meltano", "run", "x"]
+runpy.run_path({begin.__file__!r}, run_name="__main__")
+"""
+
+    assert _ran(sys.executable, "-I", "-c", program).stdout == "True True ['meltano', 'run', 'x']\n"
+
+
+def test_plugins_look_for_garbage_less_often():
+    program = (
+        f"import gc, runpy; runpy.run_path({plugin_site.__file__!r}); print(gc.isenabled(), gc.get_threshold()[0])"
+    )
+
+    assert _ran(sys.executable, "-I", "-c", program).stdout == f"True {plugin_site.GARBAGE_AFTER}\n"
