@@ -1,7 +1,8 @@
 """How fast commands that only read are, with a warm embedded database, and what they import.
 
 The floor is `python -c "import typer, sqlalchemy, psycopg"`: what any command line on these libraries costs. Commands
-and the floor take turns. What a command imports is read from `sys.modules` after a run in a process of its own.
+and the floor take turns, and differences are taken within a round. What a command imports is read from `sys.modules`
+after a run in a process of its own.
 """
 
 import json
@@ -14,6 +15,7 @@ from bench.lab import report, stopwatch
 from bench.lab.stage import Stage, stage
 from sandboxes.salesforce import RemoteOrg
 
+_FLOOR_NAME = "floor"
 _FLOOR = (sys.executable, "-c", "import typer, sqlalchemy, psycopg")
 _FORBIDDEN = ("meltano", "fastapi", "supabase")  # a command that imports one of these fails the benchmark
 _UNUSED = ("alembic", "cryptography", "jsonschema", "urllib3")  # of no use to a listing; named where they turn up
@@ -48,35 +50,29 @@ def main() -> int:
             "connectors list": ("connectors", "list"),
             "state ID": ("state", integration.id),
         }
-        times: dict[str, list[float]] = {name: [] for name in ("floor", *commands)}
+        rounds: list[dict[str, stopwatch.Took]] = []
         for _ in range(given.n + 1):
-            times["floor"].append(stopwatch.run(_FLOOR, env=at.env).wall)
-            for name, command in commands.items():
-                times[name].append(at.orchestrator(*command).wall)
+            took = {name: at.orchestrator(*command) for name, command in commands.items()}
+            rounds.append({_FLOOR_NAME: stopwatch.run(_FLOOR, env=at.env), **took})
         packages = {name: _imported(at, command) for name, command in commands.items()}
-    measured = {name: report.spread(found[1:]) for name, found in times.items()}  # the first round warms up
-    return _reported(measured, packages, n=given.n).end(given.json)
+    return _reported(rounds[1:], packages).end(given.json)  # the first round warms up
 
 
-def _reported(measured: dict[str, report.Spread], packages: dict[str, set[str]], *, n: int) -> report.Report:
-    found = report.Report(name="cli", n=n)
-    floor = measured["floor"].median
-    rows = [
-        (
-            name,
-            one,
-            f"{one.median - floor:+.2f}",
-            ", ".join(sorted(packages.get(name, set()) & {*_FORBIDDEN, *_UNUSED})) or "–",
-        )
-        for name, one in measured.items()
-    ]
-    show_as = ("command", "wall, seconds", "above the floor", "imported without need")
-    report.show(f"Read-only commands, {n} rounds", show_as, rows)
-    found.figures = {**measured, "imported_without_need": {row[0]: row[3] for row in rows[1:]}}
-    for name, one in measured.items():
-        if name != "floor":
-            found.target(f"{name}, median wall", one.median, limit=0.8, unit="s")
-            found.target(f"{name}, above the floor", one.median - floor, limit=0.3, unit="s")
+def _reported(rounds: list[dict[str, stopwatch.Took]], packages: dict[str, set[str]]) -> report.Report:
+    found = report.Report(name="cli", n=len(rounds))
+    rows = []
+    for name in rounds[0]:
+        wall = report.spread([one[name].wall for one in rounds])
+        above = report.spread([one[name].wall - one[_FLOOR_NAME].wall for one in rounds])
+        cpu = report.spread([one[name].cpu for one in rounds])
+        needless = sorted(packages.get(name, set()) & {*_FORBIDDEN, *_UNUSED})
+        rows.append((name, wall, above, cpu, ", ".join(needless) or "–"))
+        found.figures[name] = {"wall": wall, "above_floor": above, "cpu": cpu, "imported_without_need": needless}
+        if name != _FLOOR_NAME:
+            found.target(f"{name}, median wall", wall.median, limit=0.8, unit="s")
+            found.target(f"{name}, median above the floor", above.median, limit=0.3, unit="s")
+    columns = ("command", "wall, s", "above the floor, s", "CPU, s", "imported without need")
+    report.show(f"Read-only commands, {len(rounds)} rounds", columns, rows)
     wrong = sorted(set().union(*packages.values()) & set(_FORBIDDEN))
     found.target(f"forbidden packages imported: {', '.join(wrong) or 'none'}", len(wrong), limit=0, unit="packages")
     return found

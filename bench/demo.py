@@ -35,7 +35,7 @@ def _cold() -> stopwatch.Took:
         try:
             return stopwatch.run(("/usr/bin/env", "make", "demo"), env=env, cwd=clone)
         finally:
-            EmbeddedPostgres(home / "postgres").stop_if_unused()
+            EmbeddedPostgres(home).stop_if_unused()
 
 
 def main() -> int:
