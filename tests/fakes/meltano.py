@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.drivers.meltano.errors import DiscoveryError
+from orchestrator.drivers.meltano.judge import Judge
 from orchestrator.drivers.meltano.output import BlockCompleted, Level, LogLine, Metric, Output, Source
 from orchestrator.drivers.meltano.process import Stopped
 from orchestrator.drivers.meltano.runner import Exit, FirstRecord
@@ -45,6 +46,7 @@ class FakeMeltano:
     block: BlockCompleted | None = None
     error: str | None = None
     storage_full: bool = False
+    invalid_states: int = 0
     act: Callable[["FakeMeltano"], None] | None = None
     catalog: dict[str, Any] | None = None
     first_stream: str | None = "users"
@@ -90,8 +92,25 @@ class FakeMeltano:
         )
 
     def _exit(self, **seen: Any) -> Exit:
+        judge = Judge()
+        for output in (*self.outputs, *([self.block] if self.block else [])):
+            judge.see(output)
+        rest = {"side": judge.failed_side(), "complaints": judge.complaints()}
         quiet = {"block": None, "read": {}, "written": {}, "callback_error": None}
-        rest = {"invalid_states": 0, "lines": (), "unredacted": 0, "seconds": 1.0, "storage_full": self.storage_full}
+<<<<<<<
+=======
+        rest |= {"invalid_states": 0, "lines": (), "unredacted": 0, "seconds": 1.0, "storage_full": self.storage_full}
+        return Exit(**{**quiet, **rest, "error": self.error, **seen})
+
+    def discover(self, extractor, *, on_output, fresh_token=None, timeout=None, cancel=None):
+>>>>>>>
+        rest = {
+            "invalid_states": self.invalid_states,
+            "lines": (),
+            "unredacted": 0,
+            "seconds": 1.0,
+            "storage_full": self.storage_full,
+        }
         return Exit(**{**quiet, **rest, "error": self.error, **seen})
 
     def discover(self, extractor, *, on_output, fresh_token=None, timeout=None, cancel=None):

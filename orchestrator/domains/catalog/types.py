@@ -147,6 +147,7 @@ class Variant:
     session_setting:    the setting that takes our session instead of the sign-in fields; None: it signs in by itself
     settings:           settings that are always these
     operator_settings:  setting > name of the operator's fact it is filled from (see `rules.plugin_settings`)
+    counts:             whether it reports how many records it reads or writes, as METRIC lines
     batch:              encodings of BATCH messages it writes or reads; empty: none
     """
 
@@ -160,6 +161,7 @@ class Variant:
     session_setting: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     operator_settings: Mapping[str, str] = field(default_factory=dict)
+    counts: bool = True
     batch: tuple[str, ...] = ()
 
     @property

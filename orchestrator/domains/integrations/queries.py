@@ -99,6 +99,11 @@ def update_integration(tx: Session, integration_id: str, **values: Any) -> Integ
     return _integration(row)
 
 
+def hold(tx: Session, integration_id: str) -> None:
+    """Lock the integration until the transaction ends; a run inserted meanwhile waits for its foreign key."""
+    tx.execute(select(IntegrationRow.id).where(IntegrationRow.id == integration_id).with_for_update())
+
+
 def mark_deleted(tx: Session, integration_id: str) -> None:
     """Note that it was deleted, and when."""
     change = update(IntegrationRow).where(IntegrationRow.id == integration_id, IntegrationRow.deleted_at.is_(None))

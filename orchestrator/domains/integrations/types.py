@@ -130,6 +130,7 @@ class Plan:
 
     catalog:      the Singer catalog with only the selected streams and fields
     streams:      names of the streams that will be read, in catalog order
+    counted:      whether both plugins count their records, so that the counts can be compared
     fresh_token:  answers a plugin whose access token was refused; None where it signs in by itself
     """
 
@@ -138,6 +139,7 @@ class Plan:
     loader: Plugin
     catalog: Mapping[str, Any] = field(repr=False)
     streams: tuple[str, ...]
+    counted: bool
     fresh_token: Callable[[str], dict[str, str]] | None = field(repr=False)
 
 

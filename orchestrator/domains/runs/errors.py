@@ -1,6 +1,6 @@
 """What can be wrong with a run."""
 
-from orchestrator.domains.runs.types import Failure, Run, RunStatus
+from orchestrator.domains.runs.types import Failure, FailureKind, Origin, Run, RunStatus
 from orchestrator.kernel.errors import ConflictError, NotFoundError, OrchestratorError, TemporaryError, UsageError
 
 
@@ -85,13 +85,12 @@ class RunFailedError(OrchestratorError):
 
 
 def _failed_code(failure: Failure | None) -> int:
-    from orchestrator.domains.runs.types import FailureKind
-
     if failure is None:
         return 1
     if failure.kind in {FailureKind.AUTH_EXPIRED, FailureKind.CONSENT_MISSING}:
         return 8
-    return TemporaryError.exit_code if failure.kind is FailureKind.RATE_LIMITED else 1
+    passing = failure.kind is FailureKind.RATE_LIMITED or (failure.retryable and failure.origin is Origin.PLATFORM)
+    return TemporaryError.exit_code if passing else 1
 
 
 EXIT_CODES = {

@@ -27,6 +27,7 @@ from orchestrator.kernel import ids
 
 _ACTIVE = (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.RETRYING, RunStatus.CANCELLING)
 _HELD = (RunStatus.RUNNING, RunStatus.CANCELLING)
+_UNENDED = (RunStatus.QUEUED, *_HELD)
 
 
 def _failure(stored: Mapping[str, Any] | None) -> Failure | None:
@@ -47,17 +48,38 @@ def _run(row: RunRow) -> Run:
         timeout=row.timeout,
         epoch=row.epoch,
         failure=_failure(row.failure),
-        retry_of=row.retry_of,
         requested_at=row.requested_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
     )
 
 
-def insert_run(tx: Session, org_id: str, integration_id: str, **values: Any) -> Run:
-    """Queue a run; raises IntegrityError where the integration has an active one."""
+def insert_run(tx: Session, org_id: str, integration_id: str, *, worker: str, lease: timedelta, **values: Any) -> Run:
+    """Queue a run, watched by who asked for it; raises IntegrityError where the integration has an active one."""
     row = insert(RunRow).values(org_id=org_id, id=ids.new("run"), integration_id=integration_id, **values)
-    return _run(tx.scalars(row.returning(RunRow)).one())
+    run = _run(tx.scalars(row.returning(RunRow)).one())
+    _insert_attempt(tx, org_id, run.id, epoch=0, worker=worker, lease=lease)
+    return run
+
+
+def _insert_attempt(tx: Session, org_id: str, run_id: str, *, epoch: int, worker: str, lease: timedelta) -> None:
+    tx.execute(
+        insert(AttemptRow).values(
+            org_id=org_id,
+            run_id=run_id,
+            epoch=epoch,
+            worker=worker,
+            lease_until=func.clock_timestamp() + lease,
+        )
+    )
+
+
+def _finish_attempts(tx: Session, run_id: str, *, before: int, exit_code: int | None = None) -> None:
+    """End the attempts of a run whose epoch is below `before`."""
+    unended = update(AttemptRow).where(
+        AttemptRow.run_id == run_id, AttemptRow.epoch < before, AttemptRow.finished_at.is_(None)
+    )
+    tx.execute(unended.values(finished_at=func.clock_timestamp(), exit_code=exit_code))
 
 
 def run(tx: Session, run_id: str) -> Run | None:
@@ -111,15 +133,8 @@ def claim(tx: Session, run_id: str, *, worker: str, lease: timedelta) -> Attempt
     row = tx.scalars(change.returning(RunRow), execution_options={"populate_existing": True}).one_or_none()
     if row is None:
         return None
-    tx.execute(
-        insert(AttemptRow).values(
-            org_id=row.org_id,
-            run_id=row.id,
-            epoch=row.epoch,
-            worker=worker,
-            lease_until=func.clock_timestamp() + lease,
-        )
-    )
+    _finish_attempts(tx, row.id, before=row.epoch)
+    _insert_attempt(tx, row.org_id, row.id, epoch=row.epoch, worker=worker, lease=lease)
     return Attempt(org_id=row.org_id, run_id=row.id, integration_id=row.integration_id, epoch=row.epoch)
 
 
@@ -146,7 +161,11 @@ def ask_to_cancel(tx: Session, run_id: str) -> Run | None:
     row = tx.scalars(
         change.values(status=aimed, finished_at=ended).returning(RunRow), execution_options={"populate_existing": True}
     ).one_or_none()
-    return None if row is None else _run(row)
+    if row is None:
+        return None
+    if RunStatus(row.status).ended:
+        _finish_attempts(tx, run_id, before=row.epoch + 1)
+    return _run(row)
 
 
 def attempt(tx: Session, run_id: str, epoch: int) -> Attempt | None:
@@ -161,7 +180,9 @@ def settle(tx: Session, attempt: Attempt, *, status: RunStatus, failure: Failure
     """End the run and its attempt, once. Raises LeaseLostError where this attempt no longer holds it."""
     change = (
         update(RunRow)
-        .where(RunRow.id == attempt.run_id, RunRow.epoch == attempt.epoch, RunRow.status.in_([s.value for s in _HELD]))
+        .where(
+            RunRow.id == attempt.run_id, RunRow.epoch == attempt.epoch, RunRow.status.in_([s.value for s in _UNENDED])
+        )
         .values(
             status=status.value,
             failure=None if failure is None else asdict(failure),
@@ -171,11 +192,7 @@ def settle(tx: Session, attempt: Attempt, *, status: RunStatus, failure: Failure
     row = tx.scalars(change.returning(RunRow), execution_options={"populate_existing": True}).one_or_none()
     if row is None:
         raise LeaseLostError(attempt.run_id)
-    tx.execute(
-        update(AttemptRow)
-        .where(AttemptRow.run_id == attempt.run_id, AttemptRow.epoch == attempt.epoch)
-        .values(finished_at=func.clock_timestamp(), exit_code=exit_code)
-    )
+    _finish_attempts(tx, attempt.run_id, before=attempt.epoch + 1, exit_code=exit_code)
     return _run(row)
 
 

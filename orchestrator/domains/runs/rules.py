@@ -25,11 +25,13 @@ WHOLE_TAP = ""  # state a tap keeps outside of any stream is stored under this n
 class Outcome:
     """What was seen of a finished `meltano run`.
 
-    exit_code:    the process's own; None where it was ended from outside
-    side:         which side failed, as Meltano told; None where it told nothing
-    states:       how many STATE messages came through the loader and were committed
-    counted:      whether both sides reported record counts
-    complaints:   error lines, the latest last, redacted
+    exit_code:       the process's own; None where it was ended from outside
+    side:            which side failed, as Meltano told; None where it told nothing
+    states:          how many STATE messages came through the loader and were committed
+    invalid_states:  how many STATE messages of the loader nobody could read
+    counted:         whether both plugins count their records
+    storage_full:    no space was left in the run's directory
+    complaints:      error lines, the latest last, redacted
     """
 
     exit_code: int | None
@@ -37,7 +39,9 @@ class Outcome:
     cancelled: bool = False
     timed_out: bool = False
     states: int = 0
+    invalid_states: int = 0
     counted: bool = True
+    storage_full: bool = False
     counts: tuple[StreamCount, ...] = ()
     complaints: tuple[str, ...] = ()
 
@@ -56,6 +60,14 @@ def judge(outcome: Outcome, *, timeout: timedelta) -> tuple[RunStatus, Failure |
             origin=Origin.PLATFORM,
             message=f"The run took longer than {durations.spoken(timeout)} and was stopped; what it committed is kept.",
             hint="The next sync goes on from there. Allow more with --timeout.",
+            retryable=True,
+        )
+    if outcome.exit_code != 0 and outcome.storage_full:
+        return RunStatus.FAILED, Failure(
+            kind=FailureKind.INTERNAL,
+            origin=Origin.PLATFORM,
+            message="There was no space left in the run's directory.",
+            hint="Make room there, or set ORCHESTRATOR_RUNS__DIRECTORY to a larger disk; then sync again.",
             retryable=True,
         )
     if outcome.exit_code != 0:
@@ -78,6 +90,14 @@ def _reconciled(outcome: Outcome) -> tuple[RunStatus, Failure | None]:
                 hint="Look at the log for rejected records, then sync again; what arrived is kept.",
                 retryable=True,
             )
+    if outcome.invalid_states:
+        return RunStatus.PARTIAL, Failure(
+            kind=FailureKind.DESTINATION_ERROR,
+            origin=Origin.DESTINATION,
+            message="The loader confirmed state that nobody can read, so it may be incomplete.",
+            hint="Nothing is lost: the next sync goes on from the last state that could be read.",
+            retryable=True,
+        )
     if read and not outcome.states:
         return RunStatus.PARTIAL, Failure(
             kind=FailureKind.DESTINATION_ERROR,
@@ -91,43 +111,55 @@ def _reconciled(outcome: Outcome) -> tuple[RunStatus, Failure | None]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """A pattern in error lines and what it means."""
+    """A pattern in error lines and what it means; `origin` where it means so on that side only."""
 
     pattern: re.Pattern[str]
     kind: FailureKind
     hint: str
     retryable: bool = False
+    origin: Origin | None = None
 
 
-def _signature(pattern: str, kind: FailureKind, hint: str, *, retryable: bool = False) -> Signature:
-    return Signature(pattern=re.compile(pattern, re.IGNORECASE), kind=kind, hint=hint, retryable=retryable)
+def _signature(
+    pattern: str, kind: FailureKind, hint: str, *, retryable: bool = False, origin: Origin | None = None
+) -> Signature:
+    found = re.compile(pattern, re.IGNORECASE)
+    return Signature(pattern=found, kind=kind, hint=hint, retryable=retryable, origin=origin)
 
 
 _SIGNATURES = (
     _signature(
+        r"password authentication failed|authentication failed|no pg_hba\.conf entry",
+        FailureKind.CONFIG_ERROR,
+        "Correct the destination's login: WAREHOUSE_URL, or the destination you added.",
+        origin=Origin.DESTINATION,
+    ),
+    _signature(
         r"invalid_grant|INVALID_SESSION_ID|invalid_client|inactive user|bad credentials|authentication failed|\b401\b",
         FailureKind.AUTH_EXPIRED,
         "Sign in again: orchestrator integrations edit <id>.",
+        origin=Origin.SOURCE,
     ),
     _signature(
-        r"REQUEST_LIMIT_EXCEEDED|quota",
+        r"REQUEST_LIMIT_EXCEEDED|daily (api )?(request )?limit",
         FailureKind.QUOTA_EXCEEDED,
         "The source's daily limit is used up. Wait for it to reset, then sync again.",
         retryable=True,
+        origin=Origin.SOURCE,
     ),
     _signature(
         r"rate limit|\b429\b", FailureKind.RATE_LIMITED, "The source asks us to slow down. Sync later.", retryable=True
     ),
     _signature(
-        r"INSUFFICIENT_ACCESS|API_DISABLED_FOR_ORG|permission denied|not authori[sz]ed|\b403\b|must be owner",
-        FailureKind.PERMISSION_MISSING,
-        "Give the account that permission at the provider, then sync again.",
-    ),
-    _signature(
-        r"No space left on device",
+        r"No space left on device|disk quota exceeded|could not extend file",
         FailureKind.INTERNAL,
         "Make room on that disk, then sync again.",
         retryable=True,
+    ),
+    _signature(
+        r"INSUFFICIENT_ACCESS|API_DISABLED_FOR_ORG|permission denied|not authori[sz]ed|\b403\b|must be owner",
+        FailureKind.PERMISSION_MISSING,
+        "Give the account that permission, then sync again.",
     ),
 )
 
@@ -139,7 +171,8 @@ def explain(outcome: Outcome) -> Failure:
             return told
     for line in reversed(outcome.complaints):
         for signature in _SIGNATURES:
-            if signature.pattern.search(line):
+            elsewhere = signature.origin is not None and outcome.side not in {signature.origin, None}
+            if signature.pattern.search(line) and not elsewhere:
                 return Failure(
                     kind=signature.kind,
                     origin=outcome.side or Origin.PLATFORM,

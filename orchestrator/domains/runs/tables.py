@@ -30,7 +30,6 @@ class RunRow(Table):
         ForeignKeyConstraint(
             ["org_id", "integration_id"], ["integrations.org_id", "integrations.id"], ondelete="CASCADE"
         ),
-        ForeignKeyConstraint(["org_id", "retry_of"], ["runs.org_id", "runs.id"]),
         CheckConstraint("kind IN ('sync', 'test', 'discover')", name="kind"),
         CheckConstraint(
             "status IN ('queued', 'running', 'retrying', 'cancelling',"
@@ -41,7 +40,6 @@ class RunRow(Table):
             "runs_one_active", "org_id", "integration_id", unique=True, postgresql_where=f"kind = 'sync' AND {_ACTIVE}"
         ),
         Index("runs_by_integration", "org_id", "integration_id", "id"),
-        Index("runs_active", "org_id", "id", postgresql_where=_ACTIVE),
     )
 
     org_id: Mapped[str] = mapped_column(Identifier("org"), primary_key=True)
@@ -55,14 +53,13 @@ class RunRow(Table):
     timeout: Mapped[Any] = mapped_column(Interval)
     epoch: Mapped[int] = mapped_column(server_default="0")
     failure: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
-    retry_of: Mapped[str | None] = mapped_column(Identifier("run"))
     requested_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
 
 
 class AttemptRow(Table):
-    """One try at a run by one worker, fenced by its epoch."""
+    """One try at a run by one worker, fenced by its epoch; epoch 0 is whoever asked, until somebody claims it."""
 
     __tablename__ = "run_attempts"
     __table_args__ = (

@@ -56,14 +56,13 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why a run didn't simply succeed, in words for people; `action` is a label and a command or link."""
+    """Why a run didn't simply succeed, in words for people."""
 
     kind: FailureKind
     origin: Origin
     message: str
     hint: str = ""
     retryable: bool = False
-    action: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +90,6 @@ class Run:
     timeout: timedelta
     epoch: int
     failure: Failure | None
-    retry_of: str | None
     requested_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -99,7 +97,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One try at a run; every write it makes carries its epoch."""
+    """One try at a run; its epoch guards lease, state and end. Logs and counts are kept whoever holds the run."""
 
     org_id: str
     run_id: str
@@ -159,4 +157,4 @@ class Progress:
     counts: tuple[StreamCount, ...] = ()
 
 
-PHASES = ("preparing", "starting", "syncing", "checking")
+PHASES = ("preparing", "starting", "syncing")

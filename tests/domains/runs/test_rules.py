@@ -83,6 +83,18 @@ def test_an_announcement_nobody_can_read_is_an_ordinary_line(wrong):
     assert rules.explain(Outcome(exit_code=1, complaints=(wrong,))).message == wrong
 
 
+def test_a_warehouse_that_refuses_the_login_does_not_ask_to_sign_in_at_the_source():
+    line = 'connection failed: FATAL: password authentication failed for user "loader"'
+    failure = rules.explain(Outcome(exit_code=1, side=Origin.DESTINATION, complaints=(line,)))
+    assert failure.kind is FailureKind.CONFIG_ERROR
+    assert "WAREHOUSE_URL" in failure.hint
+
+
+def test_a_disk_quota_is_no_api_quota():
+    line = "OSError: [Errno 122] Disk quota exceeded"
+    assert rules.explain(Outcome(exit_code=1, side=Origin.SOURCE, complaints=(line,))).kind is FailureKind.INTERNAL
+
+
 def test_without_any_line_the_exit_status_is_told():
     failure = rules.explain(Outcome(exit_code=3))
     assert (failure.kind, failure.origin) == (FailureKind.INTERNAL, Origin.PLATFORM)

@@ -1,4 +1,4 @@
-import threading
+import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -9,7 +9,7 @@ from orchestrator.domains.identity import service as identity
 from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.integrations.errors import NothingSelectedError, UnknownStreamError
 from orchestrator.domains.integrations.types import Health
-from orchestrator.domains.runs import service
+from orchestrator.domains.runs import queries, service
 from orchestrator.domains.runs.errors import (
     LeaseLostError,
     RunEndedError,
@@ -22,6 +22,7 @@ from orchestrator.domains.runs.types import FailureKind, Origin, RunStatus
 from orchestrator.drivers.liveness import WorkerMark
 from orchestrator.drivers.meltano.output import BlockCompleted, Level, Source
 from orchestrator.drivers.meltano.process import Stopped
+from orchestrator.kernel.db import Role
 from tests.fakes.meltano import NOW, counted, said, singer_state
 
 MARCH = {"replication_key": "at", "replication_key_value": "2024-03-01"}
@@ -97,6 +98,28 @@ def test_state_is_committed_during_the_run_even_where_it_fails_later(drivers, re
 def test_lost_records_make_a_partial_run(drivers, ready, all_well):
     all_well.outputs = [counted(Source.TAP, "users", 10), counted(Source.TARGET, "users", 9)]
     assert synced(drivers, ready).status is RunStatus.PARTIAL
+
+
+def test_a_loader_that_lost_every_record_makes_a_partial_run(drivers, ready, all_well):
+    all_well.outputs = [counted(Source.TAP, "users", 10)]
+    assert synced(drivers, ready).status is RunStatus.PARTIAL
+
+
+def test_state_nobody_can_read_makes_a_partial_run(drivers, ready, all_well):
+    all_well.invalid_states = 1
+    assert synced(drivers, ready).status is RunStatus.PARTIAL
+
+
+def test_a_full_disk_is_nobodys_elses_fault(drivers, ready, all_well):
+    all_well.code, all_well.storage_full, all_well.error = 1, True, "OSError: [Errno 28] No space left on device"
+    run = synced(drivers, ready)
+    assert run.failure is not None
+    assert (run.failure.kind, run.failure.origin, run.failure.retryable) == (
+        FailureKind.INTERNAL,
+        Origin.PLATFORM,
+        True,
+    )
+    assert "run's directory" in run.failure.message
 
 
 def test_an_integration_runs_at_most_one_sync(drivers, ready):
@@ -190,8 +213,6 @@ def test_the_run_of_a_killed_worker_ends_at_the_next_start(drivers, ready, all_w
     mark = drivers.worker
 
     def die(_):
-        import os
-
         os.close(mark._file)  # what the kernel does at kill -9
         assert [one.id for one in service.recover(drivers)] == [run.id]
 
@@ -204,22 +225,40 @@ def test_the_run_of_a_killed_worker_ends_at_the_next_start(drivers, ready, all_w
     assert service.request(drivers, ready).status is RunStatus.QUEUED
 
 
-def test_a_worker_elsewhere_is_lost_when_its_lease_runs_out(drivers, ready, all_well):
+def test_a_worker_elsewhere_is_lost_when_its_lease_runs_out(drivers, ready, monkeypatch):
     run = service.request(drivers, ready)
+    with drivers.db.transaction(ready.org_id, role=Role.WORKER) as tx:
+        assert queries.claim(tx, run.id, worker="worker-of-another-machine", lease=timedelta(seconds=-1))
+    assert [one.id for one in service.recover(drivers)] == [run.id]
+    ended = service.find(drivers, ready.org_id, run.id)
+    assert ended.failure is not None
+    assert (ended.status, ended.failure.kind) == (RunStatus.FAILED, FailureKind.WORKER_LOST)
+    assert integrations.find(drivers, ready.org_id, ready.id).health is Health.FAILING
 
-    def forget(_):
-        (drivers.workers_folder / drivers.worker.name).unlink()  # nobody here knows that worker
-        assert service.recover(drivers) == []
-        with drivers.db.pool.begin() as connection:
-            connection.execute(
-                text("UPDATE orchestrator.run_attempts SET lease_until = now() - interval '1 s', finished_at = NULL")
-            )
-            assert [one.id for one in service.recover(drivers)] == []  # not seen before it is committed
-        threading.Event().wait(0)
 
-    all_well.act = forget
-    ended = service.execute(drivers, ready, run)
-    assert ended.status in {RunStatus.SUCCEEDED, RunStatus.FAILED}
+def test_a_worker_elsewhere_with_a_lease_is_left_alone(drivers, ready):
+    run = service.request(drivers, ready)
+    with drivers.db.transaction(ready.org_id, role=Role.WORKER) as tx:
+        assert queries.claim(tx, run.id, worker="worker-of-another-machine", lease=timedelta(hours=1))
+    assert service.recover(drivers) == []
+    assert service.find(drivers, ready.org_id, run.id).status is RunStatus.RUNNING
+
+
+def test_a_run_whose_requester_died_before_anybody_claimed_it_does_not_block(drivers, ready):
+    run = service.request(drivers, ready)
+    assert service.recover(drivers) == [], "we live"
+    os.close(drivers.worker._file)  # what the kernel does at kill -9
+    assert [one.id for one in service.recover(drivers)] == [run.id]
+    assert service.recover(drivers) == []
+    drivers.__dict__.pop("worker")
+    assert service.request(drivers, ready).status is RunStatus.QUEUED
+
+
+def test_a_cancelled_request_leaves_nothing_to_recover(drivers, ready):
+    service.cancel(drivers, service.request(drivers, ready))
+    os.close(drivers.worker._file)
+    assert service.recover(drivers) == []
+    drivers.__dict__.pop("worker")
 
 
 def test_a_worker_that_lost_its_run_writes_no_state(drivers, ready, all_well):
@@ -328,6 +367,22 @@ def test_unknown_states_and_streams_are_refused(drivers, ready, history):
         service.rollback(drivers, ready, 999_999, apply=True)
     with pytest.raises(UnknownStreamError):
         service.reset(drivers, ready, streams=["nope"], apply=True)
+
+
+def test_a_reset_and_a_request_at_once_never_both_win(drivers, ready, history):
+    def reset(_):
+        try:
+            service.reset(drivers, ready, apply=True)
+        except StateBusyError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        asked = pool.submit(service.request, drivers, ready)
+        was_reset = pool.submit(reset, None)
+        run, done = asked.result(), was_reset.result()
+    if done:
+        assert run.requested_at > max(entry.at for entry in service.history(drivers, ready))
 
 
 def test_state_is_not_changed_under_a_running_sync(drivers, ready, history):

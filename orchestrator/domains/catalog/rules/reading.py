@@ -58,6 +58,7 @@ def _variant(name: str, facts: Mapping[str, Any]) -> Variant:
         session_setting=facts.get("session_setting"),
         settings=facts.get("settings", {}),
         operator_settings=facts.get("operator_settings", {}),
+        counts=facts.get("counts", True),
         batch=tuple(facts.get("batch", [])),
     )
 

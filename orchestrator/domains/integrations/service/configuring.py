@@ -220,6 +220,11 @@ def _update(drivers: Drivers, integration: Integration, what: str, **values: Any
         return changed
 
 
+def hold(tx: Session, integration_id: str) -> None:
+    """Keep runs from being requested for it until the transaction ends."""
+    queries.hold(tx, integration_id)
+
+
 def note_health(tx: Session, integration_id: str, health: Health | None) -> None:
     """Note how its latest run went; None leaves it as it is."""
     if health is not None:

@@ -31,6 +31,7 @@ def plan(drivers: Drivers, integration: Integration, *, only: Sequence[str] | No
         loader=loader(drivers, integration, destination),
         catalog=rules.run_catalog(chosen),
         streams=tuple(stream.name for stream in chosen),
+        counted=source.variant.counts and catalog().get(destination.type).variant.counts,
         fresh_token=source.fresh_token(),
     )
 

@@ -106,6 +106,7 @@ def logs(
         if not follow or found.status.ended:
             return
         sleep(_POLL)
+        service.recover(drivers)
         found = service.find(drivers, found.org_id, found.id)
         entries = service.logs(drivers, found, after=cursor or 0)
 

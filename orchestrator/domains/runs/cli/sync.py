@@ -38,10 +38,15 @@ def sync(
     drivers = of_command(context)
     place = identity.find(drivers.db, drivers.settings.organization)
     found = integrations.find(drivers, place.org_id, integration)
-    run = service.request(
-        drivers, found, streams=stream or None, full_refresh=full_refresh, timeout=_limit(timeout), trigger="command"
-    )
     with watching.stoppable() as stop, watching.watching(quiet=quiet or as_json) as watcher:
+        run = service.request(
+            drivers,
+            found,
+            streams=stream or None,
+            full_refresh=full_refresh,
+            timeout=_limit(timeout),
+            trigger="command",
+        )
         run = service.execute(drivers, found, run, cancel=stop.event, on_progress=watcher)
     counts = service.counts(drivers, run)
     if as_json:

@@ -1,11 +1,10 @@
 """Use cases of runs, in the order of a life: request, execute, watch, cancel, recover; and state."""
 
 from orchestrator.domains.runs.service.executing import execute
-from orchestrator.domains.runs.service.requesting import active, cancel, counts, find, listing, logs, recover, request
+from orchestrator.domains.runs.service.requesting import cancel, counts, find, listing, logs, recover, request
 from orchestrator.domains.runs.service.states import history, reset, rollback, show
 
 __all__ = [
-    "active",
     "cancel",
     "counts",
     "execute",

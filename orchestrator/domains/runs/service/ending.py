@@ -4,6 +4,8 @@ from dataclasses import asdict
 
 from sqlalchemy.orm import Session
 
+from orchestrator.domains.integrations import service as integrations
+from orchestrator.domains.integrations.types import Health
 from orchestrator.domains.runs import queries
 from orchestrator.domains.runs.events import RunEnded
 from orchestrator.domains.runs.types import Attempt, Failure, Run, RunStatus
@@ -15,8 +17,17 @@ def end(
 ) -> Run:
     """End a run as its attempt. Raises LeaseLostError where this attempt no longer holds it."""
     run = queries.settle(tx, attempt, status=status, failure=failure, exit_code=exit_code)
+    integrations.note_health(tx, run.integration_id, _HEALTH.get(status))
     announce(tx, run)
     return run
+
+
+_HEALTH = {
+    RunStatus.SUCCEEDED: Health.HEALTHY,
+    RunStatus.PARTIAL: Health.DEGRADED,
+    RunStatus.FAILED: Health.FAILING,
+    RunStatus.TIMED_OUT: Health.DEGRADED,
+}
 
 
 def announce(tx: Session, run: Run) -> None:

@@ -7,7 +7,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from orchestrator.domains.integrations import service as integrations
-from orchestrator.domains.integrations.types import Health, Integration, Plan
+from orchestrator.domains.integrations.types import Integration, Plan
 from orchestrator.domains.runs import queries, rules
 from orchestrator.domains.runs.errors import LeaseLostError, RunEndedError
 from orchestrator.domains.runs.events import RunStarted
@@ -16,6 +16,7 @@ from orchestrator.domains.runs.service.ending import end
 from orchestrator.domains.runs.service.recording import OnProgress, Recorder
 from orchestrator.domains.runs.types import Attempt, Failure, FailureKind, Origin, Progress, Run, RunStatus
 from orchestrator.drivers.bundle import Drivers
+from orchestrator.drivers.meltano.output import Source
 from orchestrator.drivers.meltano.process import Stopped
 from orchestrator.drivers.meltano.runner import Exit
 from orchestrator.drivers.meltano.values import Project
@@ -24,6 +25,7 @@ from orchestrator.kernel.errors import OrchestratorError
 from orchestrator.kernel.events import emit
 
 _RETRY_EVERY = 0.5  # seconds
+_ORIGINS = {Source.TAP: Origin.SOURCE, Source.TARGET: Origin.DESTINATION}
 
 
 def execute(
@@ -37,7 +39,8 @@ def execute(
     """Do a queued run to its end; the same call serves the command line and workers.
 
     cancel:  set it to stop the run; every process is ended and the run settles as cancelled
-    Raises RunEndedError where it isn't queued any more, LeaseLostError where another worker took it over.
+    Raises RunEndedError where it isn't queued any more, LeaseLostError where another worker took it over, and
+    DatabaseAwayError after a lease's time without a database: the next start then ends the run.
     """
     stop = cancel or threading.Event()
     with drivers.db.transaction(run.org_id, role=Role.WORKER) as tx:
@@ -71,9 +74,17 @@ def _attempt(
             stopped = recorder.cancel.is_set()
             _settled(drivers, recorder.attempt, *_unexpected(stopped=stopped), None)
         raise
+<<<<<<<
     if recorder.lost or isinstance(ended.callback_error, LeaseLostError):
         raise LeaseLostError(run.id)
+    status, failure = rules.judge(_outcome(ended, recorder, counted=plan.counted), timeout=run.timeout)
+=======
+    if isinstance(ended.callback_error, LeaseLostError):
+        raise ended.callback_error
+    if recorder.lost is not None:
+        raise recorder.lost
     status, failure = rules.judge(_outcome(ended, recorder), timeout=run.timeout)
+>>>>>>>
     if status is RunStatus.FAILED and isinstance(ended.callback_error, OrchestratorError):
         failure = rules.refused(ended.callback_error)
     return status, failure, ended.code
@@ -112,21 +123,27 @@ def _synced(drivers: Drivers, plan: Plan, run: Run, recorder: Recorder) -> Exit:
     )
 
 
-def _outcome(ended: Exit, recorder: Recorder) -> Outcome:
+<<<<<<<
+def _outcome(ended: Exit, recorder: Recorder, *, counted: bool) -> Outcome:
     side = None
     if ended.block is not None and ended.block.loader_code is not None:
         side = Origin.DESTINATION
     elif ended.block is not None and ended.block.extractor_code is not None:
         side = Origin.SOURCE
+=======
+def _outcome(ended: Exit, recorder: Recorder) -> Outcome:
+>>>>>>>
     return Outcome(
         exit_code=ended.code,
-        side=side,
+        side=None if ended.side is None else _ORIGINS.get(ended.side),
         cancelled=ended.stopped is Stopped.CANCELLED,
         timed_out=ended.stopped is Stopped.TIMED_OUT,
         states=recorder.states,
-        counted=bool(ended.read) == bool(ended.written),
+        storage_full=ended.storage_full,
+        invalid_states=ended.invalid_states,
+        counted=counted,
         counts=recorder.counts(),
-        complaints=(*ended.lines, *([ended.error] if ended.error else [])),
+        complaints=(*ended.complaints, *([ended.error] if ended.error else [])),
     )
 
 
@@ -136,19 +153,16 @@ def _settled(drivers: Drivers, attempt: Attempt, status: RunStatus, failure: Fai
     while True:
         try:
             with drivers.db.transaction(attempt.org_id, role=Role.WORKER) as tx:
+<<<<<<<
+                return end(tx, attempt, status=status, failure=failure, exit_code=code)
+=======
                 run = end(tx, attempt, status=status, failure=failure, exit_code=code)
                 integrations.note_health(tx, run.integration_id, _health(status))
+                if (works := rules.sign_in_works(status, failure)) is not None:
+                    integrations.note_sign_in(tx, run.integration_id, works=works)
                 return run
+>>>>>>>
         except DatabaseAwayError:
             if monotonic() > until:
                 raise
             sleep(_RETRY_EVERY)
-
-
-def _health(status: RunStatus) -> Health | None:
-    return {
-        RunStatus.SUCCEEDED: Health.HEALTHY,
-        RunStatus.PARTIAL: Health.DEGRADED,
-        RunStatus.FAILED: Health.FAILING,
-        RunStatus.TIMED_OUT: Health.DEGRADED,
-    }.get(status)

@@ -12,7 +12,7 @@ from orchestrator.domains.runs import queries, rules
 from orchestrator.domains.runs.errors import LeaseLostError
 from orchestrator.domains.runs.types import Attempt, Progress, RunStatus, StreamCount
 from orchestrator.drivers.bundle import Drivers
-from orchestrator.drivers.meltano.output import Level, LogLine, Metric, Output, Source
+from orchestrator.drivers.meltano.output import LogLine, Metric, Output, Source
 from orchestrator.kernel.db import DatabaseAwayError, Role
 
 OnProgress = Callable[[Progress], None]
@@ -37,7 +37,6 @@ class Recorder:
         self._settings = drivers.settings.runs
         self.cancel, self.cancelled, self.lost = cancel, False, False
         self.states = 0
-        self.complaints: list[str] = []
         self._lock = threading.Lock()
         self._waiting: list[tuple[datetime, str, str, str]] = []
         self._written = 0
@@ -68,8 +67,6 @@ class Recorder:
             self._measure(output)
             self.show(Progress(phase="syncing", counts=self.counts()))
         elif isinstance(output, LogLine):
-            if output.level in {Level.ERROR, Level.CRITICAL}:
-                self.complaints = [*self.complaints[-20:], output.message]
             self.say(output.message, level=output.level.value, source=output.source.value, at=output.at)
         if monotonic() - self._flushed > _FLUSH_EVERY:
             self.flush()
@@ -159,6 +156,10 @@ class Recorder:
                 self.lost = True
             except DatabaseAwayError:
                 self.lost = monotonic() - alive_at > self._settings.lease.total_seconds()
+            except Exception:  # whatever it is: a run without a heartbeat must not go on
+                self.lost = True
+                self.cancel.set()
+                raise
             else:
                 self.cancelled = self.cancelled or status is RunStatus.CANCELLING
             if self.lost or self.cancelled:

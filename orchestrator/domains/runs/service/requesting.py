@@ -28,6 +28,8 @@ def request(
 ) -> Run:
     """Queue a sync, after a look at whether it could do anything at all.
 
+    Until a worker claims it, it is ours: where this process dies first, the next start ends it.
+
     streams:       these instead of the selected ones
     full_refresh:  read them from the start; the state of other streams stays
     Raises RunInProgressError, UnknownStreamError, NothingSelectedError, DisabledError.
@@ -40,6 +42,8 @@ def request(
                 tx,
                 integration.org_id,
                 integration.id,
+                worker=drivers.worker.name,
+                lease=drivers.settings.runs.lease,
                 trigger=trigger,
                 streams=None if streams is None else list(streams),
                 full_refresh=full_refresh,
@@ -53,12 +57,6 @@ def request(
                 drivers, integration, streams=streams, full_refresh=full_refresh, timeout=timeout, trigger=trigger
             )
         raise RunInProgressError(integration.name, under_way.id) from None
-
-
-def active(drivers: Drivers, integration: Integration) -> Run | None:
-    """The run under way for an integration."""
-    with drivers.db.transaction(integration.org_id) as tx:
-        return queries.active_run(tx, integration.id)
 
 
 def find(drivers: Drivers, org_id: str, wanted: str) -> Run:

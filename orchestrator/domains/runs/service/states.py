@@ -9,7 +9,7 @@ from orchestrator.domains.integrations.types import Integration
 from orchestrator.domains.runs import queries, rules
 from orchestrator.domains.runs.errors import StateBusyError, UnknownStateError
 from orchestrator.domains.runs.events import StateChanged
-from orchestrator.domains.runs.service.requesting import active, recover
+from orchestrator.domains.runs.service.requesting import recover
 from orchestrator.domains.runs.types import StateEntry, StateMove
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.kernel.events import emit
@@ -94,10 +94,11 @@ def _set(
     drivers: Drivers, integration: Integration, aims: Mapping[str, Mapping[str, Any] | None], *, reason: str
 ) -> None:
     recover(drivers)
-    under_way = active(drivers, integration)
-    if under_way is not None:
-        raise StateBusyError(under_way.id)
     with drivers.db.transaction(integration.org_id) as tx:
+        integrations.hold(tx, integration.id)  # a run that is being requested waits, and then sees the new state
+        under_way = queries.active_run(tx, integration.id)
+        if under_way is not None:
+            raise StateBusyError(under_way.id)
         queries.set_state(tx, integration.org_id, integration.id, aims, reason=reason)
         changed = StateChanged(
             org_id=integration.org_id, integration_id=integration.id, streams=sorted(aims), reason=reason
