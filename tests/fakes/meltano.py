@@ -97,14 +97,7 @@ class FakeMeltano:
             judge.see(output)
         rest = {"side": judge.failed_side(), "complaints": judge.complaints()}
         quiet = {"block": None, "read": {}, "written": {}, "callback_error": None}
-<<<<<<<
-=======
-        rest |= {"invalid_states": 0, "lines": (), "unredacted": 0, "seconds": 1.0, "storage_full": self.storage_full}
-        return Exit(**{**quiet, **rest, "error": self.error, **seen})
-
-    def discover(self, extractor, *, on_output, fresh_token=None, timeout=None, cancel=None):
->>>>>>>
-        rest = {
+        rest |= {
             "invalid_states": self.invalid_states,
             "lines": (),
             "unredacted": 0,

@@ -169,8 +169,8 @@ def _log(fields: Mapping[str, Any], event: str, source: Source, at: datetime, re
         level = _level(fields.get("level"))
     exception = fields.get("plugin_exception") or fields.get("exception")
     reason = redact(_reason(exception))
-    if reason and reason.partition(": ")[2] not in message:
-        message = f"{message}: {reason}"
+    if reason and (reason.partition(": ")[2] or reason) not in message:
+        message = f"{message}: {reason}".removeprefix(": ")
     stream = fields.get("stream_name")
     return LogLine(
         at=at,

@@ -54,6 +54,8 @@ class Exit:
     read, written:   records per stream as the tap and the target counted them
     invalid_states:  STATE lines of the target that Meltano could not parse
     error:           one redacted line for people; None after a clean end and where we ended it
+    side:            who failed first; None where nothing tells
+    complaints:      what was said as an error, by the side that failed where that is known
     lines:           the last redacted lines of the side that failed
     callback_error:  the first exception of a state or token callback
     storage_full:    no space was left in the run's directory at the end
@@ -67,6 +69,8 @@ class Exit:
     written: Mapping[str, int]
     invalid_states: int
     error: str | None
+    side: Source | None
+    complaints: tuple[str, ...]
     lines: tuple[str, ...]
     callback_error: BaseException | None
     storage_full: bool
@@ -283,7 +287,8 @@ class _Session:
     def _exit(self, ended: Ended, seconds: float) -> Exit:
         by_itself = ended.code != 0 and ended.stopped is None
         full = shutil.disk_usage(self.place.path).free < _FREE
-        side = self._judge.failed_side() or Source.TAP
+        side = self._judge.failed_side()
+        told = _FULL.format(self.place.path.parent) if full else self._judge.error(ended.code)
         return Exit(
             code=ended.code,
             stopped=ended.stopped,
@@ -291,9 +296,11 @@ class _Session:
             read=self._judge.counts(Source.TAP),
             written=self._judge.counts(Source.TARGET),
             invalid_states=self._judge.invalid_states,
-            error=(_FULL.format(self.place.path.parent) if full else self._judge.error()) if by_itself else None,
+            error=told if by_itself else None,
+            side=side,
+            complaints=self._judge.complaints(),
             storage_full=full,
-            lines=self._judge.lines(side),
+            lines=self._judge.lines(side or Source.TAP),
             callback_error=self._callback_error,
             unredacted=self._redact.too_short,
             seconds=seconds,

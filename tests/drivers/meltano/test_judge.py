@@ -44,6 +44,72 @@ def test_the_side_that_failed_is_heard_first():
     assert (judge.failed_side(), judge.error()) == (Source.TARGET, "target trouble")
 
 
+def ended(**codes):
+    return BlockCompleted(at=NOW, success=False, seconds=1.0, **codes)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "code", "side", "told"),
+    [
+        pytest.param(
+            [
+                line("Reading users."),
+                line("half a line", Level.ERROR, Source.TARGET),
+                ended(extractor_code=-9, loader_code=1),
+            ],
+            1,
+            Source.TAP,
+            "The extractor was killed (SIGKILL) while it worked.",
+            id="a killed tap, and the loader that chokes on its half line",
+        ),
+        pytest.param(
+            [line("Loading.", source=Source.TARGET), ended(loader_code=137)],
+            1,
+            Source.TARGET,
+            "The loader was killed (SIGKILL) while it worked.",
+            id="a killed loader",
+        ),
+        pytest.param(
+            [line("Loading.", source=Source.TARGET), line("BrokenPipeError", Level.ERROR, Source.MELTANO)],
+            1,
+            Source.TARGET,
+            "The loader ended too early and didn't say why. Its last words: Loading.",
+            id="a loader that went away while Meltano wrote to it",
+        ),
+        pytest.param(
+            [line("Reading users.")], 137, None, "Meltano was killed (SIGKILL) while it worked.", id="a killed Meltano"
+        ),
+        pytest.param(
+            [line("Reading users."), line("No such plugin", Level.ERROR, Source.MELTANO)],
+            1,
+            None,
+            "No such plugin",
+            id="Meltano's error before a plugin's small talk",
+        ),
+        pytest.param(
+            [ended(extractor_code=2)], 1, Source.TAP, "The extractor ended too early and didn't say why.", id="silence"
+        ),
+    ],
+)
+def test_whoever_was_first_to_end_is_named(outputs, code, side, told):
+    judge = Judge()
+    for output in outputs:
+        judge.see(output)
+    assert (judge.failed_side(), judge.error(code)) == (side, told)
+
+
+def test_only_errors_of_the_side_that_failed_are_complaints():
+    judge = Judge()
+    for output in (
+        line("Read 401 records."),
+        line("bad date", Level.ERROR),
+        line("half a line", Level.ERROR, Source.TARGET),
+        ended(extractor_code=1, loader_code=1),
+    ):
+        judge.see(output)
+    assert judge.complaints() == ("bad date",)
+
+
 def test_counters_of_a_side_are_added_up():
     judge = Judge()
     for value in (3, 4):

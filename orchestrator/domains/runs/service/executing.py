@@ -74,17 +74,9 @@ def _attempt(
             stopped = recorder.cancel.is_set()
             _settled(drivers, recorder.attempt, *_unexpected(stopped=stopped), None)
         raise
-<<<<<<<
     if recorder.lost or isinstance(ended.callback_error, LeaseLostError):
         raise LeaseLostError(run.id)
     status, failure = rules.judge(_outcome(ended, recorder, counted=plan.counted), timeout=run.timeout)
-=======
-    if isinstance(ended.callback_error, LeaseLostError):
-        raise ended.callback_error
-    if recorder.lost is not None:
-        raise recorder.lost
-    status, failure = rules.judge(_outcome(ended, recorder), timeout=run.timeout)
->>>>>>>
     if status is RunStatus.FAILED and isinstance(ended.callback_error, OrchestratorError):
         failure = rules.refused(ended.callback_error)
     return status, failure, ended.code
@@ -123,16 +115,7 @@ def _synced(drivers: Drivers, plan: Plan, run: Run, recorder: Recorder) -> Exit:
     )
 
 
-<<<<<<<
 def _outcome(ended: Exit, recorder: Recorder, *, counted: bool) -> Outcome:
-    side = None
-    if ended.block is not None and ended.block.loader_code is not None:
-        side = Origin.DESTINATION
-    elif ended.block is not None and ended.block.extractor_code is not None:
-        side = Origin.SOURCE
-=======
-def _outcome(ended: Exit, recorder: Recorder) -> Outcome:
->>>>>>>
     return Outcome(
         exit_code=ended.code,
         side=None if ended.side is None else _ORIGINS.get(ended.side),
@@ -153,15 +136,7 @@ def _settled(drivers: Drivers, attempt: Attempt, status: RunStatus, failure: Fai
     while True:
         try:
             with drivers.db.transaction(attempt.org_id, role=Role.WORKER) as tx:
-<<<<<<<
                 return end(tx, attempt, status=status, failure=failure, exit_code=code)
-=======
-                run = end(tx, attempt, status=status, failure=failure, exit_code=code)
-                integrations.note_health(tx, run.integration_id, _health(status))
-                if (works := rules.sign_in_works(status, failure)) is not None:
-                    integrations.note_sign_in(tx, run.integration_id, works=works)
-                return run
->>>>>>>
         except DatabaseAwayError:
             if monotonic() > until:
                 raise
