@@ -13,6 +13,7 @@ from orchestrator.kernel.errors import ActionNeededError, OrchestratorError
 _FOLDER = Path(str(files("orchestrator.migrations")))
 _LOCK = 7_305_441_620_119  # any constant; two migrators of one database take turns
 _OLDEST_POSTGRES = 140_000
+_SET_IS_A_PRIVILEGE = 160_000  # of its own: who creates a role may not become it; source: PostgreSQL 16 release notes
 _NO_PRIVILEGE = "42501"
 _UNDEFINED = {"42P01", "3F000"}  # undefined_table, invalid_schema_name; source: PostgreSQL appendix A
 
@@ -122,10 +123,11 @@ def _prepare(connection: Connection) -> None:
     version = int(connection.scalar(text("SELECT current_setting('server_version_num')")) or 0)
     if version < _OLDEST_POSTGRES:
         raise UnsuitableDatabaseError(f"it is version {version // 10_000}.")
+    become = "SET" if version >= _SET_IS_A_PRIVILEGE else "MEMBER"
     for role in ("orchestrator_owner", "orchestrator_app", "orchestrator_worker"):
         if not connection.scalar(text("SELECT true FROM pg_roles WHERE rolname = :role"), {"role": role}):
             connection.execute(text(f"CREATE ROLE {role} NOLOGIN"))
-        if not connection.scalar(text("SELECT pg_has_role(current_user, :role, 'member')"), {"role": role}):
+        if not connection.scalar(text("SELECT pg_has_role(current_user, :role, :how)"), {"role": role, "how": become}):
             connection.execute(text(f"GRANT {role} TO CURRENT_USER"))
     connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA} AUTHORIZATION orchestrator_owner"))
     connection.execute(text("SET LOCAL ROLE orchestrator_owner"))

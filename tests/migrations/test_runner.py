@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -10,7 +11,9 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Engine
 
 import orchestrator.migrations.env_tables  # noqa: F401 - fills the metadata
-from orchestrator.kernel.db import SCHEMA, Table, engine, normalised
+from orchestrator.domains.identity import service as identity
+from orchestrator.drivers.embedded_postgres import EmbeddedPostgres
+from orchestrator.kernel.db import SCHEMA, Database, Table, engine, normalised
 from orchestrator.migrations import runner
 
 ACROSS_ORGANIZATIONS = {"organization_named", "organization_ids", "open_attempts"}
@@ -93,25 +96,23 @@ def test_somebody_elses_integrations_in_public_are_neither_touched_nor_tripped_o
         assert sorted(public) == ["alembic_version", "integrations"]
 
 
-def test_a_login_that_is_no_superuser_can_migrate_if_it_may_create_roles(pool, empty):
-    with pool.begin() as connection:
-        connection.execute(text("DROP ROLE IF EXISTS plain"))
-        connection.execute(text("CREATE ROLE plain LOGIN CREATEROLE PASSWORD 'plain'"))
-        connection.execute(text("GRANT CREATE ON DATABASE empty TO plain"))
-        for role in ("owner", "app", "worker"):
-            if connection.scalar(text("SELECT true FROM pg_roles WHERE rolname = :r"), {"r": f"orchestrator_{role}"}):
-                connection.execute(text(f"GRANT orchestrator_{role} TO plain WITH ADMIN OPTION"))
-    url = normalised(empty).set(username="plain", password="plain")
-    plain = engine(SecretStr(url.render_as_string(hide_password=False)))
+def test_a_login_that_is_no_superuser_can_migrate_a_server_we_have_never_seen(tmp_path):
+    postgres = EmbeddedPostgres(tmp_path / "home", linger=timedelta(0))
     try:
+        address = postgres.start()
+        admin = create_engine(normalised(address.url("orchestrator")), isolation_level="AUTOCOMMIT")
+        with admin.connect() as connection:
+            connection.execute(text("CREATE ROLE plain LOGIN CREATEROLE PASSWORD 'plain'"))
+            connection.execute(text("CREATE DATABASE theirs OWNER plain"))
+        admin.dispose()
+        url = normalised(address.url("theirs")).set(username="plain", password="plain")
+        plain = engine(SecretStr(url.render_as_string(hide_password=False)))
         assert runner.migrate(plain) == (None, runner.head())
-        with plain.begin() as connection:
-            runner.check(connection)
-    finally:
+        place = identity.ensure(Database(plain), "acme")
+        assert identity.find(Database(plain), "acme") == place
         plain.dispose()
-        with pool.begin() as connection:
-            connection.execute(text("DROP OWNED BY plain"))
-            connection.execute(text("DROP ROLE plain"))
+    finally:
+        postgres.close()
 
 
 def test_a_login_that_may_create_nothing_is_told_so(pool, empty):
