@@ -26,6 +26,7 @@ def _warm(n: int, home: Path | None) -> list[stopwatch.Took]:
 
 
 def _cold() -> stopwatch.Took:
+    """From `git clone` of what is committed to the end of `make demo`; cloning is not counted."""
     with tempfile.TemporaryDirectory(prefix="orchestrator-cold-") as folder:
         clone, home = Path(folder, "clone"), Path(folder, "home")
         shell = {name: value for name, value in environment(home).items() if name != "ORCHESTRATOR_ENV_FILE"}
