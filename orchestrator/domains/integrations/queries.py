@@ -104,6 +104,14 @@ def hold(tx: Session, integration_id: str) -> None:
     tx.execute(select(IntegrationRow.id).where(IntegrationRow.id == integration_id).with_for_update())
 
 
+def move_setup(tx: Session, integration_id: str, *, before: SetupState, after: SetupState) -> None:
+    """Change the set-up state if it still is `before`."""
+    change = update(IntegrationRow).where(
+        IntegrationRow.id == integration_id, IntegrationRow.setup_state == before.value
+    )
+    tx.execute(change.values(setup_state=after.value, updated_at=func.clock_timestamp()))
+
+
 def mark_deleted(tx: Session, integration_id: str) -> None:
     """Note that it was deleted, and when."""
     change = update(IntegrationRow).where(IntegrationRow.id == integration_id, IntegrationRow.deleted_at.is_(None))

@@ -138,17 +138,20 @@ def claim(tx: Session, run_id: str, *, worker: str, lease: timedelta) -> Attempt
     return Attempt(org_id=row.org_id, run_id=row.id, integration_id=row.integration_id, epoch=row.epoch)
 
 
-def renew(tx: Session, attempt: Attempt, *, lease: timedelta) -> RunStatus:
-    """Renew the lease; answers the run's status, so that the worker sees a cancellation. Raises LeaseLostError."""
-    held = (
-        update(AttemptRow)
-        .where(AttemptRow.run_id == attempt.run_id, AttemptRow.epoch == attempt.epoch, AttemptRow.finished_at.is_(None))
-        .values(lease_until=func.clock_timestamp() + lease)
-        .returning(AttemptRow.epoch)
+def hold(tx: Session, attempt: Attempt, *, renew: timedelta | None = None) -> RunStatus:
+    """The run's status, so that its worker sees a cancellation; with `renew`, its lease from now on for so long.
+
+    Raises LeaseLostError where the attempt is over.
+    """
+    held = (AttemptRow.run_id == attempt.run_id, AttemptRow.epoch == attempt.epoch, AttemptRow.finished_at.is_(None))
+    current = select(RunRow.status).where(
+        RunRow.id == attempt.run_id, RunRow.epoch == attempt.epoch, select(AttemptRow.epoch).where(*held).exists()
     )
-    current = select(RunRow.status).where(RunRow.id == attempt.run_id, RunRow.epoch == attempt.epoch)
-    if tx.scalar(held) is None or (status := tx.scalar(current)) is None:
+    status = tx.scalar(current)
+    if status is None:
         raise LeaseLostError(attempt.run_id)
+    if renew is not None:
+        tx.execute(update(AttemptRow).where(*held).values(lease_until=func.clock_timestamp() + renew))
     return RunStatus(status)
 
 

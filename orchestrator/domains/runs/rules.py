@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from orchestrator.domains.oauth.errors import ReauthNeededError
 from orchestrator.domains.runs.types import Failure, FailureKind, Origin, RunStatus, StreamCount
 from orchestrator.kernel import durations
 from orchestrator.kernel.errors import (
@@ -111,17 +112,20 @@ def _reconciled(outcome: Outcome) -> tuple[RunStatus, Failure | None]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """A pattern in error lines and what it means; `origin` where it means so on that side only."""
+    """A pattern in error lines and what it means; `origin` where it means so on that side only.
+
+    kind:  None where it says no more than whose error it is
+    """
 
     pattern: re.Pattern[str]
-    kind: FailureKind
+    kind: FailureKind | None
     hint: str
     retryable: bool = False
     origin: Origin | None = None
 
 
 def _signature(
-    pattern: str, kind: FailureKind, hint: str, *, retryable: bool = False, origin: Origin | None = None
+    pattern: str, kind: FailureKind | None, hint: str, *, retryable: bool = False, origin: Origin | None = None
 ) -> Signature:
     found = re.compile(pattern, re.IGNORECASE)
     return Signature(pattern=found, kind=kind, hint=hint, retryable=retryable, origin=origin)
@@ -157,6 +161,12 @@ _SIGNATURES = (
         retryable=True,
     ),
     _signature(
+        r"was killed \(SIG",
+        None,
+        "The system does so where memory runs out; its log tells. Sync again: it goes on from the last state.",
+        retryable=True,
+    ),
+    _signature(
         r"INSUFFICIENT_ACCESS|API_DISABLED_FOR_ORG|permission denied|not authori[sz]ed|\b403\b|must be owner",
         FailureKind.PERMISSION_MISSING,
         "Give the account that permission, then sync again.",
@@ -169,22 +179,23 @@ def explain(outcome: Outcome) -> Failure:
     for line in reversed(outcome.complaints):
         if told := _told(line):
             return told
+    kinds = {Origin.SOURCE: FailureKind.SOURCE_ERROR, Origin.DESTINATION: FailureKind.DESTINATION_ERROR}
+    side = outcome.side or Origin.PLATFORM
+    own = kinds.get(side, FailureKind.INTERNAL)
     for line in reversed(outcome.complaints):
         for signature in _SIGNATURES:
             elsewhere = signature.origin is not None and outcome.side not in {signature.origin, None}
             if signature.pattern.search(line) and not elsewhere:
                 return Failure(
-                    kind=signature.kind,
-                    origin=outcome.side or Origin.PLATFORM,
+                    kind=signature.kind or own,
+                    origin=side,
                     message=line,
                     hint=signature.hint,
                     retryable=signature.retryable,
                 )
-    kinds = {Origin.SOURCE: FailureKind.SOURCE_ERROR, Origin.DESTINATION: FailureKind.DESTINATION_ERROR}
-    side = outcome.side or Origin.PLATFORM
     said = outcome.complaints[-1] if outcome.complaints else f"Meltano ended with exit status {outcome.exit_code}."
     return Failure(
-        kind=kinds.get(side, FailureKind.INTERNAL),
+        kind=own,
         origin=side,
         message=said,
         hint="The log tells more: orchestrator runs logs <run>.",
@@ -210,21 +221,29 @@ def _told(line: str) -> Failure | None:
         return None
 
 
-def refused(error: OrchestratorError, *, origin: Origin = Origin.PLATFORM) -> Failure:
-    """A foreseen error before or around the run, as its failure."""
+def refused(error: OrchestratorError) -> Failure:
+    """A foreseen error before or around the run, as its failure; a refused sign-in is the source's."""
     kinds = {
-        ActionNeededError: FailureKind.AUTH_EXPIRED,
+        ReauthNeededError: FailureKind.AUTH_EXPIRED,
+        ActionNeededError: FailureKind.CONFIG_ERROR,
         InvalidConfigError: FailureKind.CONFIG_ERROR,
         NotAllowedError: FailureKind.PERMISSION_MISSING,
     }
     kind = next((kind for cause, kind in kinds.items() if isinstance(error, cause)), FailureKind.INTERNAL)
     return Failure(
         kind=kind,
-        origin=origin,
+        origin=Origin.SOURCE if kind is FailureKind.AUTH_EXPIRED else Origin.PLATFORM,
         message=error.message,
         hint=error.hint,
         retryable=isinstance(error, TemporaryError),
     )
+
+
+def sign_in_works(status: RunStatus, failure: Failure | None) -> bool | None:
+    """Whether the run showed that signing in works, or that it needs a person; None where it showed neither."""
+    if failure is not None and failure.kind is FailureKind.AUTH_EXPIRED:
+        return False
+    return True if status in {RunStatus.SUCCEEDED, RunStatus.PARTIAL} else None
 
 
 def worker_lost() -> Failure:

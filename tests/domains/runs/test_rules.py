@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.domains.oauth.errors import ReauthNeededError
 from orchestrator.domains.runs import rules
 from orchestrator.domains.runs.rules import Outcome
 from orchestrator.domains.runs.types import FailureKind, Origin, RunStatus, StreamCount
-from orchestrator.kernel.errors import InvalidConfigError, OrchestratorError, TemporaryError
+from orchestrator.kernel.errors import ActionNeededError, InvalidConfigError, OrchestratorError, TemporaryError
 
 ALL = StreamCount(stream="users", read=10, written=10)
 LESS = StreamCount(stream="users", read=10, written=7)
@@ -57,6 +58,7 @@ def test_a_partial_run_says_what_is_missing():
         ("429 Too Many Requests", FailureKind.RATE_LIMITED, True),
         ("permission denied for schema crm", FailureKind.PERMISSION_MISSING, False),
         ("OSError: [Errno 28] No space left on device", FailureKind.INTERNAL, True),
+        ("The extractor was killed (SIGKILL) while it worked.", FailureKind.SOURCE_ERROR, True),
         ("something else broke", FailureKind.SOURCE_ERROR, True),
     ],
 )
@@ -105,6 +107,8 @@ def test_without_any_line_the_exit_status_is_told():
     ("error", "kind", "retryable"),
     [
         (InvalidConfigError("x"), FailureKind.CONFIG_ERROR, False),
+        (ReauthNeededError("login.example.com", "invalid_grant"), FailureKind.AUTH_EXPIRED, False),
+        (ActionNeededError("no master key"), FailureKind.CONFIG_ERROR, False),
         (TemporaryError("x"), FailureKind.INTERNAL, True),
         (OrchestratorError("x"), FailureKind.INTERNAL, False),
     ],
@@ -112,6 +116,21 @@ def test_without_any_line_the_exit_status_is_told():
 def test_a_foreseen_error_becomes_a_failure_of_its_kind(error, kind, retryable):
     failure = rules.refused(error)
     assert (failure.kind, failure.retryable) == (kind, retryable)
+
+
+@pytest.mark.parametrize(
+    ("status", "failure", "works"),
+    [
+        (RunStatus.SUCCEEDED, None, True),
+        (RunStatus.PARTIAL, rules.worker_lost(), True),
+        (RunStatus.CANCELLED, None, None),
+        (RunStatus.FAILED, rules.worker_lost(), None),
+        (RunStatus.FAILED, rules.refused(ReauthNeededError("login.example.com", "invalid_grant")), False),
+        (RunStatus.FAILED, rules.refused(ActionNeededError("no master key")), None),
+    ],
+)
+def test_a_run_tells_whether_signing_in_works(status, failure, works):
+    assert rules.sign_in_works(status, failure) is works
 
 
 BOOKMARKS = st.dictionaries(

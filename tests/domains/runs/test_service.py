@@ -190,7 +190,7 @@ def test_a_plan_that_fails_fails_the_run_with_the_reason(drivers, ready, monkeyp
     del drivers.__dict__["keys"]
     run = synced(drivers, ready)
     assert run.failure is not None
-    assert (run.status, run.failure.kind) == (RunStatus.FAILED, FailureKind.AUTH_EXPIRED)
+    assert (run.status, run.failure.kind) == (RunStatus.FAILED, FailureKind.CONFIG_ERROR)
     assert "master key" in run.failure.message
 
 

@@ -229,3 +229,11 @@ def note_health(tx: Session, integration_id: str, health: Health | None) -> None
     """Note how its latest run went; None leaves it as it is."""
     if health is not None:
         queries.update_integration(tx, integration_id, health=health.value)
+
+
+def note_sign_in(tx: Session, integration_id: str, *, works: bool) -> None:
+    """Note that a run could sign in, or that only a person can make it so again; drafts stay drafts."""
+    before, after = (
+        (SetupState.NEEDS_REAUTH, SetupState.CONNECTED) if works else (SetupState.CONNECTED, SetupState.NEEDS_REAUTH)
+    )
+    queries.move_setup(tx, integration_id, before=before, after=after)

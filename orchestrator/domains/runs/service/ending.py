@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.integrations.types import Health
-from orchestrator.domains.runs import queries
+from orchestrator.domains.runs import queries, rules
 from orchestrator.domains.runs.events import RunEnded
 from orchestrator.domains.runs.types import Attempt, Failure, Run, RunStatus
 from orchestrator.kernel.events import emit
@@ -18,6 +18,8 @@ def end(
     """End a run as its attempt. Raises LeaseLostError where this attempt no longer holds it."""
     run = queries.settle(tx, attempt, status=status, failure=failure, exit_code=exit_code)
     integrations.note_health(tx, run.integration_id, _HEALTH.get(status))
+    if (works := rules.sign_in_works(status, failure)) is not None:
+        integrations.note_sign_in(tx, run.integration_id, works=works)
     announce(tx, run)
     return run
 

@@ -74,8 +74,10 @@ def _attempt(
             stopped = recorder.cancel.is_set()
             _settled(drivers, recorder.attempt, *_unexpected(stopped=stopped), None)
         raise
-    if recorder.lost or isinstance(ended.callback_error, LeaseLostError):
-        raise LeaseLostError(run.id)
+    if isinstance(ended.callback_error, LeaseLostError):
+        raise ended.callback_error
+    if recorder.lost is not None:
+        raise recorder.lost
     status, failure = rules.judge(_outcome(ended, recorder, counted=plan.counted), timeout=run.timeout)
     if status is RunStatus.FAILED and isinstance(ended.callback_error, OrchestratorError):
         failure = rules.refused(ended.callback_error)

@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from orchestrator.domains.runs import queries, rules
-from orchestrator.domains.runs.errors import LeaseLostError
 from orchestrator.domains.runs.types import Attempt, Progress, RunStatus, StreamCount
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.meltano.output import LogLine, Metric, Output, Source
@@ -20,6 +19,7 @@ OnProgress = Callable[[Progress], None]
 _FLUSH_EVERY = 0.5  # seconds
 _MOST_WAITING = 5_000  # lines kept in memory while the database is away
 _RETRY_EVERY = 0.5  # seconds
+_LOOK_EVERY = 1.0  # seconds
 _LINES_KEPT = 200_000  # a run
 _DELETED = "deleted_count"  # counter of taps that know which records are deletions
 
@@ -29,13 +29,14 @@ class Recorder:
 
     cancel:     set where the run must stop: somebody asked, or the lease is lost
     cancelled:  whether somebody asked
-    lost:       whether the lease is gone; then nothing more may be written
+    lost:       why the lease is gone, and then nothing more may be written: another took it, or there was no database
     """
 
     def __init__(self, drivers: Drivers, attempt: Attempt, cancel: threading.Event, on_progress: OnProgress) -> None:
         self._drivers, self.attempt, self.show = drivers, attempt, on_progress
         self._settings = drivers.settings.runs
-        self.cancel, self.cancelled, self.lost = cancel, False, False
+        self.cancel, self.cancelled = cancel, False
+        self.lost: Exception | None = None
         self.states = 0
         self._lock = threading.Lock()
         self._waiting: list[tuple[datetime, str, str, str]] = []
@@ -146,21 +147,20 @@ class Recorder:
     # The lease
 
     def _beat(self) -> None:
-        alive_at = monotonic()
-        while not self._over.wait(self._settings.heartbeat.total_seconds()):
+        """Renew the lease at every heartbeat, and look in between whether somebody asked to stop."""
+        beat = self._settings.heartbeat.total_seconds()
+        renewed = monotonic()
+        while not self._over.wait(min(beat, _LOOK_EVERY)):
+            due = monotonic() - renewed >= beat
             try:
                 with self._transaction() as tx:
-                    status = queries.renew(tx, self.attempt, lease=self._settings.lease)
-                alive_at = monotonic()
-            except LeaseLostError:
-                self.lost = True
-            except DatabaseAwayError:
-                self.lost = monotonic() - alive_at > self._settings.lease.total_seconds()
-            except Exception:  # whatever it is: a run without a heartbeat must not go on
-                self.lost = True
-                self.cancel.set()
-                raise
+                    status = queries.hold(tx, self.attempt, renew=self._settings.lease if due else None)
+            except DatabaseAwayError as error:
+                self.lost = error if monotonic() - renewed > self._settings.lease.total_seconds() else None
+            except Exception as error:  # noqa: BLE001 - whatever it is: a run without a heartbeat must not go on
+                self.lost = error
             else:
+                renewed = monotonic() if due else renewed
                 self.cancelled = self.cancelled or status is RunStatus.CANCELLING
             if self.lost or self.cancelled:
                 self.cancel.set()
