@@ -77,7 +77,7 @@ def _plain(kind: str, value: Any) -> str | None:
         return None
     if kind in NUMBERS:
         number = Decimal(str(value)).normalize()
-        return format(number if number else Decimal(0), "f")
+        return format(number or Decimal(0), "f")
     if kind == "time":
         return str(value).removesuffix("Z")
     return str(value)

@@ -33,10 +33,9 @@ def rows() -> int:
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A home whose plugin environments are built once a session; E2E_HOME keeps them for the next one."""
-    kept = os.environ.get("E2E_HOME")
-    yield Path(kept) if kept else tmp_path_factory.mktemp("home")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh home; plugin environments are built in it once, for all tests."""
+    return tmp_path_factory.mktemp("home")
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +89,7 @@ def own_home(
 @pytest.fixture(scope="session")
 def org() -> Iterator[LocalOrg]:
     """An org with one large object and two small ones."""
-    counts = {"Account": 400, "Contact": ROWS, "Lead": 600, "Opportunity": 50, "User": 5}
+    counts = {"Account": 400, "Contact": ROWS, "Lead": 3_000, "Opportunity": 50, "User": 5}
     with LocalOrg(counts=counts) as made:
         yield made
 
@@ -113,15 +112,15 @@ def values_of(org: LocalOrg, **more: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def _like(_installed: Installation, org: LocalOrg) -> Integration:
+def like(_installed: Installation, org: LocalOrg) -> Integration:
     """Discovered once; what discovery finds is the same for every integration of the org."""
     return _installed.add("discovered", values_of(org), ["Account"])
 
 
 @pytest.fixture
 def salesforce(
-    installation: Installation, org: LocalOrg, _like: Integration, request: pytest.FixtureRequest
+    installation: Installation, org: LocalOrg, like: Integration, request: pytest.FixtureRequest
 ) -> Integration:
     """An integration of the org for this test alone; by itself it reads the large object."""
     name = f"{request.node.name[:40]} {secrets.token_hex(3)}"
-    return installation.add(name, values_of(org), ["Contact"], like=_like)
+    return installation.add(name, values_of(org), ["Contact"], like=like)

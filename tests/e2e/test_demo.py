@@ -1,7 +1,5 @@
 """`orchestrator demo`: the main job from nothing."""
 
-import pytest
-
 from tests.e2e.installation import Installation
 
 

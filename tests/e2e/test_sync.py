@@ -1,7 +1,5 @@
 """What a sync brings: exactly the source, every time."""
 
-import pytest
-
 from orchestrator.domains.integrations.types import Integration
 from sandboxes.salesforce import LocalOrg
 from tests.e2e.comparing import difference

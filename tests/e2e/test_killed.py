@@ -1,0 +1,69 @@
+"""kill -9 of anything, in the middle of a large stream: said at once, nothing left, and the next sync goes on."""
+
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from orchestrator.domains.integrations.types import Integration
+from orchestrator.domains.runs.types import FailureKind, RunStatus
+from sandboxes.salesforce import LocalOrg
+from tests.e2e.comparing import difference
+from tests.e2e.installation import Installation
+from tests.e2e.syncing import under_way
+
+MUCH = 100_000  # records from which on a few seconds' work is a small part of a stream
+
+
+def completed(installation: Installation, salesforce: Integration, org: LocalOrg, stream: str) -> float:
+    """Sync again and compare; the share of all records that had to be read."""
+    org.rows_per_second = 0.0
+    done = installation.run("sync", salesforce.id, "--stream", stream, "--json", within=900)
+    assert done.code == 0, done.err
+    [count] = done.json["streams"]
+    with installation.drivers() as drivers:
+        assert not difference(org, drivers.warehouse_url, salesforce.target_schema, stream)
+    return float(count["read"]) / sum(org.count(stream).values())
+
+
+def test_a_killed_orchestrator_is_seen_at_once_leaves_nothing_and_the_next_sync_goes_on(
+    installation: Installation, salesforce: Integration, org: LocalOrg, rows: int, record_property: Callable[..., None]
+) -> None:
+    running = under_way(installation, salesforce, org, "Contact", written=rows // 2, seconds=max(20.0, rows / 2_000))
+    assert set(installation.processes().values()) >= {"meltano", "tap", "target", "supervisor"}
+    running.kill()
+    listed = installation.run("runs", "list", "--integration", salesforce.id, "--json")
+    [run] = listed.json
+    assert (run["status"], run["failure"]["kind"]) == ("failed", "worker_lost")
+    installation.assert_nothing_left()
+    share = completed(installation, salesforce, org, "Contact")
+    record_property("read again", f"{share:.1%} of {rows:,}")
+    assert 0 < share < (0.6 if rows >= MUCH else 0.8)
+
+
+@pytest.mark.parametrize(
+    ("victim", "failed"),
+    [
+        ("meltano", (FailureKind.INTERNAL, "Meltano was killed")),
+        ("tap", (FailureKind.SOURCE_ERROR, "The extractor was killed")),
+        ("target", (FailureKind.DESTINATION_ERROR, "The loader ")),
+    ],
+)
+def test_a_killed_part_fails_the_run_and_the_next_sync_goes_on(
+    installation: Installation, salesforce: Integration, org: LocalOrg, victim: str, failed: tuple[FailureKind, str]
+) -> None:
+    running = under_way(installation, salesforce, org)
+    os.kill(installation.the_process(victim), signal.SIGKILL)
+    done = running.end()
+    assert done.code == 1
+    assert "Traceback" not in done.err
+    run = installation.latest(salesforce)
+    assert run.status is RunStatus.FAILED
+    assert run.failure is not None
+    kind, who = failed
+    assert run.failure.kind is kind
+    assert run.failure.message.startswith(who)
+    assert run.failure.message in done.err
+    installation.assert_nothing_left()
+    completed(installation, salesforce, org, "Lead")
