@@ -11,7 +11,6 @@ RATINGS = ("Hot", "Warm", "Cold")
 SOURCES = ("Web", "Phone Inquiry", "Partner Referral", "Purchased List", "Other")
 STAGES = ("Prospecting", "Qualification", "Proposal/Price Quote", "Negotiation/Review", "Closed Won", "Closed Lost")
 INTERESTS = ("Analytics", "Data", "Marketing", "Sales", "Support")
-COUNTRIES = ("Germany", "France", "Japan", "United States", "NA", "Brasil", "Österreich")
 OWNERS = ("Group", "User")
 
 

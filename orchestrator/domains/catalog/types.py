@@ -318,7 +318,3 @@ class PluginSettings:
 
     values: Mapping[str, Any] = field(repr=False)
     secrets: tuple[SecretStr, ...]
-
-    def with_values(self, values: Mapping[str, Any], *secrets: SecretStr) -> "PluginSettings":
-        """The same with some settings added or replaced."""
-        return PluginSettings(values={**self.values, **values}, secrets=(*self.secrets, *secrets))

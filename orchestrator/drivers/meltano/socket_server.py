@@ -90,12 +90,6 @@ def serving(
         path.unlink(missing_ok=True)
 
 
-@contextmanager
-def no_socket() -> Iterator[None]:
-    """Stands where a socket is not needed."""
-    yield
-
-
 def state_answers(load: Callable[[str], dict[str, Any] | None], save: Callable[[str, dict[str, Any]], None]) -> Answer:
     """The state protocol over two callbacks.
 

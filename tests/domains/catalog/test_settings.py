@@ -161,12 +161,6 @@ def test_the_built_in_warehouse_is_that_of_the_installation(warehouse):
     assert shown(settings.secrets) == [ADDRESS]
 
 
-def test_settings_can_be_added_to(warehouse):
-    more = made(warehouse, {}).with_values({"password": "p", "hard_delete": True}, SecretStr("p"))
-    assert more.values == {**LOADING, "sqlalchemy_url": ADDRESS, "password": "p", "hard_delete": True}
-    assert shown(more.secrets) == [ADDRESS, "p"]
-
-
 def test_a_warehouse_of_ones_own_is_flattened_and_gets_nothing_of_the_installations(warehouse):
     settings = made(warehouse, {"connection": {"server": "own", **SERVER}})
     assert settings.values == {**LOADING, **SERVER, "port": 5432, "ssl_enable": False, "ssl_mode": "prefer"}
