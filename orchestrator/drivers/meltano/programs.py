@@ -3,7 +3,7 @@
 They live under the home, not in the run's directory: memory-backed storage is often mounted noexec.
 """
 
-import os
+import secrets
 import shlex
 import sys
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ def programs(home: Path) -> Mapping[Side, Path]:
         path = home / "launchers" / f"{side}-{sha256(text.encode()).hexdigest()[:12]}"
         if not path.exists():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            aside = path.with_name(f"{path.name}.{os.getpid()}")
+            aside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
             aside.write_text(text, encoding="utf-8")
             aside.chmod(0o700)
             aside.replace(path)
