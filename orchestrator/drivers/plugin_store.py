@@ -2,8 +2,8 @@
 
 A recipe is a lock file in plugins/ with its hashed requirements beside it, and the source of a plugin of our own.
 Its key is the hash of all three with the Python version and the platform, so a change of any of them is a new
-environment and the old one stays good for runs that use it. Building happens aside, under a lock per key, and ends
-with one rename: an environment is either complete or not there.
+environment and the old one stays good for runs that use it, until nobody has asked for it in a month. Building happens
+aside, under a lock per key, and ends with one rename: an environment is either complete or not there.
 """
 
 import fcntl
@@ -19,9 +19,11 @@ import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from time import time
 from typing import Any, Final, Literal
 
 from orchestrator.kernel.errors import NotFoundError, TemporaryError
@@ -34,6 +36,7 @@ _UV_VARIABLES = re.compile(
     r"(UV|PIP|XDG|SSL_CERT|NIX_SSL)_\w+|HOME|PATH|TMPDIR|LANG|NETRC|\w+_PROXY|\w+_proxy|CC|CFLAGS"
 )
 _LINES_OF_FAILURE = 12
+_UNUSED = timedelta(days=30)  # no run takes so long
 
 Kind = Literal["extractors", "loaders"]
 
@@ -145,10 +148,13 @@ class PluginStore:
     def ensure(self, plugin: Recipe) -> Path:
         """The environment's folder. A second caller waits for the first one's build."""
         path = self._root / self.key(plugin)
-        if path.is_dir():
-            return path
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _locked(self._root / f"{path.name}.lock"):
+        lock = self._root / f"{path.name}.lock"
+        with _locked(lock, shared=True):
+            if path.is_dir():
+                os.utime(path)  # asked for now: see collect
+                return path
+        with _locked(lock):
             self._clear(path.name)
             if not path.is_dir():
                 self._build(plugin, path)
@@ -171,28 +177,39 @@ class PluginStore:
             for plugin, key in keys
         )
 
-    def collect(self) -> int:
-        """Remove what interrupted builds left; how many there were. Builds under way are not touched."""
-        count = 0
-        for aside in self._root.glob(f"{_ASIDE}*"):
-            key = aside.name.removeprefix(_ASIDE).rpartition(".")[0]
-            with _locked(self._root / f"{key}.lock", wait=False) as mine:
-                if mine:
-                    shutil.rmtree(aside, ignore_errors=True)
-                    count += 1
+    def collect(self, current: Sequence[Recipe], *, unused: timedelta = _UNUSED) -> int:
+        """Remove what interrupted builds left, and environments nobody asked for in so long; how many there were.
+
+        Builds under way and the environments of `current` stay. So does what a run uses: it asked for it.
+        """
+        kept, count = {self.key(plugin) for plugin in current}, 0
+        for lock in self._root.glob("*.lock"):
+            with _locked(lock, wait=False) as mine:
+                if not mine:
+                    continue
+                path = self._root / lock.stem
+                if lock.stem not in kept and path.is_dir() and time() - path.stat().st_mtime > unused.total_seconds():
+                    path.rename(self._aside(lock.stem))
+                count += self._clear(lock.stem)
         return count
 
     @cached_property
     def _platform(self) -> tuple[bytes, ...]:
         return tuple(part.encode() for part in (platform.python_version(), sysconfig.get_platform(), sys.base_prefix))
 
-    def _clear(self, key: str) -> None:
-        """What an earlier builder of this key left; it is dead, because we hold its lock."""
-        for aside in self._root.glob(f"{_ASIDE}{key}.*"):
+    def _aside(self, key: str) -> Path:
+        """A folder that is not an environment: not yet, or no more."""
+        return self._root / f"{_ASIDE}{key}.{secrets.token_hex(4)}"
+
+    def _clear(self, key: str) -> int:
+        """Remove what is aside of this key, how many; nobody works on it, because we hold its lock."""
+        left = list(self._root.glob(f"{_ASIDE}{key}.*"))
+        for aside in left:
             shutil.rmtree(aside, ignore_errors=True)
+        return len(left)
 
     def _build(self, plugin: Recipe, path: Path) -> None:
-        aside = self._root / f"{_ASIDE}{path.name}.{secrets.token_hex(4)}"
+        aside = self._aside(path.name)
         try:
             self._uv(plugin, "venv", "--relocatable", "--no-project", "--python", sys.executable, str(aside))
             python = ("--python", str(aside / "bin" / "python"))
@@ -253,12 +270,12 @@ def _source(folder: Path | None) -> Iterator[bytes]:
 
 
 @contextmanager
-def _locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
+def _locked(path: Path, *, wait: bool = True, shared: bool = False) -> Iterator[bool]:
     """Hold the lock of one key across processes and threads; False where it is taken and we don't wait."""
     file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             yield False
         else:

@@ -9,6 +9,8 @@ from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.vault import service as vault
 from orchestrator.drivers import keys
 from orchestrator.drivers.bundle import Drivers
+from orchestrator.drivers.plugin_store import recipes
+from orchestrator.kernel.settings import project_root
 from orchestrator.migrations import runner
 
 
@@ -25,10 +27,13 @@ class Installed:
 def install(drivers: Drivers) -> Installed:
     """Make what is missing and leave what is there: a second call changes nothing.
 
+    Plugin environments that nobody needs any more are removed.
+
     The key file is made only where no secret was ever encrypted here, so that a lost key is never papered over.
     """
     drivers.settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     before, now = runner.migrate(drivers.unchecked_db.pool)
+    drivers.plugins.collect(recipes(project_root()))
     place = identity.ensure(drivers.db, drivers.settings.organization)
     with drivers.db.transaction(place.org_id) as tx:
         integrations.ensure_warehouse(tx, place.org_id)

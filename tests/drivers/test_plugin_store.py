@@ -1,6 +1,7 @@
 import base64
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -147,8 +148,9 @@ def test_a_package_that_is_not_the_pinned_one_is_refused(store, tiny):
 def test_what_a_killed_builder_left_is_removed(store, root, tiny):
     left = root / "home" / "plugins" / f".building-{store.key(tiny)}.dead"
     left.mkdir(parents=True)
+    (root / "home" / "plugins" / f"{store.key(tiny)}.lock").touch()
 
-    assert store.collect() == 1
+    assert store.collect([tiny]) == 1
     assert not left.exists()
 
 
@@ -158,8 +160,59 @@ def test_a_build_under_way_is_not_collected(store, root, tiny):
     under_way.mkdir(parents=True)
 
     with plugin_store._locked(root / "home" / "plugins" / f"{key}.lock"):
-        assert store.collect() == 0
+        assert store.collect([]) == 0
     assert under_way.exists()
+
+
+LONG_AGO = 1_000_000_000
+
+
+def test_an_environment_of_an_older_version_goes_when_nobody_asked_for_it_in_a_month(store, tiny):
+    old = store.ensure(tiny)
+    tiny.requirements.write_text(tiny.requirements.read_text() + "# changed\n")
+    current = store.ensure(tiny)
+    for path in (old, current):
+        os.utime(path, (LONG_AGO, LONG_AGO))
+
+    assert store.collect([tiny]) == 1
+    assert not old.exists()
+    assert current.is_dir()
+    assert list(old.parent.glob(".building-*")) == []
+
+
+def test_an_environment_somebody_asked_for_stays_whoever_made_it(store, tiny):
+    path = store.ensure(tiny)
+    os.utime(path, (LONG_AGO, LONG_AGO))
+    store.ensure(tiny)
+
+    assert store.collect([]) == 0
+    assert path.is_dir()
+
+
+def test_who_asks_while_it_is_collected_gets_a_whole_environment(store, tiny, monkeypatch):
+    """The one who collects has decided, and is held just before the environment is put aside."""
+    path = store.ensure(tiny)
+    os.utime(path, (LONG_AGO, LONG_AGO))
+    decided, asked, rename, got = threading.Event(), threading.Event(), Path.rename, []
+
+    def held(self, target):
+        if self == path:
+            decided.set()
+            assert asked.wait(30)
+            asking.join(0.3)  # it waits for us; would it not, it would have the environment we are about to take away
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", held)
+    collecting = threading.Thread(target=store.collect, args=([],))
+    asking = threading.Thread(target=lambda: got.append(store.program(tiny)))
+    collecting.start()
+    assert decided.wait(30)
+    asking.start()
+    asked.set()
+    for thread in (collecting, asking):
+        thread.join()
+
+    assert subprocess.check_output((got[0],), text=True) == "tiny says hello\n"
 
 
 def test_the_installer_gets_no_secret_of_ours(root):

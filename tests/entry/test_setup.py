@@ -21,6 +21,11 @@ def test_init_makes_what_is_missing_and_repeating_it_changes_nothing(command, dr
     assert drivers.settings.key_file.stat().st_mode & 0o777 == 0o600
 
 
+def test_init_removes_plugin_environments_but_those_of_this_version(command, drivers):
+    assert command("init").code == 0
+    assert {"tap-salesforce--orchestrator", "target-postgres--meltanolabs"} <= set(drivers.plugins.kept)
+
+
 def test_a_lost_key_is_never_papered_over_with_a_new_one(command, drivers, github):
     drivers.settings.key_file.unlink()
     drivers.__dict__.pop("keys", None)

@@ -123,8 +123,14 @@ class FakeMeltano:
 class FakePlugins:
     """Environments that are always there."""
 
+    kept: tuple[str, ...] | None = None
+
     def program(self, plugin: Recipe) -> Path:
         return Path("/bin/true")
+
+    def collect(self, current: Sequence[Recipe]) -> int:
+        self.kept = tuple(one.label for one in current)
+        return 0
 
     def status(self, plugins: Sequence[Recipe]) -> tuple[Status, ...]:
         return tuple(
