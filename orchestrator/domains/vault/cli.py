@@ -7,11 +7,8 @@ from typing import Any
 
 import typer
 
-from orchestrator.domains.identity import service as identity
 from orchestrator.domains.vault import service
-from orchestrator.domains.vault.errors import KeyNotRotatedError
-from orchestrator.domains.vault.types import DataKeyUse, Rotated
-from orchestrator.drivers import keys as key_files
+from orchestrator.domains.vault.types import DataKeyUse, Place, RotatedKeys
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.inject import of_command
 from orchestrator.drivers.keys import ENVIRONMENT, MasterKey
@@ -31,7 +28,7 @@ def mount(root: typer.Typer) -> None:
 def status(context: typer.Context, *, as_json: Json = False) -> None:
     """Which keys there are, and how many secrets hang on each. Needs no key, and opens nothing."""
     drivers = of_command(context)
-    uses = _uses(drivers)
+    uses = service.uses(drivers)
     here, problem = _master_keys(drivers)
     locked = [use for _, use in uses if use.master_key_id not in {key.id for key in here}]
     if as_json:
@@ -59,31 +56,27 @@ def rotate_key(context: typer.Context, *, as_json: Json = False) -> None:
     INTEGRATION_ENCRYPTION_KEY is yours to change: put the new one in front of the old, with a comma between.
     """
     drivers = of_command(context)
-    before = drivers.keys.current
-    uses = _uses(drivers)  # a database that is away is told before the key file is touched
-    given = [key for key in drivers.keys.keys if key.source == ENVIRONMENT]
-    if not given:
-        key_files.add_key(drivers.settings.key_file)
-        drivers.keys.reload()
-    elif len(given) == 1 and all(use.master_key_id == before for _, use in uses):
-        raise KeyNotRotatedError(before)
-    with _progress(sum(use.secrets for _, use in uses), quiet=as_json) as tell:
-        done = service.rotate(drivers.db, drivers.keys, identity.organization_ids(drivers.db), on_progress=tell)
-    used = {use.master_key_id for _, use in _uses(drivers)}
-    removed = key_files.remove_unused(drivers.settings.key_file, used) if not given else ()
-    _show_rotated(drivers, done, removed, as_json=as_json)
+    with _progress(quiet=as_json) as tell:
+        done = service.rotate_keys(drivers, on_progress=tell)
+    damaged = [place for one in done.organizations for place in one.damaged]
+    _show_rotated(done, damaged, as_json=as_json)
+    for place in damaged:
+        console.say(f"⚠ {place.field} of {place.owner.table} {place.owner.row_id} is damaged and was left as it is.")
+    if done.unneeded:
+        console.say(f"Nothing needs master key {', '.join(done.unneeded)} any more: take it out of {ENVIRONMENT}.")
+    elif not as_json:
+        console.say(f"Back up {drivers.settings.key_file}: the old copy no longer opens what is saved from now on.")
 
 
-def _show_rotated(drivers: Drivers, done: list[Rotated], removed: tuple[str, ...], *, as_json: bool) -> None:
+def _show_rotated(done: RotatedKeys, damaged: list[Place], *, as_json: bool) -> None:
     facts = {
-        "master_key": drivers.keys.current,
-        "organizations": len(done),
-        "data_keys_rewrapped": sum(one.rewrapped for one in done),
-        "secrets_renewed": sum(one.renewed for one in done),
-        "data_keys_removed": sum(one.removed for one in done),
-        "master_keys_removed": removed,
+        "master_key": done.master_key,
+        "organizations": len(done.organizations),
+        "data_keys_rewrapped": sum(one.rewrapped for one in done.organizations),
+        "secrets_renewed": sum(one.renewed for one in done.organizations),
+        "data_keys_removed": sum(one.removed for one in done.organizations),
+        "master_keys_removed": done.removed,
     }
-    damaged = [place for one in done for place in one.damaged]
     if as_json:
         places = [
             {"organization": p.org_id, "table": p.owner.table, "row": p.owner.row_id, "field": p.field} for p in damaged
@@ -91,23 +84,7 @@ def _show_rotated(drivers: Drivers, done: list[Rotated], removed: tuple[str, ...
         console.show_json({**facts, "damaged": places})
     else:
         shown = {name.replace("_", " "): value for name, value in facts.items()}
-        console.show_facts({**shown, "master keys removed": ", ".join(removed) or "none"})
-    for place in damaged:
-        console.say(f"⚠ {place.field} of {place.owner.table} {place.owner.row_id} is damaged and was left as it is.")
-    old = [key.id for key in drivers.keys.keys if key.source == ENVIRONMENT and key.id != drivers.keys.current]
-    if old:
-        console.say(f"Nothing needs master key {', '.join(old)} any more: take it out of {ENVIRONMENT}.")
-    elif not as_json:
-        console.say(f"Back up {drivers.settings.key_file}: the old copy no longer opens what is saved from now on.")
-
-
-def _uses(drivers: Drivers) -> list[tuple[str, DataKeyUse]]:
-    """Every data key of every organization."""
-    found: list[tuple[str, DataKeyUse]] = []
-    for org_id in identity.organization_ids(drivers.db):
-        with drivers.db.transaction(org_id) as tx:
-            found += [(org_id, use) for use in service.status(tx, org_id)]
-    return found
+        console.show_facts({**shown, "master keys removed": ", ".join(done.removed) or "none"})
 
 
 def _master_keys(drivers: Drivers) -> tuple[tuple[MasterKey, ...], OrchestratorError | None]:
@@ -162,20 +139,14 @@ def _status_json(here: tuple[MasterKey, ...], uses: list[tuple[str, DataKeyUse]]
 
 
 @contextmanager
-def _progress(total: int, *, quiet: bool) -> Iterator[Callable[[Rotated], None]]:
+def _progress(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """A bar in a terminal; nothing elsewhere, as it takes seconds."""
     if quiet or not sys.stderr.isatty():
-        yield lambda _: None
+        yield lambda _done, _all: None
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     columns = (TextColumn("Renewing secrets"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console.err(), transient=True) as progress:
-        bar = progress.add_task("", total=total)
-        renewed: dict[str, int] = {}
-
-        def tell(so_far: Rotated) -> None:
-            renewed[so_far.org_id] = so_far.renewed
-            progress.update(bar, completed=sum(renewed.values()))
-
-        yield tell
+        bar = progress.add_task("", total=None)
+        yield lambda done, whole: progress.update(bar, completed=done, total=whole)

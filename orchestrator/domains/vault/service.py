@@ -7,10 +7,13 @@ from datetime import datetime
 from pydantic import SecretStr
 from sqlalchemy.orm import Session
 
+from orchestrator.domains.identity import service as identity
 from orchestrator.domains.vault import queries, rules
-from orchestrator.domains.vault.errors import SecretDamagedError
-from orchestrator.domains.vault.types import DataKey, DataKeyUse, Owner, Place, Rotated, WrappedDataKey
-from orchestrator.drivers.keys import KeyRing
+from orchestrator.domains.vault.errors import KeyNotRotatedError, SecretDamagedError
+from orchestrator.domains.vault.types import DataKey, DataKeyUse, Owner, Place, Rotated, RotatedKeys, WrappedDataKey
+from orchestrator.drivers import keys as key_files
+from orchestrator.drivers.bundle import Drivers
+from orchestrator.drivers.keys import ENVIRONMENT, KeyRing
 from orchestrator.kernel.db import Database
 
 _BATCH = 100
@@ -57,6 +60,50 @@ def forget(tx: Session, org_id: str, owner: Owner, fields: Collection[str] | Non
 def status(tx: Session, org_id: str) -> list[DataKeyUse]:
     """Every data key of the organization: its master key, and how many secrets hang on it. Needs no key."""
     return queries.uses(tx, org_id)
+
+
+def uses(drivers: Drivers) -> list[tuple[str, DataKeyUse]]:
+    """Every data key of every organization, with the organization's id. Needs no key."""
+    found: list[tuple[str, DataKeyUse]] = []
+    for org_id in identity.organization_ids(drivers.db):
+        with drivers.db.transaction(org_id) as tx:
+            found += [(org_id, use) for use in status(tx, org_id)]
+    return found
+
+
+def rotate_keys(drivers: Drivers, *, on_progress: Callable[[int, int], None] = lambda _done, _all: None) -> RotatedKeys:
+    """Put every secret of this installation under a new master key and new data keys, while others read and write.
+
+    With a key file, a new key is added to it first, and in the end those are dropped that nothing needs. Keys of the
+    environment are the operator's to change: everything goes under the first of them. Cut short anywhere, everything
+    still opens, and the next rotation goes on from there.
+
+    on_progress:  told how many secrets were encrypted again, and how many there were at the beginning
+
+    Raises KeyNotRotatedError where the environment has one key and all hangs on it already; then, and where the
+    database is away, the key file is as it was.
+    """
+    before, there = drivers.keys.current, uses(drivers)
+    given = [key.id for key in drivers.keys.keys if key.source == ENVIRONMENT]
+    if not given:
+        key_files.add_key(drivers.settings.key_file)
+        drivers.keys.reload()
+    elif len(given) == 1 and all(use.master_key_id == before for _, use in there):
+        raise KeyNotRotatedError(before)
+    total, renewed = sum(use.secrets for _, use in there), dict[str, int]()
+
+    def tell(so_far: Rotated) -> None:
+        renewed[so_far.org_id] = so_far.renewed
+        on_progress(sum(renewed.values()), total)
+
+    done = rotate(drivers.db, drivers.keys, identity.organization_ids(drivers.db), on_progress=tell)
+    used = {use.master_key_id for _, use in uses(drivers)}
+    return RotatedKeys(
+        master_key=drivers.keys.current,
+        removed=() if given else key_files.remove_unused(drivers.settings.key_file, used),
+        unneeded=tuple(key_id for key_id in given if key_id not in {drivers.keys.current, *used}),
+        organizations=tuple(done),
+    )
 
 
 def rotate(

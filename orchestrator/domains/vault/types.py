@@ -75,6 +75,21 @@ class DataKeyUse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RotatedKeys:
+    """What a rotation of the whole installation did.
+
+    master_key:   id of the one that is current now
+    removed:      master keys taken out of the key file, as nothing needs them
+    unneeded:     master keys of the environment that nothing needs any more; the operator's to take out
+    """
+
+    master_key: str
+    removed: tuple[str, ...]
+    unneeded: tuple[str, ...]
+    organizations: tuple["Rotated", ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rotated:
     """What a rotation did for one organization, so far or in the end.
 

@@ -339,3 +339,15 @@ def test_rotations_while_others_read_and_write_fail_nobody_and_lose_nothing(data
         assert opened(database, keys, org_id, row) == {"a": writer.result(), "b": "same"}
     service.rotate(database, keys, [org_id])
     assert [key.secrets for key in data_keys(database, org_id)] == [8]
+
+
+def test_a_rotation_of_the_installation_tells_how_far_it_is(drivers, database, org_id):
+    other = identity.ensure(database, "other").org_id
+    put(database, drivers.keys, org_id, first="one", second="two")
+    put(database, drivers.keys, other, first="three")
+    told = []
+    done = service.rotate_keys(drivers, on_progress=lambda renewed, total: told.append((renewed, total)))
+    assert told[-1] == (3, 3)
+    assert told == sorted(told)
+    assert [one.renewed for one in done.organizations] == [2, 1]
+    assert done.master_key == drivers.keys.current
