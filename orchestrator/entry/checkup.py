@@ -6,15 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import text
-
 from orchestrator.domains.catalog import service as connectors
 from orchestrator.domains.identity import service as identity
 from orchestrator.domains.vault import service as vault
+from orchestrator.drivers import postgres_facts
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.meltano.process import Isolation
 from orchestrator.drivers.plugin_store import recipes
-from orchestrator.kernel.db import Database, engine
 from orchestrator.kernel.errors import OrchestratorError
 from orchestrator.kernel.settings import project_root
 from orchestrator.migrations import runner
@@ -72,8 +70,7 @@ def _python(_drivers: Drivers) -> Iterator[Finding]:
 
 def _database(drivers: Drivers) -> Iterator[Finding]:
     where = "embedded" if drivers.settings.database_url is None else "DATABASE_URL"
-    with drivers.unchecked_db.connection() as connection:
-        version = connection.scalar(text("SHOW server_version"))
+    version = postgres_facts.of(drivers.unchecked_db).version
     yield Finding(check="Control plane", state=State.GOOD, found=f"Postgres {version}, {where}")
 
 
@@ -85,15 +82,9 @@ def _schema(drivers: Drivers) -> Iterator[Finding]:
 
 def _warehouse(drivers: Drivers) -> Iterator[Finding]:
     where = "embedded" if drivers.settings.warehouse_url is None else "WAREHOUSE_URL"
-    pool = engine(drivers.warehouse_url)
-    try:
-        with Database(pool).connection() as connection:
-            version = connection.scalar(text("SHOW server_version"))
-            may_create = connection.scalar(text("SELECT has_database_privilege(current_database(), 'CREATE')"))
-    finally:
-        pool.dispose()
-    if may_create:
-        yield Finding(check="Warehouse", state=State.GOOD, found=f"Postgres {version}, {where}")
+    facts = postgres_facts.at(drivers.warehouse_url)
+    if facts.may_create_schemas:
+        yield Finding(check="Warehouse", state=State.GOOD, found=f"Postgres {facts.version}, {where}")
     else:
         yield Finding(
             check="Warehouse",
