@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 PY := .venv/bin/python
 UV := .venv/bin/uv
+# Into our environment, whichever the shell has activated
+INSTALL := $(UV) pip install -q --python $(PY)
 
 .PHONY: help demo test lint format bench lock env clean
 
@@ -15,6 +17,7 @@ demo: .venv/.runtime
 test: lint
 	@$(PY) -m pytest --cov --cov-report= && $(PY) -m coverage report
 
+# make lint: style, types, architecture, dependencies and connector files, without the tests
 lint: .venv/.dev
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
@@ -24,6 +27,7 @@ lint: .venv/.dev
 	@.venv/bin/check-jsonschema -q --builtin-schema vendor.meltano meltano.yml
 	@.venv/bin/check-jsonschema -q --schemafile schemas/connector.schema.json schemas/connectors/*.json
 
+# make format: mend what ruff can mend
 format: .venv/.dev
 	@.venv/bin/ruff check --fix --exit-zero . && .venv/bin/ruff format .
 
@@ -46,13 +50,13 @@ bench: .venv/.dev
 	@.venv/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 
 .venv/.runtime: .venv/bin/uv requirements/orchestrator.txt pyproject.toml
-	@$(UV) pip install -q --require-hashes --compile-bytecode -r requirements/orchestrator.txt
-	@$(UV) pip install -q --no-deps --no-build-isolation -e .
+	@$(INSTALL) --require-hashes --compile-bytecode -r requirements/orchestrator.txt
+	@$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/.dev: .venv/.runtime requirements/dev.txt
-	@$(UV) pip install -q --require-hashes --compile-bytecode -r requirements/dev.txt
-	@$(UV) pip install -q --no-deps --no-build-isolation -e taps/tap-salesforce
+	@$(INSTALL) --require-hashes --compile-bytecode -r requirements/dev.txt
+	@$(INSTALL) --no-deps --no-build-isolation -e taps/tap-salesforce
 	@touch $@
 
 # make lock: renew the pinned, hashed requirements
