@@ -99,6 +99,16 @@ def update_integration(tx: Session, integration_id: str, **values: Any) -> Integ
     return _integration(row)
 
 
+def note_tested(tx: Session, integration_id: str) -> None:
+    """Note that it was tested now, by the database's clock."""
+    update_integration(tx, integration_id, tested_at=func.clock_timestamp())
+
+
+def note_discovered(tx: Session, integration_id: str) -> None:
+    """Note that the source was asked for its streams now, by the database's clock."""
+    update_integration(tx, integration_id, discovered_at=func.clock_timestamp())
+
+
 def hold(tx: Session, integration_id: str) -> None:
     """Lock the integration until the transaction ends; a run inserted meanwhile waits for its foreign key."""
     tx.execute(select(IntegrationRow.id).where(IntegrationRow.id == integration_id).with_for_update())

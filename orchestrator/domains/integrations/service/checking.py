@@ -5,8 +5,6 @@ from dataclasses import replace
 from time import monotonic
 from typing import Any
 
-from sqlalchemy import func
-
 from orchestrator.domains.catalog import rules as forms
 from orchestrator.domains.catalog.types import Check, CheckKind
 from orchestrator.domains.integrations import queries, rules
@@ -54,7 +52,7 @@ def test(
         results.append(result)
         on_check(result)
     with drivers.db.transaction(integration.org_id) as tx:
-        queries.update_integration(tx, integration.id, tested_at=func.clock_timestamp())
+        queries.note_tested(tx, integration.id)
         emit(tx, IntegrationTested(org_id=integration.org_id, integration_id=integration.id, passed=not failed))
     return tuple(results)
 
@@ -175,7 +173,7 @@ def _save(drivers: Drivers, integration: Integration, source: Opened, catalog: d
         wanted = set() if before else set(_wanted(source))
         found = {name: (rules.entry_mode(entry), entry, name in wanted) for name, entry in entries.items()}
         queries.save_streams(tx, integration.org_id, integration.id, found)
-        queries.update_integration(tx, integration.id, discovered_at=func.clock_timestamp())
+        queries.note_discovered(tx, integration.id)
     return StreamChange(
         added=tuple(sorted(entries.keys() - before)), gone=tuple(sorted(before - entries.keys())), total=len(entries)
     )
