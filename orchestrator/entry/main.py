@@ -12,6 +12,7 @@ from orchestrator.drivers.bundle import Drivers
 from orchestrator.entry import wiring
 from orchestrator.kernel import console
 from orchestrator.kernel.errors import InvalidConfigError, OrchestratorError
+from orchestrator.kernel.printable import escaped_json
 
 _INTERRUPTED = 130
 
@@ -99,7 +100,8 @@ def _render(error: OrchestratorError, *, as_json: bool) -> None:
 
         facts = {key: value for key, value in error.facts.items() if value not in ("", None)}
         document = {"code": error.code, "message": error.message, "hint": error.hint, **facts}
-        sys.stderr.write(json.dumps({"error": document}, default=str, ensure_ascii=False) + "\n")
+        said = json.dumps({"error": document}, default=str, ensure_ascii=False)
+        sys.stderr.write(escaped_json(said) + "\n")
     elif isinstance(error, InvalidConfigError) and len(error.problems) > 1:
         head = error.message.partition(": ")[0]
         listing = "\n".join(f"  {path}: {text}" for path, text in error.problems)

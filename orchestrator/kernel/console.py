@@ -1,6 +1,7 @@
 """What the command line shows: the result on stdout, everything else on stderr.
 
-rich is imported only where something is drawn, so that plain answers stay fast.
+rich is imported only where something is drawn, so that plain answers stay fast. What comes from outside may hold
+anything: control characters are taken out of all that is shown, and markup and emoji codes stand as they were written.
 """
 
 import json
@@ -12,8 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from orchestrator.kernel.printable import cleaned, escaped_json
+
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -26,19 +30,21 @@ def out() -> "Console":
     """Where results are drawn."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDEST)
+    width = None if sys.stdout.isatty() else _WIDEST
+    return Console(highlight=False, emoji=False, soft_wrap=True, width=width)
 
 
 def err() -> "Console":
     """Where everything else goes: progress, notes, errors."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 
 def show_json(data: Any) -> None:
     """Print one JSON document: dates as ISO 8601, enums as their value, durations in seconds."""
-    sys.stdout.write(json.dumps(data, default=_plain, indent=2, ensure_ascii=False) + "\n")
+    document = json.dumps(data, default=_plain, indent=2, ensure_ascii=False)
+    sys.stdout.write(escaped_json(document) + "\n")
 
 
 def _plain(value: Any) -> Any:
@@ -73,9 +79,9 @@ def show_table(
     table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False, show_header=header)
     for column in columns:
         side: Literal["left", "right"] = "right" if column in numeric else "left"
-        table.add_column(column, justify=side, overflow="fold", no_wrap=column in whole)
+        table.add_column(_text(column), justify=side, overflow="fold", no_wrap=column in whole)
     for row in rows:
-        table.add_row(*(_cell(value) for value in row))
+        table.add_row(*(_text(_cell(value)) for value in row))
     out().print(table)
 
 
@@ -87,34 +93,33 @@ def show_facts(facts: Mapping[str, Any]) -> None:
     table.add_column(style="dim")
     table.add_column(overflow="fold")
     for name, value in facts.items():
-        table.add_row(name, _cell(value))
+        table.add_row(_text(name), _text(_cell(value)))
     out().print(table)
 
 
 def show_heading(text: str) -> None:
     """Begin another part of a longer answer."""
-    from rich.markup import escape
+    from rich.text import Text
 
-    out().print(f"\n[bold]{escape(text)}[/]")
+    out().print(Text(f"\n{cleaned(text)}", style="bold"))
 
 
 def show_text(text: str, more: str = "") -> None:
     """One line of a longer answer, with something less important after it."""
-    from rich.markup import escape
-
-    out().print(escape(text) + (f"  [dim]{escape(more)}[/]" if more else ""), soft_wrap=False)
+    line = _text(text)
+    if more:
+        line.append(f"  {cleaned(more)}", style="dim")
+    out().print(line, soft_wrap=False)
 
 
 def escaped(text: str) -> str:
-    """The text as it is, where markup is read."""
+    """The text on one line, without what steers a terminal, to stand where markup is read."""
     from rich.markup import escape
 
-    return escape(text)
+    return escape(cleaned(text))
 
 
 def _cell(value: Any) -> str:
-    from rich.markup import escape
-
     if value is None:
         return "–"
     if isinstance(value, bool):
@@ -125,7 +130,14 @@ def _cell(value: Any) -> str:
         return f"{value:,.1f}"
     if isinstance(value, datetime):
         return ago(value)
-    return escape(str(value))
+    return str(value)
+
+
+def _text(text: str) -> "Text":
+    """The text on one line, as it is written."""
+    from rich.text import Text
+
+    return Text(cleaned(text))
 
 
 def ago(moment: datetime) -> str:
@@ -137,13 +149,24 @@ def ago(moment: datetime) -> str:
     return "just now" if seconds < 10 else f"{int(seconds)} s ago"  # noqa: PLR2004 - nobody counts these
 
 
+def show_lines(text: str) -> None:
+    """Lines of the result as they are, one or more, without what steers a terminal."""
+    typer.echo(cleaned(text, lines=True))
+
+
+def show_json_line(data: Any) -> None:
+    """One JSON document on a line of its own, for answers that go on."""
+    typer.echo(escaped_json(json.dumps(data, default=_plain, ensure_ascii=False)))
+
+
 def say(text: str) -> None:
     """A note for the person, on stderr."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(cleaned(text, lines=True) + "\n")
 
 
 def complain(message: str, hint: str = "") -> None:
     """An error for the person: what happened, then what to do."""
+    message, hint = cleaned(message, lines=True), cleaned(hint, lines=True)
     if sys.stderr.isatty():
         from rich.markup import escape
 

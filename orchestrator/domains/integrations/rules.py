@@ -15,6 +15,7 @@ from orchestrator.domains.integrations.types import (
     SetupState,
     Stream,
 )
+from orchestrator.kernel.printable import is_plain
 
 WAREHOUSE = "warehouse"  # the connector, and the name of the destination every organization begins with
 
@@ -61,8 +62,8 @@ def name_problem(name: str) -> str | None:
         return "give it a name"
     if len(name) > 100:  # noqa: PLR2004 - said in the sentence
         return "at most 100 characters"
-    if any(ord(char) < 32 for char in name) or name != name.strip():  # noqa: PLR2004 - control characters
-        return "no line breaks, and no blanks at the ends"
+    if not is_plain(name) or name != name.strip():
+        return "no line breaks or other control characters, and no blanks at the ends"
     if name.startswith(("int_", "-")):
         return "it can't start with 'int_' or '-'"
     return None
@@ -77,6 +78,24 @@ def is_built_in(destination: Destination) -> bool:
 def entry_key(entry: Mapping[str, Any]) -> str:
     """The name of a catalog entry's stream (source: Singer specification, "Catalog")."""
     return str(entry.get("tap_stream_id") or entry["stream"])
+
+
+def entry_problem(entry: Mapping[str, Any]) -> str | None:
+    """Why a discovered stream can't be kept; None where it can. Its names are whatever somebody named a table."""
+    if not is_plain(f"{entry_key(entry)}{entry.get('stream', '')}"):
+        return "its name holds control characters"
+    if not all(is_plain(name) for name in fields(entry)):
+        return "the name of one of its fields holds control characters"
+    return None if _is_storable(entry) else "it holds characters that can't be stored"
+
+
+def _is_storable(value: Any) -> bool:
+    """Whether jsonb takes every text within: neither NUL nor half of a character."""
+    if isinstance(value, str):
+        return "\0" not in value and not any("\ud800" <= char <= "\udfff" for char in value)
+    if isinstance(value, Mapping):
+        return all(_is_storable(name) and _is_storable(inner) for name, inner in value.items())
+    return all(map(_is_storable, value)) if isinstance(value, list) else True
 
 
 def entry_mode(entry: Mapping[str, Any]) -> Mode:

@@ -97,11 +97,15 @@ class Stream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamChange:
-    """What a discovery changed: names only."""
+    """What a discovery changed: names only.
+
+    left_out:  streams that can't be kept, each with why, in words that are safe to show
+    """
 
     added: tuple[str, ...]
     gone: tuple[str, ...]
     total: int
+    left_out: tuple[str, ...] = ()
 
 
 class Verdict(StrEnum):

@@ -65,7 +65,7 @@ def test_a_schema_postgres_or_we_cannot_take_is_refused(schema):
     assert rules.schema_problem(schema)
 
 
-@pytest.mark.parametrize("name", ["", "  ", " x", "x\n", "a" * 101, "int_abc", "-x", "tab\there"])
+@pytest.mark.parametrize("name", ["", "  ", " x", "x\n", "a" * 101, "int_abc", "-x", "tab\there", "x\x9b", "a\u202eb"])
 def test_a_name_nobody_could_type_is_refused(name):
     assert rules.name_problem(name)
 
@@ -95,6 +95,27 @@ def test_a_stream_that_tells_changes_is_read_incrementally():
 def test_a_way_of_reading_the_tap_forces_is_the_only_one():
     forced = {"stream": "x", "metadata": [{"breadcrumb": [], "metadata": {"forced-replication-method": "FULL_TABLE"}}]}
     assert rules.modes(forced) == (Mode.FULL_TABLE,)
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        pytest.param({**TEAMS, "tap_stream_id": "a\x1b[2J"}, "its name", id="an escape sequence"),
+        pytest.param(
+            {**TEAMS, "tap_stream_id": "ok", "stream": "a\nb"}, "its name", id="a line break in its other name"
+        ),
+        pytest.param({**TEAMS, "tap_stream_id": "a\u202eb"}, "its name", id="written backwards"),
+        pytest.param({**TEAMS, "schema": {"properties": {"a\0": {}}}}, "fields", id="a field"),
+        pytest.param({**TEAMS, "schema": {"properties": {"a": {"enum": ["\0"]}}}}, "stored", id="NUL deep within"),
+        pytest.param({**TEAMS, "schema": {"properties": {"a": {"title": "\ud800"}}}}, "stored", id="half a character"),
+    ],
+)
+def test_a_stream_with_a_name_that_can_not_be_shown_or_stored_is_not_kept(entry, problem):
+    assert problem in rules.entry_problem(entry)
+
+
+def test_a_stream_may_have_any_name_that_can_be_read():
+    assert rules.entry_problem({**TEAMS, "tap_stream_id": "public-Größe 📏[/b]"}) is None
 
 
 def test_keys_come_from_the_entry_or_its_metadata():

@@ -166,3 +166,19 @@ def test_a_rollback_needs_an_entry(command, ready):
     assert answer.code == 2
     assert "history" in answer.err
     assert command("state", "Our code", "rollback", "999").code == 3
+
+
+def test_names_and_lines_of_plugins_are_shown_as_they_are_written(command, ready, meltano):
+    meltano.outputs = [
+        said("reading \x1b]0;X\x07 and [/b]"),
+        counted(Source.TAP, "evil[/b]x", 1),
+        counted(Source.TARGET, "evil[/b]x", 1),
+    ]
+    answer = command("sync", "Our code")
+    assert "evil[/b]x" in answer.out
+    run = command("runs", "list", "--json").json[0]["id"]
+    said_so = command("runs", "logs", run).out
+    assert "reading ]0;X and [/b]" in said_so
+    as_json = command("runs", "logs", run, "--json").out
+    assert any("\x1b" in json.loads(line)["message"] for line in as_json.splitlines())
+    assert "\x1b" not in said_so + as_json

@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from orchestrator.kernel import console
+from orchestrator.kernel.printable import cleaned
 
 _YES = {"y", "yes"}
 _NO = {"n", "no"}
@@ -21,9 +22,7 @@ def possible() -> bool:
 
 def heading(text: str, more: str = "") -> None:
     """Begin another part."""
-    from rich.markup import escape
-
-    note(f"\n[bold]{escape(text)}[/]" + (f"  [dim]{escape(more)}[/]" if more else ""))
+    note(f"\n[bold]{console.escaped(text)}[/]" + (f"  [dim]{console.escaped(more)}[/]" if more else ""))
 
 
 def note(markup: str) -> None:
@@ -37,7 +36,7 @@ def wrong(text: str) -> None:
     from rich.text import Text
 
     table = Table.grid(padding=(0, 1))
-    table.add_row("[red]  ×[/]", Text(text))
+    table.add_row("[red]  ×[/]", Text(cleaned(text)))
     console.err().print(table)
 
 
@@ -133,7 +132,7 @@ def listed(options: Sequence[tuple[str, str]]) -> None:
     table.add_column(no_wrap=True)
     table.add_column(style="dim")
     for at, (label, explanation) in enumerate(options, 1):
-        table.add_row(str(at), Text(label), Text(explanation))
+        table.add_row(str(at), Text(cleaned(label)), Text(cleaned(explanation)))
     console.err().print(table)
 
 

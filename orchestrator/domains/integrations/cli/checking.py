@@ -64,16 +64,19 @@ def raise_where_failed(integration: Integration, results: tuple[CheckResult, ...
 def discovered(drivers: Drivers, integration: Integration) -> StreamChange:
     """Run a discovery, with what is going on in a terminal."""
     with _spinning(f"Asking {integration.name} what there is to read …") as (on_output, _):
-        return service.discover(drivers, integration, on_output=on_output)
+        change = service.discover(drivers, integration, on_output=on_output)
+    for said in change.left_out:
+        console.say(f"Left out: {said}.")
+    return change
 
 
 def _line(result: CheckResult) -> str:
-    from rich.markup import escape
-
     color = showing.COLORS[result.verdict]
     seconds = "" if result.verdict is Verdict.SKIPPED else f" [dim]{result.seconds:.1f} s[/]"
-    said = f"\n    {escape(result.message)}" if result.message and result.verdict is not Verdict.SKIPPED else ""
-    return f"  [{color}]{showing.MARKS[result.verdict]}[/] {escape(result.title)}{seconds}{said}"
+    said = (
+        f"\n    {console.escaped(result.message)}" if result.message and result.verdict is not Verdict.SKIPPED else ""
+    )
+    return f"  [{color}]{showing.MARKS[result.verdict]}[/] {console.escaped(result.title)}{seconds}{said}"
 
 
 @contextmanager
@@ -87,14 +90,12 @@ def _spinning(title: str) -> Iterator[tuple[Callable[[Output], None], Callable[[
     if not sys.stderr.isatty():
         yield lambda _: None, say
         return
-    from rich.markup import escape
-
-    with err.status(title) as status:
+    with err.status(console.escaped(title)) as status:
 
         def on_output(output: Output) -> None:
             message = getattr(output, "message", "")
             if message:
                 room = min(max(err.width - len(title) - 8, 0), _WIDE)
-                status.update(f"{escape(title)} [dim]{escape(message.splitlines()[0][:room])}[/]")
+                status.update(f"{console.escaped(title)} [dim]{console.escaped(message.splitlines()[0][:room])}[/]")
 
         yield on_output, say

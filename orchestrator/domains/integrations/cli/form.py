@@ -11,6 +11,7 @@ from orchestrator.domains.catalog.errors import InvalidValueError
 from orchestrator.domains.catalog.rules import walk
 from orchestrator.domains.catalog.types import Connector, FieldKind, FormField
 from orchestrator.domains.integrations.cli import asking
+from orchestrator.kernel import console
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,7 @@ class Form:
         """One answer that fits; asks again, with the reason, until it does."""
         default = known if known is not None else question.default
         if question.help and question.kind is not FieldKind.CHOICE:
-            asking.note(f"[dim]{_escaped(question.help)}[/]")
+            asking.note(f"[dim]{console.escaped(question.help)}[/]")
         ask = _WAYS.get(question.kind, _ask_text)
         while True:
             try:
@@ -124,7 +125,9 @@ def _secret_words(question: FormField, since: str | None) -> str:
 
 def _ask_choice(question: FormField, default: Any, _since: str | None) -> str:
     values = [choice.value for choice in question.choices]
-    asking.note(f"{_escaped(question.title)}" + (f"  [dim]{_escaped(question.help)}[/]" if question.help else ""))
+    asking.note(
+        f"{console.escaped(question.title)}" + (f"  [dim]{console.escaped(question.help)}[/]" if question.help else "")
+    )
     at = asking.picked(
         [(choice.label, choice.help) for choice in question.choices],
         default=values.index(default) if default in values else None,
@@ -142,12 +145,6 @@ def _shown(default: Any) -> str:
     if default is None:
         return ""
     return ", ".join(map(str, default)) if isinstance(default, list) else str(default)
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
 
 
 _WAYS: Mapping[FieldKind, Callable[[FormField, Any, str | None], str]] = {

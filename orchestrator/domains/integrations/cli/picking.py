@@ -60,7 +60,10 @@ def _show(names: Sequence[str], marked: set[str], *, whole: bool) -> None:
     from rich.columns import Columns
 
     shown = names if whole else [name for name in names if name in marked]
-    cells = [f"[green]●[/] {name}" if name in marked else f"[dim]○ {name}[/]" for name in shown]
+    cells = [
+        f"[green]●[/] {console.escaped(name)}" if name in marked else f"[dim]○ {console.escaped(name)}[/]"
+        for name in shown
+    ]
     if cells:
         console.err().print(Columns(cells, padding=(0, 2), column_first=True), soft_wrap=False)
 

@@ -21,7 +21,7 @@ def render(context: typer.Context, integration: Wanted, *, as_json: Json = False
     lines = ["# meltano.yml", preview.meltano_yml, "# environment; secrets are shown as ***"]
     for name, value in sorted(preview.variables.items()):
         lines += [f"# {part}" for part in f"{name}={value}".splitlines()]
-    typer.echo("\n".join(lines))
+    console.show_lines("\n".join(lines))
     streams = (preview.catalog or {}).get("streams", [])
     if not streams:
         console.say(f"No stream is selected: {finding.command('streams', found.name)}")

@@ -104,7 +104,12 @@ def check_json(result: CheckResult) -> dict[str, Any]:
 
 def change_json(change: StreamChange) -> dict[str, Any]:
     """What a discovery changed."""
-    return {"total": change.total, "added": list(change.added), "gone": list(change.gone)}
+    return {
+        "total": change.total,
+        "added": list(change.added),
+        "gone": list(change.gone),
+        "left_out": list(change.left_out),
+    }
 
 
 def stream_json(stream: Stream) -> dict[str, Any]:

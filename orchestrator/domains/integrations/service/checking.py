@@ -17,6 +17,7 @@ from orchestrator.drivers.meltano.output import Output
 from orchestrator.drivers.meltano.values import Project
 from orchestrator.kernel.errors import OrchestratorError
 from orchestrator.kernel.events import emit
+from orchestrator.kernel.printable import cleaned
 
 OnCheck = Callable[[CheckResult], None]
 OnOutput = Callable[[Output], None]
@@ -167,7 +168,8 @@ def _discovered(source: Opened, on_output: OnOutput) -> dict[str, Any]:
 
 
 def _save(drivers: Drivers, integration: Integration, source: Opened, catalog: dict[str, Any]) -> StreamChange:
-    entries = {rules.entry_key(entry): entry for entry in catalog["streams"]}
+    problems = {rules.entry_key(entry): rules.entry_problem(entry) for entry in catalog["streams"]}
+    entries = {rules.entry_key(entry): entry for entry in catalog["streams"] if rules.entry_problem(entry) is None}
     with drivers.db.transaction(integration.org_id) as tx:
         before = {stream.name for stream in queries.streams(tx, integration.id) if stream.gone_at is None}
         wanted = set() if before else set(_wanted(source))
@@ -175,7 +177,10 @@ def _save(drivers: Drivers, integration: Integration, source: Opened, catalog: d
         queries.save_streams(tx, integration.org_id, integration.id, found)
         queries.note_discovered(tx, integration.id)
     return StreamChange(
-        added=tuple(sorted(entries.keys() - before)), gone=tuple(sorted(before - entries.keys())), total=len(entries)
+        added=tuple(sorted(entries.keys() - before)),
+        gone=tuple(sorted(before - entries.keys())),
+        total=len(entries),
+        left_out=tuple(f"{cleaned(name)}: {problem}" for name, problem in problems.items() if problem),
     )
 
 

@@ -113,12 +113,9 @@ def logs(
 
 def _print(entry: LogEntry, *, as_json: bool) -> None:
     if as_json:
-        import json
-
-        document = {**showing.log_json(entry), "at": entry.at.isoformat()}
-        typer.echo(json.dumps(document, ensure_ascii=False))
+        console.show_json_line(showing.log_json(entry))
     else:
-        typer.echo(f"{entry.at:%H:%M:%S} {entry.level:<8} {entry.source:<12} {entry.message}")
+        console.show_lines(f"{entry.at:%H:%M:%S} {entry.level:<8} {entry.source:<12} {entry.message}")
 
 
 @app.command()

@@ -114,7 +114,7 @@ def count_table(counts: tuple[StreamCount, ...], *, final: bool = False) -> "Tab
         table.add_column(name, justify="right")
     for count in counts:
         last = (f"{count.deleted:,}", f"{count.seconds:.1f}") if final else ()
-        table.add_row(count.stream, f"{count.read:,}", f"{count.written:,}", *last)
+        table.add_row(console.escaped(count.stream), f"{count.read:,}", f"{count.written:,}", *last)
     return table
 
 

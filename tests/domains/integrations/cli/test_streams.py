@@ -91,7 +91,22 @@ def test_discovery_tells_what_changed(command, ready, meltano):
     facts = dict(line.split(maxsplit=1) for line in answer.out.splitlines())
     assert facts["added"].strip() == "1 (repos)"
     assert facts["gone"].strip() == "1 (teams)"
-    assert command("discover", "Our code", "--json").json == {"total": 2, "added": [], "gone": []}
+    assert command("discover", "Our code", "--json").json == {"total": 2, "added": [], "gone": [], "left_out": []}
+
+
+def test_names_that_would_steer_a_terminal_are_left_out_and_markup_is_shown_as_it_is_written(command, github, meltano):
+    names = ["evil[/b]x", "esc\x1b]0;X\x07", "new\nline", ":boom:"]
+    meltano.catalog = {"streams": [{**TEAMS, "tap_stream_id": name, "stream": name} for name in names]}
+    answer = command("discover", "Our code")
+    assert answer.code == 0
+    assert answer.err.splitlines()[:2] == [
+        "Left out: esc]0;X: its name holds control characters.",
+        "Left out: new line: its name holds control characters.",
+    ]
+    assert "2 (:boom:, evil[/b]x)" in answer.out
+    listed = command("streams", "Our code").out
+    assert [line.split()[0] for line in listed.splitlines()[1:]] == [":boom:", "evil[/b]x"]
+    assert "\x1b" not in answer.out + answer.err + listed
 
 
 def test_a_failed_discovery_says_why(command, ready, meltano):

@@ -1,0 +1,36 @@
+import pytest
+
+from orchestrator.kernel import console
+
+NAMES = ["evil[/b]x", "esc\x1b]0;X\x07", "new\nline", ":boom:", "[link=https://evil.example]x[/link]", "end\\"]
+SHOWN = ["evil[/b]x", "esc]0;X", "new line", ":boom:", "[link=https://evil.example]x[/link]", "end\\"]
+each_name = pytest.mark.parametrize(("name", "shown"), list(zip(NAMES, SHOWN, strict=True)))
+
+
+@each_name
+def test_names_from_outside_stand_in_tables_as_they_are_written_on_one_line(capsys, name, shown):
+    console.show_table((name, "b"), [(name, 1)], empty="")
+    console.show_facts({name: name})
+    console.show_text(name, name)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0].strip() for line in lines] == [shown] * 4
+
+
+@each_name
+def test_a_heading_shows_what_it_is_given(capsys, name, shown):
+    console.show_heading(name)
+    assert capsys.readouterr().out.strip() == shown
+
+
+def test_notes_and_errors_keep_their_lines_and_lose_what_steers_a_terminal(capsys):
+    console.say("one\ntwo\x1b[2J")
+    console.complain("it\x9b1m failed\n  here", "try\x07 again")
+    console.show_lines("a\x1b[31m\nb")
+    said = capsys.readouterr()
+    assert said.err == "one\ntwo[2J\nError: it1m failed\n  here\n  try again\n"
+    assert said.out == "a[31m\nb\n"
+
+
+def test_json_says_the_same_without_raw_control_characters(capsys):
+    console.show_json({"name": "\x9b31m\u202e\x1b"})
+    assert capsys.readouterr().out == '{\n  "name": "\\u009b31m\\u202e\\u001b"\n}\n'
