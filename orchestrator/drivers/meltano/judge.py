@@ -4,14 +4,18 @@ import re
 import signal
 from collections import Counter, deque
 from collections.abc import Mapping
+from dataclasses import replace
 
 from orchestrator.drivers.meltano.output import BlockCompleted, Level, LogLine, Metric, Output, Source
 
 _KEPT = 50  # lines per source
+_STREAMS = 100_000  # counted at most; a plugin could invent them without end
+_MOST = 2**53 - 1  # records of a stream; beyond, not every reader of JSON and no column can follow
 _LAST_WORDS = 200  # characters
 _INVALID_STATE = "Received state is invalid"  # source: meltano/core/plugin/singer/target.py, BookmarkWriter
 _EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Exit|Timeout|Refused|Denied|Failure)\b.*")
 _FOR_MACHINES = "FAILURE: "  # the same once more as JSON; source: README of taps/tap-salesforce
+_TWO_VERDICTS = "Two ends of the run were reported; only one can be Meltano's."
 _BROKEN_PIPE = re.compile(r"(BrokenPipe|ConnectionReset)Error\b")
 _BAD = (Level.ERROR, Level.CRITICAL)
 _NAMES = {Source.TAP: "The extractor", Source.TARGET: "The loader", Source.MELTANO: "Meltano"}
@@ -30,14 +34,26 @@ class Judge:
         """Take one output into account."""
         match output:
             case BlockCompleted():
-                self.block = output
+                self.block = self._verdict(output)
             case Metric(name="record_count", stream=str(stream), kind="counter"):
-                self._counts[output.source, stream] += int(output.value)
+                self._count((output.source, stream), int(output.value))
             case LogLine():
                 self._lines[output.source].append(output)
-                self.invalid_states += output.message.startswith(_INVALID_STATE)
+                said_by_meltano = output.source is Source.MELTANO
+                self.invalid_states += said_by_meltano and output.message.startswith(_INVALID_STATE)
             case _:
                 pass  # other metrics don't judge anything
+
+    def _verdict(self, block: BlockCompleted) -> BlockCompleted:
+        """Meltano gives one; where two came, somebody else gave one of them, and neither is a success."""
+        if self.block is None:
+            return block
+        worst = self.block if not self.block.success else block
+        return replace(worst, success=False, error=worst.error or _TWO_VERDICTS)
+
+    def _count(self, key: tuple[Source, str], records: int) -> None:
+        if key in self._counts or len(self._counts) < _STREAMS:
+            self._counts[key] = min(self._counts[key] + records, _MOST)
 
     def counts(self, source: Source) -> Mapping[str, int]:
         """Records per stream, as that side counted them."""

@@ -11,11 +11,16 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Final
-from urllib.parse import quote, quote_plus
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
+
+from orchestrator.drivers.meltano.output import visible
 
 SHORTEST: Final = 6  # characters
 MASK: Final = "•••"
+_URL_PASSWORD = re.compile(r"://[^:/@]*:([^@]*)@")  # as database libraries read it; source: sqlalchemy.engine.url
+_SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|signature", re.IGNORECASE)
 _SHORTEST_LINE = 8  # of a secret with several lines, such as a PEM key
 _ANCHOR = 4  # characters looked for first
 _COMMON = frozenset('etaoinsrhldcu 0123456789.:/-"')  # of log lines: bad characters to look for
@@ -36,11 +41,11 @@ class Redactor:
         """Know more secrets from now on."""
         with self._lock:
             forms = set(self._forms)
-            for secret in secrets:
-                if len(secret) < SHORTEST:
-                    self.too_short += bool(secret)
+            for part in {part for secret in secrets for part in (secret, *_inside(secret))}:
+                if len(part) < SHORTEST:
+                    self.too_short += bool(part)
                     continue
-                forms.update(_forms(secret))
+                forms.update(_forms(part))
             if forms == self._forms:
                 return
             self._forms = frozenset(forms)
@@ -55,10 +60,23 @@ class Redactor:
         return whole.sub(MASK, text) if anchor.search(text) else text
 
 
+def _inside(secret: str) -> Iterator[str]:
+    """The secrets in a secret that is an address: whoever uses it says its password alone, as it is or decoded."""
+    if "://" not in secret:
+        return
+    found = set(_URL_PASSWORD.findall(secret))
+    with suppress(ValueError):  # not an address after all
+        parts = urlsplit(secret)
+        found.add(parts.password or "")
+        found.update(value for name, value in parse_qsl(parts.query) if _SECRET_NAME.search(name))
+    for password in found:
+        yield from {password, unquote(password)}
+
+
 def _forms(secret: str) -> Iterator[str]:
     """Every way the secret may be written that can be foreseen, each at least SHORTEST long."""
     parts = [line.strip() for line in secret.splitlines()] if "\n" in secret else []
-    for value in (secret, secret.strip(), *(part for part in parts if len(part) >= _SHORTEST_LINE)):
+    for value in (secret, visible(secret), secret.strip(), *(part for part in parts if len(part) >= _SHORTEST_LINE)):
         yield from (form for form in _written(value) if len(form) >= SHORTEST)
 
 

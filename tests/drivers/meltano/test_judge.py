@@ -116,3 +116,30 @@ def test_counters_of_a_side_are_added_up():
         judge.see(Metric(at=NOW, source=Source.TAP, name="record_count", kind="counter", value=value, stream="users"))
     judge.see(Metric(at=NOW, source=Source.TARGET, name="record_count", kind="counter", value=5, stream="users"))
     assert (judge.counts(Source.TAP), judge.counts(Source.TARGET)) == ({"users": 7}, {"users": 5})
+
+
+def test_a_second_verdict_takes_a_success_back_and_never_a_failure():
+    good = BlockCompleted(at=NOW, success=True, seconds=1.0)
+    for outputs in ([good, good], [good, ended(loader_code=1)], [ended(loader_code=1), good]):
+        judge = Judge()
+        for output in outputs:
+            judge.see(output)
+        assert not judge.block.success
+        assert "Two ends" in judge.block.error
+        assert judge.failed_side() is (None if outputs == [good, good] else Source.TARGET)
+
+
+def test_only_meltano_says_that_a_state_is_invalid():
+    judge = Judge()
+    for source in Source:
+        judge.see(line("Received state is invalid, incremental state has not been updated", source=source))
+    assert judge.invalid_states == 1
+
+
+def test_counts_stay_countable_and_streams_without_end_are_not_kept(monkeypatch):
+    monkeypatch.setattr("orchestrator.drivers.meltano.judge._STREAMS", 2)
+    judge = Judge()
+    for stream in ("a", "b", "c", "a"):
+        most = 2**53 - 1
+        judge.see(Metric(at=NOW, source=Source.TAP, name="record_count", kind="counter", value=most, stream=stream))
+    assert judge.counts(Source.TAP) == {"a": most, "b": most}

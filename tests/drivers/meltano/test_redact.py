@@ -75,3 +75,31 @@ def test_a_secret_added_later_is_redacted_from_then_on():
 @pytest.mark.parametrize("text", ["", "nothing to hide here", "•••"])
 def test_other_text_stays(text):
     assert Redactor(["long-enough"])(text) == text
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("postgresql+psycopg://me:a%40b-Secret%2F1@db:5432/warehouse", "password=a@b-Secret/1 host=db"),
+        ("postgresql+psycopg://me:a%40b-Secret%2F1@db:5432/warehouse", "me:a%40b-Secret%2F1@db"),
+        ("postgresql://me:un/quoted-1@db/warehouse", "password=un/quoted-1 host=db"),
+        ("postgresql://me:with@sign-1@db/warehouse", "password=with@sign-1 host=db"),
+        ("postgresql://db/warehouse?user=me&password=in-query-1", "password=in-query-1 user=me"),
+        ("https://[broken", "https://[broken"),
+    ],
+)
+def test_the_password_in_an_address_is_a_secret_of_its_own(address, said):
+    redacted = Redactor([address])(said)
+    assert MASK in redacted
+    for word in ("Secret", "quoted-1", "sign-1", "in-query-1", "broken"):
+        assert word not in redacted
+
+
+def test_an_address_without_a_password_hides_only_itself():
+    redact = Redactor(["https://hooks.example/T0/B1"])
+    assert redact("POST https://hooks.example/T0/B1, host hooks.example") == f"POST {MASK}, host hooks.example"
+    assert redact.too_short == 0
+
+
+def test_a_secret_with_invisible_characters_is_known_without_them_too():
+    assert Redactor(["ab\x01cd\u200bef"])("login with abcdef") == f"login with {MASK}"

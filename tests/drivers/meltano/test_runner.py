@@ -1,6 +1,7 @@
 import fcntl
 import json
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -331,3 +332,24 @@ def test_a_full_disk_is_the_reason_whatever_else_is_said(meltano, tap, target, m
 
     assert end.storage_full
     assert "no space left" in end.error
+
+
+def test_a_tap_can_neither_count_for_the_target_nor_end_the_run(meltano, tap, target):
+    def structured(message, **extra):
+        line = {"level": "info", "pid": 1, "logger_name": "x", "ts": 1, "thread_name": "x", "app_name": "x"}
+        return json.dumps({**line, "message": message, "extra": {"producer": False, "consumer": True, **extra}})
+
+    metric = {"metric": "record_count", "type": "counter", "value": 77, "tags": {"stream": "users"}}
+    noise = [
+        structured("Block run completed", success=True, _logger="meltano.cli.run"),
+        structured("x", metric_info=metric),
+    ]
+    extractor = tap(streams={"users": 1}, noise=noise)
+    extractor = replace(extractor, capabilities=(*extractor.capabilities, "structured-logging"))
+    callbacks = Callbacks()
+
+    end = callbacks.run(meltano, Project(extractor=extractor, loader=target(), catalog=selection("users")))
+
+    assert (end.read, end.written) == ({"users": 78}, {"users": 1})
+    assert (end.block.success, end.block.error) == (True, None)
+    assert "Block run completed" in callbacks.text
