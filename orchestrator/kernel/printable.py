@@ -26,8 +26,5 @@ def cleaned(text: str, *, lines: bool = False) -> str:
 
 
 def escaped_json(document: str) -> str:
-    """A JSON document with those characters of its texts written as escapes; it means the same, and its own lines stay."""
-    return _STEERING.sub(
-        lambda found: found[0] if found[0] in _LINES else f"\\u{ord(found[0]):04x}",
-        document,
-    )
+    """A JSON document with those characters of its texts written as escapes: it means the same."""
+    return _STEERING.sub(lambda found: found[0] if found[0] in _LINES else f"\\u{ord(found[0]):04x}", document)

@@ -72,11 +72,10 @@ def installed() -> Catalog:
 
 def reasons(document: Any, meta_schema: Mapping[str, Any], *, file_stem: str) -> tuple[str, ...]:
     """Why a connector file can't be used, each as `/json/pointer: sentence`; empty where it can."""
-    from jsonschema import Draft202012Validator  # slow to import, and rarely needed
-    from jsonschema.exceptions import best_match
+    from jsonschema.exceptions import best_match  # slow to import, and rarely needed
 
     errors = sorted(
-        Draft202012Validator(meta_schema).iter_errors(document), key=lambda error: list(map(str, error.path))
+        rules.strict.validator()(meta_schema).iter_errors(document), key=lambda error: list(map(str, error.path))
     )
     if not errors:
         return rules.misfits(document, file_stem=file_stem)

@@ -142,3 +142,17 @@ def test_sources_and_destinations_are_told_apart(catalog):
 def test_a_connector_can_be_printed_without_its_whole_file(salesforce):
     assert len(repr(salesforce)) < 700
     assert salesforce.namespace == "tap_salesforce"
+
+
+@pytest.mark.parametrize("pattern", ["ok", "^ok", "ok$"])
+def test_a_pattern_for_a_part_of_a_text_breaks_the_file(edited, pattern):
+    broken = edited("jsonl", lambda document: document["properties"]["folder"].update(pattern=pattern)).broken
+    assert [file.name for file in broken] == ["jsonl"]
+    assert "/properties/folder/pattern" in broken[0].reasons[0]
+
+
+def test_a_name_with_a_line_break_at_its_end_breaks_the_file(edited):
+    broken = edited(
+        "jsonl", lambda document: document["x-catalog"]["variants"]["orchestrator"].update(plugin="target-x\n")
+    )
+    assert [file.name for file in broken.broken] == ["jsonl"]

@@ -296,7 +296,7 @@ def test_characters_count_as_they_are_encoded(salesforce, sign_in_by_key):
     ],
 )
 def test_a_warehouse_of_ones_own_is_checked(warehouse, change, problems):
-    own = {"server": "own", "host": "db.acme.com", "database": "w", "user": "etl", "password": "p", **change}
+    own = {"server": "own", "host": "db.acme.com", "database": "w", "user": "etl", "password": "hunter2", **change}
     assert list(rules.validate(warehouse, {"connection": own})) == problems
 
 
@@ -325,7 +325,7 @@ def test_the_built_in_warehouse_needs_nothing(warehouse):
     ],
 )
 def test_github_asks_where_to_look(catalog, what, problems):
-    answers = {"auth": {"token": "t"}, "what": what, "start_date": "2024-01-01"}
+    answers = {"auth": {"token": "ghp_000001"}, "what": what, "start_date": "2024-01-01"}
     assert list(rules.validate(catalog.get("github"), answers)) == problems
 
 
@@ -353,3 +353,30 @@ def test_no_input_breaks_the_checking(values):
         for problem in rules.validate(connector, values):
             assert problem.message
             assert problem.message[-1] in ".?"
+
+
+@pytest.mark.parametrize("folder", ["ok\n", "ok/\n", "ok\n../up"])
+def test_a_pattern_is_for_the_whole_text_a_line_break_at_its_end_included(catalog, folder):
+    (problem,) = rules.validate(catalog.get("jsonl"), {"folder": folder})
+    assert problem.path == "folder"
+    assert "is not a folder" in problem.message
+
+
+def test_what_follows_an_address_is_looked_at(warehouse):
+    own = {"server": "own", "host": "2600::1%a b\nc", "database": "w", "user": "etl", "password": "hunter2"}
+    assert [problem.path for problem in rules.validate(warehouse, {"connection": own})] == ["connection.host"]
+
+
+def test_a_secret_too_short_to_be_kept_out_of_logs_is_refused(warehouse, edited):
+    def problems(connector, password):
+        own = {"server": "own", "host": "db.acme.com", "database": "w", "user": "etl", "password": password}
+        return list(rules.validate(connector, {"connection": own}))
+
+    ((path, sentence),) = problems(warehouse, "12345")
+    assert (path, "fewer than 6 characters" in sentence, "12345" in sentence) == ("connection.password", True, False)
+    assert problems(warehouse, SecretStr("123456")) == []
+
+    def shorter(document):
+        document["properties"]["connection"]["oneOf"][1]["properties"]["password"]["minLength"] = 3
+
+    assert problems(edited("warehouse", shorter).get("warehouse"), "123") == []

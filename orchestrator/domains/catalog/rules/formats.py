@@ -25,7 +25,7 @@ def is_date_time(text: str) -> bool:
 
 def is_host(text: str) -> bool:
     """A host name or an IP address; no scheme, port or path. A name of digits and dots only must be an address."""
-    if _parses(ip_address, text):
+    if "%" not in text and _parses(ip_address, text):  # what follows a % could be anything
         return True
     labels = text.removesuffix(".").split(".")
     named = len(text) <= _HOST_LENGTH and all(_LABEL.fullmatch(label) for label in labels)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
-from orchestrator.domains.catalog.rules import walk
+from orchestrator.domains.catalog.rules import strict, walk
 from orchestrator.domains.catalog.rules.formats import FORMATS
 from orchestrator.domains.catalog.rules.walk import Schema
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jsonschema import ValidationError
 
 _SHOWN = 60
+_SHORTEST_SECRET = 6  # characters; shorter ones are not looked for in what plugins say (see the driver's redaction)
 _SIGN_IN = re.compile(r"(://)[^/\s]*@")  # user and password within an address
 
 _TYPES = {
@@ -35,6 +36,8 @@ def sentences(schema: Schema, title: str, value: Any) -> list[str]:
     if broken:
         return [f"{title} {broken}."]
     found = [*_by_schema(schema, plain, secret=secret), *_by_format(schema, plain, secret=secret)]
+    if secret and isinstance(plain, str) and "minLength" not in schema and len(plain) < _SHORTEST_SECRET:
+        found.append(f" has fewer than {_SHORTEST_SECRET} characters: too few to keep it out of logs. Use a longer one")
     return [f"{title}{text}" if text.endswith("?") else f"{title}{text}." for text in dict.fromkeys(found)]
 
 
@@ -61,9 +64,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _by_schema(schema: Schema, value: Any, *, secret: bool) -> Iterator[str]:
-    from jsonschema import Draft202012Validator  # takes a tenth of a second; only commands that save need it
-
-    for error in Draft202012Validator(schema).iter_errors(value):
+    for error in strict.validator()(schema).iter_errors(value):
         yield _sentence(error, schema, secret=secret)
 
 
