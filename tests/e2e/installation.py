@@ -244,4 +244,4 @@ def _kind(words: Sequence[str]) -> str:
             return kind
     if any(word.endswith("/supervise.py") for word in words[:5]):
         return "supervisor"
-    return "meltano" if any(word.endswith("/meltano") for word in words[:2]) else "other"
+    return "meltano" if any(word.endswith("/meltano") for word in words[:4]) else "other"

@@ -13,7 +13,7 @@ def under_way(
     stream: str = "Lead",
     *arguments: str,
     written: int = 0,
-    seconds: float = 20.0,
+    seconds: float = 8.0,
 ) -> Running:
     """A sync that reads, and has written so many records; the org is so slow that the stream takes `seconds`."""
     org.rows_per_second = max(sum(org.count(stream).values()) / seconds, 1.0)
@@ -22,8 +22,8 @@ def under_way(
 
         def arrived() -> bool:
             assert running.process.poll() is None, running.err
-            run = runs.active(drivers, integration)
-            counts = runs.counts(drivers, run) if run else ()
+            newest = runs.listing(drivers, integration.org_id, integration_id=integration.id, limit=1)
+            counts = runs.counts(drivers, newest[0]) if newest and not newest[0].status.ended else ()
             return any(one.read for one in counts) and sum(one.written for one in counts) >= written
 
         eventually(arrived, f"{written:,} written records", within=300)

@@ -44,7 +44,7 @@ def test_a_database_that_stays_away_ends_the_command_with_a_sentence_and_the_run
 def test_a_database_that_comes_back_gets_the_runs_end(own_home: Installation, org: LocalOrg) -> None:
     made = own_home.add("comes back", values_of(org), ["Lead"])
     own_home.extra = {}
-    running = under_way(own_home, made, org, seconds=10)
+    running = under_way(own_home, made, org)
     kill_postgres(own_home.home)
     assert own_home.run("runs", "list").code == 0
     done = running.end(within=40)

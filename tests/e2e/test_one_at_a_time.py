@@ -9,7 +9,7 @@ from tests.e2e.syncing import under_way
 def test_a_second_sync_is_told_which_one_runs_and_other_commands_leave_it_alone(
     installation: Installation, salesforce: Integration, org: LocalOrg
 ) -> None:
-    running = under_way(installation, salesforce, org, seconds=8)
+    running = under_way(installation, salesforce, org)
     run = installation.latest(salesforce)
     second = installation.run("sync", salesforce.id, "--json")
     assert second.code == 5
