@@ -28,7 +28,11 @@ def completed(installation: Installation, salesforce: Integration, org: LocalOrg
 
 
 def test_a_killed_orchestrator_is_seen_at_once_leaves_nothing_and_the_next_sync_goes_on(
-    installation: Installation, salesforce: Integration, org: LocalOrg, rows: int, record_property: Callable[..., None]
+    installation: Installation,
+    salesforce: Integration,
+    org: LocalOrg,
+    rows: int,
+    record_testsuite_property: Callable[..., None],
 ) -> None:
     running = under_way(installation, salesforce, org, "Contact", written=rows // 2, seconds=max(20.0, rows / 2_000))
     assert set(installation.processes().values()) >= {"meltano", "tap", "target", "supervisor"}
@@ -38,7 +42,7 @@ def test_a_killed_orchestrator_is_seen_at_once_leaves_nothing_and_the_next_sync_
     assert (run["status"], run["failure"]["kind"]) == ("failed", "worker_lost")
     installation.assert_nothing_left()
     share = completed(installation, salesforce, org, "Contact")
-    record_property("read again", f"{share:.1%} of {rows:,}")
+    record_testsuite_property("read again", f"{share:.1%} of {rows:,}")
     assert 0 < share < (0.6 if rows >= MUCH else 0.8)
 
 

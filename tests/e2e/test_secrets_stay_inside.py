@@ -81,7 +81,7 @@ def everything_stored(drivers: Drivers) -> str:
 
 
 def test_no_secret_is_seen_anywhere_during_and_after_a_run(
-    installation: Installation, own_org: LocalOrg, like: Integration, record_property: Callable[..., None]
+    installation: Installation, own_org: LocalOrg, like: Integration, record_testsuite_property: Callable[..., None]
 ) -> None:
     made = installation.add(f"secrets {secrets.token_hex(3)}", values_of(own_org), ["Account"], like=like)
     running = installation.start("sync", made.id)
@@ -121,5 +121,5 @@ def test_no_secret_is_seen_anywhere_during_and_after_a_run(
     assert not any(one in given_to_meltano for one in lasting)
     assert set(watch.environments) >= {"meltano", "tap", "target", "supervisor", "command"}
     installation.assert_nothing_left()
-    record_property("memory of the command", f"{watch.memory / 1e6:.0f} MB")
+    record_testsuite_property("memory of the command", f"{watch.memory / 1e6:.0f} MB")
     assert watch.memory < BOUNDED, f"{watch.memory:,} bytes"
