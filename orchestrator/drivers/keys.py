@@ -297,6 +297,9 @@ def _content(path: Path) -> str:
     try:
         with path.open("rb") as file:
             about = os.fstat(file.fileno())
+            if about.st_uid not in {os.geteuid(), 0}:
+                problem = f"belongs to another user ({about.st_uid}), who can change it"
+                raise KeyFileError(path, problem, f"Make it yours: chown {os.geteuid()} {path}")
             if about.st_mode & _OTHERS:
                 raise KeyFileError(path, "can be read or changed by others", f"chmod 600 {path}")
             return file.read(_LARGEST_FILE).decode("ascii")

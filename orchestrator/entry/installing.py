@@ -9,6 +9,7 @@ from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.vault import service as vault
 from orchestrator.drivers import keys
 from orchestrator.drivers.bundle import Drivers
+from orchestrator.drivers.home import make_private
 from orchestrator.drivers.plugin_store import recipes
 from orchestrator.kernel.settings import project_root
 from orchestrator.migrations import runner
@@ -31,7 +32,7 @@ def install(drivers: Drivers) -> Installed:
 
     The key file is made only where no secret was ever encrypted here, so that a lost key is never papered over.
     """
-    drivers.settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(drivers.settings.home)
     before, now = runner.migrate(drivers.unchecked_db.pool)
     drivers.plugins.collect(recipes(project_root()))
     place = identity.ensure(drivers.db, drivers.settings.organization)

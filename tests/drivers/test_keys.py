@@ -1,4 +1,5 @@
 import base64
+import os
 import pickle
 import threading
 
@@ -259,3 +260,15 @@ def test_keys_of_the_setting_come_before_those_of_the_file(path):
     keys = ring(RAW, path=path)
     assert [key.id for key in keys.keys][1:] == [in_file]
     assert keys.keys[0].source == "INTEGRATION_ENCRYPTION_KEY"
+
+
+def test_a_key_file_of_another_user_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "master.key"
+    create_key_file(path)
+    if os.geteuid() == 0:
+        os.chown(path, 12345, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(KeyFileError, match="belongs to another user") as caught:
+        KeyRing.load(None, path)
+    assert "chown" in caught.value.hint

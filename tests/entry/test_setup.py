@@ -21,6 +21,20 @@ def test_init_makes_what_is_missing_and_repeating_it_changes_nothing(command, dr
     assert drivers.settings.key_file.stat().st_mode & 0o777 == 0o600
 
 
+def test_init_closes_a_home_that_stands_open(command, home):
+    home.chmod(0o755)
+    assert command("init").code == 0
+    assert home.stat().st_mode & 0o777 == 0o700
+
+
+def test_init_refuses_a_home_that_is_everybodys_before_anything_is_made(command, home):
+    home.chmod(0o777)
+    answer = command("init")
+    assert answer.code == 6
+    assert "everybody may write to it" in answer.err
+    assert "ORCHESTRATOR_HOME" in answer.err
+
+
 def test_init_removes_plugin_environments_but_those_of_this_version(command, drivers):
     assert command("init").code == 0
     assert {"tap-salesforce--orchestrator", "target-postgres--meltanolabs"} <= set(drivers.plugins.kept)
@@ -94,9 +108,24 @@ def test_query_says_where_it_stopped(command):
     assert "--limit" in answer.err
 
 
-@pytest.mark.parametrize("sql", ["CREATE TABLE x (i int)", "SELECT nonsense", "", "DROP SCHEMA public CASCADE"])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TABLE x (i int)",
+        "COMMIT; CREATE TABLE x (i int)",
+        "SET TRANSACTION READ WRITE; CREATE TABLE x (i int)",
+        "SET TRANSACTION READ WRITE",
+        "BEGIN READ WRITE",
+        "COMMIT",
+        "SELECT nonsense",
+        "",
+        "DROP SCHEMA public CASCADE",
+    ],
+)
 def test_query_only_reads(command, sql):
-    assert command("query", sql).code in {0, 2}
+    refused = command("query", sql)
+    assert (refused.code, refused.out) == (2, "")
+    assert "refused" in refused.err
     left = command("query", "SELECT count(*) AS n FROM pg_tables WHERE tablename = 'x'", "--json")
     assert left.json == [{"n": 0}]
 
