@@ -78,9 +78,7 @@ def test_a_bad_private_key_is_named_and_not_shown(org, configure, run, key):
         ("jwt_bearer", {"username": "somebody@else.example"}, "Salesforce refused the sign-in"),
     ],
 )
-def test_a_refusal_says_salesforces_reason_and_what_to_do(  # noqa: PLR0917 - fixtures
-    org, configure, run, way, change, reason
-):
+def test_a_refusal_says_salesforces_reason_and_what_to_do(org, configure, run, way, change, reason):
     with pytest.raises(SignInError, match=reason) as raised:
         run(configure(org, auth=auth(org, way, **change)))
     secrets = {v for k, v in auth(org, way, **change).items() if k not in ("auth_type", "username", "client_id")}
@@ -130,7 +128,7 @@ def test_a_rotated_token_is_used_for_the_next_sign_in_and_it_is_said(rotating, c
 
 
 @pytest.mark.parametrize("save", [True, False])
-def test_a_rotated_token_is_written_back_only_if_asked(rotating, configure, tmp_path, caplog, monkeypatch, save):  # noqa: PLR0917 - fixtures
+def test_a_rotated_token_is_written_back_only_if_asked(rotating, configure, tmp_path, caplog, monkeypatch, save):
     file = tmp_path / "config.json"
     config = configure(rotating, auth=auth(rotating, "oauth_refresh"), save_rotated_token=save)
     file.write_text(json.dumps(config))
@@ -220,7 +218,7 @@ def test_many_threads_renew_one_token_once(org, configure, tmp_path):
         (b'{"access_token":"00Dgone","instance_url":"http://127.0.0.1:1"}\n', "no fresher one"),
     ],
 )
-def test_a_socket_without_a_token_ends_the_run_with_its_reason(org, configure, run, tmp_path, answer, said):  # noqa: PLR0917 - fixtures
+def test_a_socket_without_a_token_ends_the_run_with_its_reason(org, configure, run, tmp_path, answer, said):
     mine = session(org, token_socket=str(tmp_path / "s"), access_token="00Dgone")
     with token_socket(tmp_path / "s", answer), pytest.raises(SignInError, match=said) as raised:
         run(configure(org, auth=mine))

@@ -54,7 +54,7 @@ def pages(monkeypatch, org):
 
 @pytest.mark.parametrize("trouble", PASSING)
 @pytest.mark.parametrize("place", PATHS)
-def test_passing_trouble_costs_one_request_and_no_record(org, configure, run, quick, pages, trouble, place):  # noqa: PLR0917 - fixtures
+def test_passing_trouble_costs_one_request_and_no_record(org, configure, run, quick, pages, trouble, place):
     api, path, method = PATHS[place]
     fault = org.faults.add(**PASSING[trouble], path=path, method=method, times=2)
     out = run(configure(org, api_type=api, bulk_page_rows=300))
@@ -66,7 +66,7 @@ def test_passing_trouble_costs_one_request_and_no_record(org, configure, run, qu
 
 @pytest.mark.parametrize("trouble", CUT)
 @pytest.mark.parametrize("page", [1, 2, 3])
-def test_a_cut_page_is_read_again_without_losing_or_repeating_rows(org, configure, run, monkeypatch, trouble, page):  # noqa: PLR0917 - fixtures
+def test_a_cut_page_is_read_again_without_losing_or_repeating_rows(org, configure, run, monkeypatch, trouble, page):
     monkeypatch.setattr(bulk, "_CHUNK", 50)
     fault = org.faults.add(**CUT[trouble], path="/results", nth=page, times=2)
     out = run(configure(org, bulk_page_rows=300))
