@@ -6,6 +6,7 @@ where the runner died, and `reap` does where both died. Alive means that somebod
 which the kernel drops with the process; process ids are never trusted.
 """
 
+import errno
 import fcntl
 import os
 import secrets
@@ -17,8 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.drivers.meltano.errors import RunStorageError
+from orchestrator.drivers.meltano.supervise import remove
 
 _LOCK = "lock"
+_DEAD = "dead-"
+_TRIES = 100
 _PREFIX = "run-"
 _LONGEST_SOCKET = 100  # a unix socket's path ends at 108 bytes on Linux, 104 on macOS
 _MEMORY = Path("/dev/shm")  # noqa: S108 - the run directories in it are 0700 and have random names
@@ -63,21 +67,52 @@ def run_directory(root: Path) -> Iterator[RunDirectory]:
     try:
         yield directory
     finally:
-        remove(directory.path)
+        remove(str(directory.path))
         if directory.sockets != directory.path:
-            remove(directory.sockets)
+            remove(str(directory.sockets))
         os.close(directory.lock)
 
 
 def _make(root: Path) -> RunDirectory:
     own_root(root)
-    path = root / f"{_PREFIX}{secrets.token_hex(8)}"
-    path.mkdir(mode=0o700)
-    lock = os.open(path / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    path, lock = _locked(root)
     short = len(os.fsencode(path / "state.sock")) <= _LONGEST_SOCKET
     sockets = path if short else Path(tempfile.mkdtemp(prefix="orchestrator-", dir="/tmp"))
     return RunDirectory(path=path, sockets=sockets, lock=lock)
+
+
+def _locked(root: Path) -> tuple[Path, int]:
+    """A new directory and the descriptor of its lock, held; another one where a reaper was faster."""
+    for _ in range(_TRIES):
+        path = root / f"{_PREFIX}{secrets.token_hex(8)}"
+        path.mkdir(mode=0o700)
+        try:
+            lock = _lock(path)
+        except OSError:
+            remove(str(path))
+            raise
+        if lock is not None:
+            return path, lock
+    raise BlockingIOError(errno.EAGAIN, "others took every new directory away", str(root))
+
+
+def _lock(path: Path) -> int | None:
+    """The lock of a run directory, held; None where somebody else holds it or the directory is gone.
+
+    Whoever holds the lock may remove it: it counts only where it is still there once it is held.
+    """
+    try:
+        lock = os.open(path / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(lock).st_nlink:
+            return lock
+    except BlockingIOError:
+        pass
+    os.close(lock)
+    return None
 
 
 def own_root(root: Path) -> None:
@@ -90,32 +125,30 @@ def own_root(root: Path) -> None:
         root.chmod(0o700)
 
 
-def remove(path: Path) -> None:
-    """Remove the whole tree; what is gone already is fine."""
-    shutil.rmtree(path, ignore_errors=True)
-
-
 def reap(root: Path) -> int:
     """Remove every run directory whose owners are dead; how many there were."""
-    count = 0
-    for path in root.glob(f"{_PREFIX}*"):
-        count += _reap(path)
-    return count
+    left = root.glob(f"{_DEAD}*")  # somebody who removed it died over it
+    dead = [path for path in root.glob(f"{_PREFIX}*") if _reap(path)]
+    for path in left:
+        remove(str(path))
+    return len(dead)
 
 
 def _reap(path: Path) -> bool:
+    """Remove it where nobody holds its lock, one without a lock too: its owner died making or removing it."""
     try:
-        lock = os.open(path / _LOCK, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False  # being made this moment, or just removed
+        lock = _lock(path)
     except OSError:
         return False
+    if lock is None:
+        return False
+    dead = path.with_name(f"{_DEAD}{secrets.token_hex(8)}")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.rename(dead)  # from here on nobody who makes it can find it, with a lock or without
     except OSError:
         return False
     else:
-        remove(path)
+        remove(str(dead))
         return True
     finally:
         os.close(lock)

@@ -6,12 +6,16 @@ Run as a script with the Python that runs the orchestrator, isolated (-I -S); st
 
 SIDE is extractor or loader. `launch/SIDE.json` in the run's directory (Meltano sets MELTANO_PROJECT_ROOT) says:
     executable  absolute path of the plugin's program
-    pass        names of the variables kept from Meltano's environment; every other one is dropped, so that neither
-                plugin sees the other's secrets or its own outside its config file
+    pass        names of the variables kept from Meltano's environment; every other one is dropped, so that no
+                plugin has the other's secrets in its environment, or its own outside its config file
     set         further variables
     decode      settings that came as JSON text because Meltano cannot carry them as they are; the plugin gets a
                 second config file, beside Meltano's, that has what the texts say
     limits      {"CORE": 0, …}: resource limits, soft and hard
+
+What this keeps apart and what not: a plugin can read neither the environment nor the memory nor the open files of
+Meltano and the supervisor (supervise.py, begin.py). Both plugins run as the same user in the same directory, though:
+one that wants to can read the other's config file there, and its environment before it comes here.
 """
 
 import json

@@ -4,10 +4,12 @@ Nothing here blocks for good: reading ends when the process does, when it is can
 that does not listen to SIGTERM is killed after the grace. Memory is bounded whatever is written.
 """
 
+import json
 import os
 import selectors
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -87,7 +89,11 @@ class Ended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
-    """What to start and when to stop. timeout, grace: seconds; timeout None waits for ever."""
+    """What to start and when to stop.
+
+    environment:     given to the command as a JSON object on its stdin, so that it is in no process's /proc files
+    timeout, grace:  seconds; timeout None waits for ever
+    """
 
     command: Sequence[str]
     environment: Mapping[str, str]
@@ -100,7 +106,7 @@ class Process:
 
 def possible_isolation() -> Isolation | None:
     """What keeps processes together on this machine; None: their process group only. Takes 20 ms."""
-    command = (*_SUPERVISOR, "", "0", Isolation.NAMESPACE)
+    command = (*_SUPERVISOR, "", "0", "0", Isolation.NAMESPACE)
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     return Isolation(done.stdout) if done.stdout in list(Isolation) else None
 
@@ -125,17 +131,20 @@ def _start(process: Process) -> "subprocess.Popen[bytes]":
     lock = process.directory.lock
     places = os.pathsep.join(map(str, {process.directory.path, process.directory.sockets}))
     try:
-        return subprocess.Popen(
-            (*_SUPERVISOR, places, str(lock), process.isolation, *process.command),
-            cwd=process.directory.path,
-            env=dict(process.environment),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            pass_fds=(lock,),
-            start_new_session=True,
-        )
+        with tempfile.TemporaryFile(dir=process.directory.path) as given:
+            given.write(json.dumps(dict(process.environment)).encode())
+            given.seek(0)
+            return subprocess.Popen(
+                (*_SUPERVISOR, places, str(lock), str(given.fileno()), process.isolation, *process.command),
+                cwd=process.directory.path,
+                env={},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                pass_fds=(lock, given.fileno()),
+                start_new_session=True,
+            )
     except OSError as error:
         raise StartError(
             f"A process could not be started: {error.strerror}.",

@@ -2,9 +2,11 @@
 
 Started as a script by the Python that runs the orchestrator; standard library only, imports nothing of ours.
 
-    supervise.py DIRECTORIES LOCK_FD ISOLATION COMMAND…
+    supervise.py DIRECTORIES LOCK_FD INPUT_FD ISOLATION COMMAND…
 
 DIRECTORIES are joined by ":"; without a COMMAND the isolation that is possible here is printed, and that is all.
+INPUT_FD is what the command reads on its stdin: secrets go this way, because whatever a process is started with stays
+readable in /proc for all of its user. Neither we nor init read it, and neither has an environment.
 stdin is the lifeline: `t` asks the command to end (SIGTERM), `k` ends it, and end-of-file means that the
 orchestrator is gone, for whatever reason: everything is killed, and the directories, which hold secrets in clear,
 are removed. LOCK_FD keeps their lock for as long as we live, which tells the reaper to leave them alone.
@@ -16,33 +18,48 @@ The command runs under an init process of its own:
   group      where neither exists (not Linux): the command's process group
 The exit status is the command's; 128 + n where signal n ended it.
 
-source: man 2 unshare, 7 pid_namespaces, 7 user_namespaces, 2 prctl
+The memory and the open files of supervisor and init cannot be read by the command; as root it loses the capabilities
+that would let it read them all the same, or leave its namespaces. Nobody here leaves a core dump.
+
+source: man 2 unshare, 7 pid_namespaces, 7 user_namespaces, 2 prctl, 7 capabilities, 5 core
 """
 
-import ctypes
 import os
+import resource
+import secrets
 import selectors
 import shutil
 import signal
 import sys
 from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REC, _MS_PRIVATE = 2, 4, 8, 0x4000, 1 << 18
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER = 1, 4, 24, 36
+_DROPPED = {  # what is between root and other processes, the kernel and the machine
+    "LINUX_IMMUTABLE": 9, "SYS_MODULE": 16, "SYS_RAWIO": 17, "SYS_PTRACE": 19, "SYS_ADMIN": 21, "SYS_BOOT": 22,
+    "MKNOD": 27, "PERFMON": 38, "BPF": 39, "CHECKPOINT_RESTORE": 40,
+}  # fmt: skip
 _LINUX = sys.platform == "linux"
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the lifeline decides, not a terminal
 _SWEEPS = 100
 
-_libc = ctypes.CDLL(None, use_errno=True)
+
+@cache
+def _libc() -> Any:
+    import ctypes  # only where we run: our clean-up is imported too
+
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def _prctl(option: int, value: int) -> bool:
-    return _LINUX and _libc.prctl(option, value, 0, 0, 0) == 0
+    return _LINUX and _libc().prctl(option, value, 0, 0, 0) == 0
 
 
 def _unshare(flags: int) -> bool:
-    return _LINUX and _libc.unshare(flags) == 0
+    return _LINUX and _libc().unshare(flags) == 0
 
 
 def _map_own_user(uid: int, gid: int) -> None:
@@ -80,8 +97,8 @@ def _isolate(wanted: str) -> str:
 def _own_proc() -> None:
     """Show the processes of the namespace only; where mounting is not allowed the old /proc stays."""
     if _unshare(_CLONE_NEWNS):
-        _libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None)
-        _libc.mount(b"proc", b"/proc", b"proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, None)
+        _libc().mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None)
+        _libc().mount(b"proc", b"/proc", b"proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, None)
 
 
 def _status(wait_status: int) -> int:
@@ -91,6 +108,8 @@ def _status(wait_status: int) -> int:
 
 def _exec(command: list[str]) -> None:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    for capability in _DROPPED.values():
+        _prctl(_PR_CAPBSET_DROP, capability)
     for number in (*_IGNORED, signal.SIGPIPE):  # what is ignored would stay ignored in the command
         signal.signal(number, signal.SIG_DFL)
     os.umask(0o077)
@@ -101,14 +120,14 @@ def _exec(command: list[str]) -> None:
         os._exit(127)
 
 
-def _init(isolation: str, ready: int, lock: int, command: list[str]) -> None:
+def _init(isolation: str, ready: int, lock: int, given: int, command: list[str]) -> None:
     """Be the parent of everything: start the command, pass SIGTERM on, take in orphans, end as it ended."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if not os.read(ready, 1):  # the supervisor died before it could be watched
         os._exit(137)
     os.close(lock)
-    devnull = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(devnull, 0)
+    os.dup2(given, 0)
+    os.close(given)
     if isolation == "namespace":
         _own_proc()
     else:
@@ -118,6 +137,7 @@ def _init(isolation: str, ready: int, lock: int, command: list[str]) -> None:
     if main == 0:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         _exec(command)
+    os.close(0)
     signal.signal(signal.SIGTERM, lambda *_: os.kill(main, signal.SIGTERM))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     while True:
@@ -186,6 +206,58 @@ def _end(init: int, isolation: str) -> int:
     return _status(os.waitpid(init, 0)[1])
 
 
+def remove(path: str) -> None:
+    """Remove the whole tree, whatever modes and depth plugins gave it; what is gone already is fine."""
+    if os.path.islink(path):  # noqa: PTH114 - as below
+        _done(os.unlink, path)
+        return
+    try:
+        shutil.rmtree(path)
+    except (OSError, RecursionError):
+        _flatten(path)
+
+
+def _flatten(top: str) -> None:
+    """Remove level by level: what is in a directory moves up, so that none is too deep, and all are writable first.
+
+    Goes on where something does not go away, until nothing does.
+    """
+    goes_on = True
+    while goes_on:
+        goes_on = False
+        for name in _names(top):
+            goes_on |= _gone(top, f"{top}/{name}")
+    if os.path.lexists(top):
+        _done(os.rmdir, top)
+
+
+def _gone(top: str, path: str) -> bool:
+    if os.path.islink(path) or not os.path.isdir(path):  # noqa: PTH112, PTH114 - keeps pathlib unloaded
+        return _done(os.unlink, path)
+    for name in _names(path):
+        inner = f"{path}/{name}"
+        if os.path.isdir(inner) and not os.path.islink(inner):  # noqa: PTH112, PTH114
+            _done(os.chmod, inner, 0o700)  # a directory that moves is written to
+        _done(os.rename, inner, f"{top}/{secrets.token_hex(16)}")
+    return _done(os.rmdir, path)
+
+
+def _names(directory: str) -> list[str]:
+    _done(os.chmod, directory, 0o700)
+    try:
+        return os.listdir(directory)  # noqa: PTH208
+    except OSError:
+        return []
+
+
+def _done(step: Callable[..., object], *arguments: object) -> bool:
+    try:
+        step(*arguments)
+    except OSError:
+        return False
+    return True
+
+
 def _watch(init: int, ended: int, isolation: str, directories: list[str]) -> int:
     """Wait for the end of init or a word from the lifeline, whichever comes first."""
     with selectors.DefaultSelector() as selector:
@@ -203,13 +275,14 @@ def _watch(init: int, ended: int, isolation: str, directories: list[str]) -> int
             if not word:
                 _sweep()
                 for directory in directories:
-                    shutil.rmtree(directory, ignore_errors=True)
+                    remove(directory)
             return status
 
 
 def main(arguments: list[str]) -> int:
     """Run the command and return its status; see the module's docstring."""
-    directories, lock, wanted, *command = arguments
+    directories, lock, given, wanted, *command = arguments
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.set_inheritable(int(lock), False)
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
@@ -217,6 +290,7 @@ def main(arguments: list[str]) -> int:
     if not command:
         os.write(1, isolation.encode())
         return 0
+    _prctl(_PR_SET_DUMPABLE, 0)  # not earlier: the user namespace is mapped through our files in /proc
     ready, go = os.pipe()
     ended, living = os.pipe()
     init = os.fork()
@@ -224,10 +298,11 @@ def main(arguments: list[str]) -> int:
         os.close(go)
         os.close(ended)
         try:
-            _init(isolation, ready, int(lock), command)
+            _init(isolation, ready, int(lock), int(given), command)
         finally:
             os._exit(70)  # _init only returns by exception; its traceback must not reach the parent's code
     os.close(living)
+    os.close(int(given))
     os.write(go, b"g")
     status = _watch(init, ended, isolation, directories.split(os.pathsep))
     _sweep()

@@ -10,8 +10,9 @@ from orchestrator.drivers.meltano import begin
 MELTANO = Path(sys.executable).with_name("meltano")
 
 
-def _ran(*command):
-    return subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True, timeout=60)
+def _ran(*command, given="{}"):
+    words = [str(part) for part in command]
+    return subprocess.run(words, input=given, capture_output=True, text=True, check=True, timeout=60)
 
 
 def test_it_says_what_meltanos_own_script_says():
@@ -31,6 +32,23 @@ runpy.run_path({begin.__file__!r}, run_name="__main__")
 """
 
     assert _ran(sys.executable, "-I", "-c", program).stdout == "True True ['meltano', 'run', 'x']\n"
+
+
+def test_the_environment_comes_on_stdin_and_nothing_of_it_can_be_seen_from_outside(monkeypatch):
+    monkeypatch.setenv("OURS", "1")
+    program = f"""
+import ctypes, os, runpy, sys, types
+cli = sys.modules["meltano"] = types.ModuleType("meltano")
+sys.modules["meltano.cli"] = cli
+dumpable = lambda: ctypes.CDLL(None).prctl(3, 0, 0, 0, 0) if sys.platform == "linux" else 0
+cli.main = lambda: print(dict(os.environ), os.read(0, 10), dumpable())
+sys.argv = ["begin.py", "meltano"]
+runpy.run_path({begin.__file__!r}, run_name="__main__")
+"""
+
+    said = _ran(sys.executable, "-I", "-c", program, given='{"SECRET": "hunter2-\\ud83d\\ude00"}').stdout
+
+    assert said == "{'SECRET': 'hunter2-😀'} b'' 0\n"
 
 
 def test_plugins_look_for_garbage_less_often():

@@ -1,10 +1,17 @@
+import fcntl
 import os
 import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
+from orchestrator.drivers.meltano import supervise
 from orchestrator.drivers.meltano.directory import default_root, reap, run_directory
 from orchestrator.drivers.meltano.errors import RunStorageError
+from orchestrator.drivers.meltano.supervise import remove
 
 
 def test_a_run_directory_is_for_its_owner_only_and_goes_with_the_block(tmp_path):
@@ -67,3 +74,88 @@ def test_sockets_move_to_a_short_path_where_the_directory_is_too_long_for_them(t
 def test_memory_is_preferred_and_named_by_user(tmp_path):
     root = default_root(tmp_path)
     assert root == tmp_path / "runs" or root.name == f"orchestrator-{os.geteuid()}"
+
+
+def test_a_run_directory_that_is_being_made_is_never_taken_by_a_reaper(tmp_path, monkeypatch):
+    def reap_first(lock, how, real=fcntl.flock):
+        monkeypatch.setattr(fcntl, "flock", real)
+        reaped.append(reap(tmp_path))
+        return real(lock, how)
+
+    reaped = []
+    monkeypatch.setattr(fcntl, "flock", reap_first)
+    with run_directory(tmp_path) as living:
+        assert reaped == [1]
+        assert (living.path / "lock").exists()
+        assert reap(tmp_path) == 0
+        assert living.path.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_directory_without_its_lock_yet_may_be_taken_and_another_one_is_made(tmp_path, monkeypatch):
+    def reap_first(path, *given, real=os.open):
+        monkeypatch.setattr(os, "open", real)
+        reaped.append(reap(tmp_path))
+        return real(path, *given)
+
+    reaped = []
+    monkeypatch.setattr(os, "open", reap_first)
+    with run_directory(tmp_path) as living:
+        assert reaped == [1]
+        assert list(tmp_path.iterdir()) == [living.path]
+
+
+def test_a_directory_that_was_half_removed_is_taken_too(tmp_path):
+    for name in ("run-without-lock", "dead-1"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("secret")
+
+    reap(tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_in_the_place_of_a_directory_goes_and_what_it_leads_to_stays(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "mine").touch()
+    (tmp_path / "run-link").symlink_to(tmp_path / "elsewhere")
+
+    remove(str(tmp_path / "run-link"))
+
+    assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"]
+    assert (tmp_path / "elsewhere" / "mine").exists()
+
+
+REMOVE = """
+import os, sys
+top, supervise = sys.argv[1:]
+scope = {"__name__": "supervise"}
+exec(compile(supervise, "supervise", "exec"), scope)
+if os.geteuid() == 0:
+    os.setgid(65534)
+    os.setuid(65534)
+os.makedirs(f"{top}/.meltano/run/tap")
+open(f"{top}/.meltano/run/tap/tap.config.json", "w").write("secret")
+os.symlink(os.path.dirname(top), f"{top}/out")
+os.chmod(f"{top}/.meltano/run/tap", 0o500)
+os.chmod(f"{top}/.meltano/run", 0)
+os.chdir(top)
+for _ in range(1100):
+    os.mkdir("deep")
+    os.chdir("deep")
+os.chdir("/")
+os.chmod(top, 0o500)
+scope["remove"](top)
+"""
+
+
+def test_nothing_a_plugin_does_to_modes_or_depth_keeps_its_files_for_an_ordinary_user():
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        place = Path(folder)
+        place.chmod(0o777)
+        (place / "kept").touch()
+        text = Path(supervise.__file__).read_text()
+        command = (sys.executable, "-I", "-c", REMOVE, f"{folder}/run-x", text)
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert done.stderr == ""
+        assert [path.name for path in place.iterdir()] == ["kept"]

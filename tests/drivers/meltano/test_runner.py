@@ -138,6 +138,7 @@ def test_a_plugin_sees_its_own_settings_only_and_none_of_ours(meltano, tap, targ
     )
 
     given = json.loads((tmp_path / "tap.json").read_text())
+    assert given["parent"] == []  # neither environment, memory nor open files of Meltano
     other = json.loads((tmp_path / "target.json").read_text())
     assert given["mode"] == "0o100600"
     assert given["config"]["password"] == "tap-password"

@@ -1,11 +1,14 @@
 """What happens when the orchestrator itself is killed: nothing may go on, and nothing may stay on disk."""
 
 import fcntl
+import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +16,7 @@ from orchestrator.drivers.meltano import supervise
 from orchestrator.drivers.meltano.process import Isolation, possible_isolation
 from tests.drivers.meltano.conftest import program
 
+TEXT = Path(supervise.__file__).read_text()  # anybody may run it, wherever it is
 ORCHESTRATOR = """
 import sys
 from pathlib import Path
@@ -80,27 +84,77 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def test_a_command_that_does_not_exist_is_said_and_ends_with_127(tmp_path):
-    supervisor = Path(supervise.__file__)
-    with (tmp_path / "lock").open("w") as lock:
-        command = (sys.executable, supervisor, tmp_path, str(lock.fileno()), "namespace", "/does/not/exist")
-        pipe = subprocess.PIPE
-        with subprocess.Popen(command, pass_fds=(lock.fileno(),), stdin=pipe, stderr=pipe, text=True) as process:
-            assert process.stderr.read() == "/does/not/exist: No such file or directory\n"
-            assert process.wait() == 127
+@pytest.fixture
+def supervised(tmp_path):
+    """Run a command under a supervisor of its own; what it said and how it ended."""
+
+    def run(*command, given=b"", isolation="namespace", python=sys.executable, **more):
+        with (tmp_path / "lock").open("w") as lock, tempfile.TemporaryFile() as stdin:
+            stdin.write(given)
+            stdin.seek(0)
+            passed = (lock.fileno(), stdin.fileno())
+            line = (python, "-I", "-S", "-c", TEXT, str(tmp_path), *map(str, passed), isolation, *command)
+            pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+            with subprocess.Popen(line, pass_fds=passed, text=True, **pipes, **more) as process:
+                said = process.stdout.read(), process.stderr.read()
+                return SimpleNamespace(out=said[0], err=said[1], code=process.wait())
+
+    return run
+
+
+def test_a_command_that_does_not_exist_is_said_and_ends_with_127(supervised, tmp_path):
+    done = supervised("/does/not/exist")
+    assert (done.err, done.code) == ("/does/not/exist: No such file or directory\n", 127)
     assert tmp_path.exists()
 
 
-def test_a_plugin_cannot_see_processes_outside_its_namespace(tmp_path):
-    with (tmp_path / "lock").open("w") as lock:
-        command = (sys.executable, supervise.__file__, tmp_path, str(lock.fileno()), "namespace", "/bin/ls", "/proc")
-        pipe = subprocess.PIPE
-        with subprocess.Popen(command, pass_fds=(lock.fileno(),), stdin=pipe, stdout=pipe, text=True) as process:
-            numbers = {int(line) for line in process.stdout.read().split() if line.isdigit()}
-            process.wait()
+def test_a_plugin_cannot_see_processes_outside_its_namespace(supervised):
+    numbers = {int(line) for line in supervised("/bin/ls", "/proc").out.split() if line.isdigit()}
     if not numbers <= {1, 2}:
         pytest.skip("this machine does not let us mount /proc")
     assert numbers == {1, 2}
+
+
+LOOK = """
+import json, os, resource, sys
+found, folder = [], f"/proc/{os.getppid()}"
+paths = [f"{folder}/environ", f"{folder}/mem", *(f"{folder}/fd/{number}" for number in range(20))]
+for path in paths:
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+        found.append(path)
+    except (PermissionError, FileNotFoundError):
+        pass
+print(json.dumps({
+    "parent": found,
+    "environment": sorted(set(os.environ) - {"LC_CTYPE"}),
+    "stdin": sys.stdin.read(),
+    "core": resource.getrlimit(resource.RLIMIT_CORE),
+}))
+"""
+ORDINARY = pytest.mark.skipif(
+    os.geteuid() != 0 or not Path("/usr/bin/python3").exists(), reason="needs root and a Python"
+)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize("user", [None, pytest.param(65534, marks=ORDINARY)], ids=["ourselves", "nobody"])
+@pytest.mark.parametrize("isolation", list(Isolation))
+def test_a_plugin_can_read_nothing_of_init_and_is_given_secrets_on_stdin_only(supervised, isolation, user):
+    python = "/usr/bin/python3" if user else sys.executable
+    with_secret = {"SECRET": "hunter2-secret"}
+
+    done = supervised(
+        python, "-I", "-S", "-c", LOOK,
+        given=b"the secret", isolation=isolation, python=python, user=user, env=with_secret,
+    )  # fmt: skip
+
+    assert json.loads(done.out) == {
+        "parent": [],
+        "environment": ["SECRET"],  # of a caller that gives one; ours gives none
+        "stdin": "the secret",
+        "core": [0, 0],
+    }
 
 
 def test_the_isolation_that_is_possible_here_can_be_asked_for():
