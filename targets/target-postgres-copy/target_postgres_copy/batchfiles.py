@@ -1,0 +1,145 @@
+"""Batch files as streams of bytes: opened, unpacked, cleaned of NUL; CSV with its header told apart.
+
+Whatever is large stays a stream: a file of any size costs a few hundred KB here.
+"""
+
+import csv
+import sys
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import IO, Final
+from urllib.parse import unquote, urlsplit
+
+from singer_sdk.helpers._batch import StorageTarget
+
+from target_postgres_copy.errors import DamagedBatchError, MessageError
+
+_READ: Final = 1 << 17
+_UNPACKED: Final = 1 << 18  # at most so much from one step, however well it was packed
+_HEADER: Final = 1 << 20
+_BOM: Final = b"\xef\xbb\xbf"
+csv.field_size_limit(sys.maxsize)
+
+
+@dataclass(slots=True)
+class Nuls:
+    """How many NUL characters were taken out: Postgres has no way to store them."""
+
+    count: int = 0
+
+    def strip(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """The same without them."""
+        for chunk in chunks:
+            if b"\0" in chunk:
+                self.count += chunk.count(b"\0")
+                yield chunk.replace(b"\0", b"")
+            else:
+                yield chunk
+
+
+def local(url: str) -> Path | None:
+    """The file on this machine that a manifest names, or None if it is elsewhere."""
+    parts = urlsplit(url)
+    if parts.scheme == "file" and parts.netloc in {"", "localhost"}:
+        return Path(unquote(parts.path))
+    return None if parts.scheme else Path(url)
+
+
+@contextmanager
+def opened(url: str) -> Iterator[IO[bytes]]:
+    """The file, for reading; DamagedBatchError where there is none."""
+    path = local(url)
+    try:
+        if path is None:
+            head, tail = StorageTarget.split_url(url)
+            with StorageTarget.from_url(head).open(tail, mode="rb") as remote:
+                yield remote
+        else:
+            with path.open("rb", buffering=0) as file:
+                yield file
+    except FileNotFoundError as error:
+        raise DamagedBatchError(f"The batch file {url} does not exist.") from error
+
+
+def unpacked(file: IO[bytes], compression: str | None) -> Iterator[bytes]:
+    """The content, piece by piece. Raises DamagedBatchError where gzip ends early or is none."""
+    raw = iter(lambda: file.read(_READ), b"")
+    if compression in {None, "none"}:
+        return raw
+    if compression != "gzip":
+        raise MessageError(f"Batch files cannot be packed with {compression}.", hint="Use gzip or none.")
+    return _gunzipped(raw)
+
+
+def _gunzipped(raw: Iterable[bytes]) -> Iterator[bytes]:
+    unpack = zlib.decompressobj(wbits=31)
+    try:
+        for packed in raw:
+            rest = packed
+            while rest:
+                if unpack.eof:  # a file may be several members, one after the other
+                    unpack = zlib.decompressobj(wbits=31)
+                yield unpack.decompress(rest, _UNPACKED)
+                rest = unpack.unconsumed_tail or unpack.unused_data
+    except zlib.error as error:
+        raise DamagedBatchError(f"A batch file is not valid gzip ({error}).") from error
+    if not unpack.eof:
+        raise DamagedBatchError("A batch file ends in the middle: its gzip stream is cut off.")
+
+
+def split_header(chunks: Iterator[bytes]) -> tuple[list[str], Iterator[bytes]]:
+    r"""The names in the first row, and all of the file, that row included; no names for an empty file.
+
+    A file of one column is written anew with quotes: a lone `\.` on a line would end the COPY there.
+    """
+    start = b""
+    for chunk in chunks:
+        start += chunk
+        end = _end_of_row(start)
+        if end is not None:
+            break
+        if len(start) > _HEADER:
+            raise DamagedBatchError("A batch file of CSV has no header row.")
+    else:
+        end = len(start)
+    start = start.removeprefix(_BOM)
+    try:
+        fields = next(csv.reader([start[:end].decode().strip("\r\n")], strict=True), [])
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DamagedBatchError("The header row of a batch file cannot be read as CSV.") from error
+    whole = chain((start,), chunks)
+    return fields, (_quoted(whole) if len(fields) == 1 else whole)
+
+
+def lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines with their ends."""
+    left = b""
+    for chunk in chunks:
+        *whole, left = (left + chunk).split(b"\n")
+        for line in whole:
+            yield line + b"\n"
+    if left:
+        yield left
+
+
+def _end_of_row(text: bytes) -> int | None:
+    at = text.find(b"\n")
+    while at >= 0:
+        if text.count(b'"', 0, at) % 2 == 0:
+            return at + 1
+        at = text.find(b"\n", at + 1)
+    return None
+
+
+def _quoted(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    try:
+        for row in csv.reader((line.decode() for line in lines(chunks)), strict=True):
+            value = row[0] if row else ""
+            more = "," if len(row) > 1 else ""  # Postgres then says what is wrong with the row
+            yield b'"%s"%s\n' % (value.replace('"', '""').encode(), more.encode())
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DamagedBatchError(f"A batch file cannot be read as CSV: {error}.") from error

@@ -1,0 +1,201 @@
+"""The engine room: tables made ready, batches sent off, STATE said when it is true. What all sinks share."""
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import psycopg
+import simplejson  # type: ignore[import-untyped]  # its stubs are a package of their own
+from psycopg import Connection
+
+from target_postgres_copy import batchfiles, finishing
+from target_postgres_copy.errors import ConfigError
+from target_postgres_copy.layout import Layout
+from target_postgres_copy.ledger import Ledger
+from target_postgres_copy.loading import Batch, Place, Source
+from target_postgres_copy.names import aside
+from target_postgres_copy.pool import Pool
+from target_postgres_copy.progress import Progress
+from target_postgres_copy.refusals import not_reached
+from target_postgres_copy.settings import LoadMethod, Settings
+
+if TYPE_CHECKING:
+    from target_postgres_copy.sink import CopySink
+
+log: Final = logging.getLogger("target-postgres-copy")
+_T = TypeVar("_T")
+_BATCH_BYTES: Final = 8 << 20
+_ALL_BATCHES: Final = 32 << 20
+OLDEST: Final = 5.0  # seconds that records wait before they are on their way
+
+
+class Engine:
+    """Loads for one run of the target.
+
+    states:      how many STATE messages came
+    batch_bytes: CSV of RECORD messages per batch, at most
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.batch_bytes = min(_BATCH_BYTES, _ALL_BATCHES // (settings.connections + 1))
+        self.states = 0
+        self.oldest = OLDEST
+        self._sinks: dict[int, CopySink] = {}  # with records that wait
+        self._ledger = Ledger()
+        self._lock = threading.Lock()
+        self._pool = Pool(self._connect, settings.connections)
+        self._tables: dict[tuple[str, str], Progress] = {}
+        self._files: dict[str, None] = {}
+
+    @property
+    def wake(self) -> int:
+        """A file descriptor that becomes readable when a load has ended."""
+        return self._pool.wake
+
+    # ---- tables
+
+    def prepare(self, sink: "CopySink") -> Progress:
+        """The table of a sink, ready for its columns. Waits for the batches that are under way."""
+        layout = sink.layout
+        key = (layout.schema, layout.table)
+        progress = self._tables.get(key)
+        anew = progress is None and self.settings.method is LoadMethod.OVERWRITE
+        if progress is None:
+            place = Place(layout=layout, table=aside(layout.table) if anew else layout.table)
+            progress = self._tables[key] = Progress(place=place, stream=sink.stream_name)
+        elif progress.stream != sink.stream_name:
+            raise ConfigError(
+                f"The streams {progress.stream} and {sink.stream_name} would both be loaded into {layout.label}.",
+                hint="Give one of them another name by a stream map (__alias__), or deselect it.",
+            )
+        else:
+            progress.place = Place(layout=layout, table=progress.place.table)
+        place = progress.place
+        progress.stamp = self.states
+        self.call(layout, lambda c: finishing.prepare(c, place, keyed=sink.keyed, anew=anew))
+        return progress
+
+    def call(self, layout: Layout, work: Callable[[Connection[Any]], _T]) -> _T:
+        """Have something done with a table after all that is under way; its result."""
+        return self._pool.call((layout.schema, layout.table), layout.label, work)
+
+    # ---- batches
+
+    def opened(self, progress: Progress, sink: "CopySink | None" = None) -> int:
+        """The number of a new load; `sink`, if its records wait first.
+
+        A table built aside holds back every STATE until it is in its place.
+        """
+        with self._lock:
+            if self.settings.method is LoadMethod.OVERWRITE and progress.hold is None:
+                progress.hold = self._ledger.open()
+            if sink is not None:
+                self._sinks[id(sink)] = sink
+            return self._ledger.open()
+
+    def flush(self, sink: "CopySink") -> None:
+        """Have the records that wait loaded."""
+        if sink.open is None:
+            return
+        waiting, sink.open = sink.open, None
+        del self._sinks[id(sink)]
+        if sink.pending:
+            waiting.buffer.add(sink.pending)
+            sink.pending, sink.bytes = [], 0
+        self.load(sink, waiting.buffer, waiting.number, sink.common(waiting.version))
+
+    def flush_all(self) -> None:
+        """Have everything loaded that waits."""
+        for sink in list(self._sinks.values()):
+            self.flush(sink)
+
+    def load(
+        self, sink: "CopySink", source: Source, number: int, common: Mapping[str, object], *, files: Sequence[str] = ()
+    ) -> None:
+        """Have a batch loaded; held back while too many are under way. files: deleted when it is committed."""
+        place, layout = sink.progress.place, sink.layout
+        direct, place.exists = not place.exists, True
+        batch = Batch(
+            place=place,
+            direct=direct,
+            source=source,
+            method=self.settings.method,
+            hard_delete=self.settings.hard_delete,
+            common=common,
+            derive=bool(files),
+        )
+
+        def work(connection: Connection[Any], wait: Callable[[], None]) -> int:
+            with sink.get_batch_processing_timer():
+                return batch.load(connection, wait)
+
+        def done(rows: int) -> None:
+            with self._lock:
+                sink.record_counter_metric.increment(rows)
+            self.committed(number)
+            self.clean(files)
+
+        self._files.update(dict.fromkeys(files))
+        self._pool.submit((layout.schema, layout.table), layout.label, work, done)
+
+    def settle(self) -> None:
+        """Everything under way is committed; raises the first failure."""
+        self._pool.settle()
+
+    def pause(self) -> None:
+        """Between blocks of input: fail early, and send off what has waited long enough."""
+        self._pool.check()
+        late = time.monotonic() - self.oldest
+        for sink in [sink for sink in self._sinks.values() if sink.open is not None and sink.open.since < late]:
+            self.flush(sink)
+
+    # ---- states
+
+    def hold(self, state: Any) -> None:
+        """A STATE came; it is said when everything before it is committed."""
+        self.states += 1
+        with self._lock:
+            self._ledger.hold(state)
+            self._say()
+
+    def committed(self, number: int) -> None:
+        """A load is in the database."""
+        with self._lock:
+            self._ledger.commit(number)
+            self._say()
+
+    def _say(self) -> None:
+        for state in self._ledger.sayable():
+            sys.stdout.write(simplejson.dumps(state, use_decimal=True) + "\n")
+            sys.stdout.flush()
+
+    # ---- ends
+
+    def close(self) -> None:
+        """Stop loading; what is not committed is rolled back, and no batch file stays."""
+        self._pool.close()
+        self.clean(list(self._files))
+
+    def clean(self, files: Sequence[str]) -> None:
+        """Delete batch files of this machine."""
+        for url in files:
+            self._files.pop(url, None)
+            path = batchfiles.local(url)
+            if path is not None and self.settings.clean_up:
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
+
+    def _connect(self) -> Connection[Any]:
+        settings = self.settings
+        defaults = {"connect_timeout": 30, "application_name": "target-postgres-copy", "keepalives_idle": 30}
+        try:
+            return psycopg.connect(
+                **{**defaults, **settings.connection}, autocommit=True, prepare_threshold=None, client_encoding="UTF8"
+            )
+        except psycopg.Error as error:
+            raise not_reached(error, user=settings.user, address=settings.address) from None

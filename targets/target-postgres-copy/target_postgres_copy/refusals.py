@@ -1,0 +1,184 @@
+"""What Postgres refused, told in words: from SQLSTATE to a LoadError.
+
+source: https://www.postgresql.org/docs/current/errcodes-appendix.html
+"""
+
+import re
+from typing import Final
+
+import psycopg
+
+from target_postgres_copy.errors import (
+    ConfigError,
+    DamagedBatchError,
+    DestinationError,
+    LoadError,
+    MisfitError,
+    PermissionMissingError,
+)
+
+_COLUMN: Final = re.compile(r"\bcolumn (.+?)(?:: |$)", re.MULTILINE)
+_GONE: Final = ("08", "57P")
+_AGAIN: Final = "What is committed stays; the next sync goes on from there."
+
+
+def told(error: psycopg.Error, what: str) -> LoadError:
+    """The error in words. what: whom it happened to, as the sentence's subject: 'crm."Account"'."""
+    state = error.sqlstate or ""
+    for prefix in (state, state[:2]):
+        maker = _MAKERS.get(prefix)
+        if maker is not None:
+            return maker(error, what)
+    if not state or state.startswith(_GONE):
+        return _gone(error, what)
+    return DestinationError(
+        f"Postgres refused to load {what}: {_first_line(error)} ({state}).",
+        hint="See what Postgres says about that code, then sync again.",
+    )
+
+
+def not_reached(error: psycopg.Error, *, user: str, address: str) -> LoadError:
+    """Why no connection could be made. The server's words are in its language, so they are shown where unknown."""
+    said = _first_line(error)
+    state = error.sqlstate or ""
+    if state in {"28P01", "28000"} or "authentication failed" in said or "no password supplied" in said:
+        return ConfigError(
+            f"The warehouse at {address} refused the sign-in of {user or 'the user'}.",
+            hint="Check user and password of the destination.",
+        )
+    if state == "3D000" or re.search(r'database ".*" does not exist', said):
+        return ConfigError(
+            f"The warehouse at {address} has no such database.", hint="Check the destination's database name."
+        )
+    return DestinationError(
+        f"The warehouse at {address} cannot be reached: {said}.",
+        hint="Check that it runs and that its host and port are right, then sync again.",
+        retryable=True,
+    )
+
+
+def _first_line(error: psycopg.Error) -> str:
+    primary = error.diag.message_primary or str(error).strip().split("\n")[0]
+    return primary.rstrip(".")
+
+
+def _column(error: psycopg.Error) -> str:
+    """The column, where Postgres names it; its message may quote the value, so that is not repeated."""
+    named = error.diag.column_name
+    if named:
+        return f' column "{named}"'
+    found = _COLUMN.search(error.diag.context or "")
+    return f' column "{found[1]}"' if found else ""
+
+
+def _gone(error: psycopg.Error, what: str) -> LoadError:
+    return DestinationError(
+        f"The warehouse went away while loading {what}: {_first_line(error)}.", hint=_AGAIN, retryable=True
+    )
+
+
+def _forbidden(error: psycopg.Error, what: str) -> LoadError:
+    return PermissionMissingError(
+        f"The warehouse user may not do what loading {what} needs: {_first_line(error)}.",
+        hint="Grant it CREATE on the schema, TEMPORARY on the database and ownership of the tables it loads.",
+    )
+
+
+def _misfit(error: psycopg.Error, what: str) -> LoadError:
+    return MisfitError(
+        f"A value does not fit{_column(error)} of {what} ({error.sqlstate}).",
+        hint="Run discovery again; if the column was changed by hand, give it back its type or make it text.",
+    )
+
+
+def _damaged(error: psycopg.Error, what: str) -> LoadError:
+    return DamagedBatchError(f"A batch file of {what} is damaged: {_first_line(error)}.")
+
+
+def _disk(error: psycopg.Error, what: str) -> LoadError:
+    return DestinationError(
+        f"The warehouse's disk is full: {what} could not be loaded ({_first_line(error)}).",
+        hint="Free space in the warehouse or enlarge it, then sync again. " + _AGAIN,
+    )
+
+
+def _busy(error: psycopg.Error, what: str) -> LoadError:
+    return DestinationError(
+        f"The warehouse has no room for {what} right now: {_first_line(error)}.",
+        hint="Sync again in a while, or lower max_connections.",
+        retryable=True,
+    )
+
+
+def _not_null(error: psycopg.Error, what: str) -> LoadError:
+    return MisfitError(
+        f"A row of {what} has nothing for{_column(error)}, which must not be null.",
+        hint="If the constraint was added by hand, drop it; a key column must have a value in every record.",
+    )
+
+
+def _constraint(error: psycopg.Error, what: str) -> LoadError:
+    name = error.diag.constraint_name
+    return DestinationError(
+        f"Rows for {what} violate its constraint {name or ''}".rstrip() + ".",
+        hint="It was added by hand, or the table holds one key twice: drop it or remove those rows, then sync again.",
+    )
+
+
+def _altered(error: psycopg.Error, what: str) -> LoadError:
+    return DestinationError(
+        f"The table {what} is not as it was when the sync began: {_first_line(error)}.",
+        hint="Sync again; if that does not help, undo the change that was made by hand.",
+    )
+
+
+def _in_use(error: psycopg.Error, what: str) -> LoadError:
+    why = error.diag.message_detail or _first_line(error)
+    return DestinationError(
+        f"The table {what} must change, but something depends on it: {why.rstrip('.')}.",
+        hint="Drop the view or rule, sync, then create it again.",
+    )
+
+
+def _too_much(error: psycopg.Error, what: str) -> LoadError:
+    return MisfitError(
+        f"{what} is more than Postgres can hold: {_first_line(error)}.",
+        hint="Deselect fields you do not need, then sync again.",
+    )
+
+
+def _conflict(error: psycopg.Error, what: str) -> LoadError:
+    return DestinationError(
+        f"Somebody else was changing {what} at the same time: {_first_line(error)}.",
+        hint="Sync again; let no two integrations load the same schema at once.",
+        retryable=True,
+    )
+
+
+def _read_only(error: psycopg.Error, what: str) -> LoadError:
+    return DestinationError(
+        f"The warehouse is read-only: {what} could not be loaded ({_first_line(error)}).",
+        hint="Use the address of the primary server, not of a replica.",
+    )
+
+
+_MAKERS: Final = {
+    "22": _misfit,
+    "22P04": _damaged,
+    "23502": _not_null,
+    "23": _constraint,
+    "25006": _read_only,
+    "28": _forbidden,
+    "2BP01": _in_use,
+    "0A000": _in_use,
+    "40": _conflict,
+    "42501": _forbidden,
+    "42P06": _conflict,
+    "42P07": _conflict,
+    "42": _altered,
+    "53100": _disk,
+    "53": _busy,
+    "54": _too_much,
+    "55": _conflict,
+    "57014": _conflict,
+}

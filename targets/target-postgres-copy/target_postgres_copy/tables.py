@@ -1,0 +1,155 @@
+"""The table of a stream: what is there, making it, and widening it. Every DDL statement is logged."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, LiteralString
+
+from psycopg import Connection, sql
+from psycopg.errors import DuplicateSchema, UniqueViolation
+
+from target_postgres_copy.errors import DestinationError
+from target_postgres_copy.kinds import widened
+from target_postgres_copy.layout import Column, Layout
+
+log: Final = logging.getLogger("target-postgres-copy")
+
+_FIND: Final = """
+SELECT c.oid::bigint, c.relkind::text,
+       array(SELECT a.attname::text FROM pg_index i
+             JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey)
+             WHERE i.indrelid = c.oid AND i.indisprimary),
+       (SELECT o.conname::text FROM pg_constraint o WHERE o.conrelid = c.oid AND o.contype = 'p'),
+       array(SELECT array_to_string(array(SELECT a.attname::text FROM pg_attribute a
+                                          WHERE a.attrelid = c.oid
+                                          AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])), chr(31))
+             FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate
+             AND i.indpred IS NULL AND i.indexprs IS NULL)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s
+"""
+_COLUMNS: Final = """
+SELECT a.attname::text, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a
+WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table as Postgres knows it.
+
+    types:        column → type, as format_type says it
+    primary:      columns of the primary key, and `constraint`, its name
+    unique:       sets of columns that are unique together
+    """
+
+    types: Mapping[str, str]
+    primary: frozenset[str]
+    constraint: str | None
+    unique: frozenset[frozenset[str]]
+
+
+def named(schema: str, table: str) -> sql.Identifier:
+    """schema.table, quoted."""
+    return sql.Identifier(schema, table)
+
+
+def ddl(connection: Connection[Any], statement: LiteralString, *parts: sql.Composable) -> None:
+    """Run one statement that changes the schema, and say so in one line."""
+    made = sql.SQL(statement).format(*parts)
+    connection.execute(made)
+    log.info("DDL: %s", " ".join(made.as_string(connection).split()))
+
+
+def find(connection: Connection[Any], schema: str, table: str) -> Table | None:
+    """The table, or None. DestinationError if the name belongs to something else than a table."""
+    row = connection.execute(_FIND, (schema, table)).fetchone()
+    if row is None:
+        return None
+    oid, kind, primary, constraint, unique = row
+    if kind not in {"r", "p"}:
+        raise DestinationError(
+            f"{schema}.{table} is not a table, so nothing can be loaded into it.",
+            hint="Rename or drop what has that name, or load into another schema.",
+        )
+    columns = connection.execute(_COLUMNS, (oid,)).fetchall()
+    return Table(
+        types=dict(columns),
+        primary=frozenset(primary),
+        constraint=constraint,
+        unique=frozenset(frozenset(names.split("\x1f")) for names in unique),
+    )
+
+
+def ensure_schema(connection: Connection[Any], schema: str) -> None:
+    """The schema exists afterwards, whoever made it."""
+    if connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (schema,)).fetchone():
+        return
+    try:
+        with connection.transaction():
+            ddl(connection, "CREATE SCHEMA {}", sql.Identifier(schema))
+    except (DuplicateSchema, UniqueViolation):  # another sync was faster
+        log.debug("Schema %s was there already.", schema)
+
+
+def create(connection: Connection[Any], layout: Layout, table: str) -> None:
+    """Make the table, without its key."""
+    ddl(
+        connection,
+        "CREATE TABLE {} ({})",
+        named(layout.schema, table),
+        sql.SQL(", ").join(_definition(column.name, column.kind.value) for column in layout.columns),
+    )
+
+
+def add_key(connection: Connection[Any], layout: Layout, table: str) -> None:
+    """Give a table its primary key; UniqueViolation where a key is there twice."""
+    keys = sql.SQL(", ").join(sql.Identifier(column.name) for column in layout.keys)
+    ddl(connection, "ALTER TABLE {} ADD PRIMARY KEY ({})", named(layout.schema, table), keys)
+
+
+def evolve(connection: Connection[Any], layout: Layout, name: str, table: Table, *, keyed: bool) -> Table:
+    """Add the columns the table lacks, widen those too narrow, and see to its key; the table afterwards."""
+    where = named(layout.schema, name)
+    for column in layout.columns:
+        existing = table.types.get(column.name)
+        if existing is None:
+            definition = _definition(column.name, column.kind.value)
+            ddl(connection, "ALTER TABLE {} ADD COLUMN IF NOT EXISTS {}", where, definition)
+        elif wider := widened(existing, column.kind):
+            _widen(connection, where, column, wider)
+    keys = frozenset(column.name for column in layout.keys)
+    if keyed and keys not in table.unique:
+        _change_key(connection, layout, name, table)
+    found = find(connection, layout.schema, name)
+    if found is None:  # dropped by somebody in between; the next sync finds it so
+        raise DestinationError(f"{layout.label} disappeared while it was prepared.", hint="Sync again.", retryable=True)
+    return found
+
+
+def _widen(connection: Connection[Any], where: sql.Composable, column: Column, type_: str) -> None:
+    name, wide = sql.Identifier(column.name), sql.SQL(type_)
+    ddl(connection, "ALTER TABLE {} ALTER COLUMN {} TYPE {} USING {}::{}", where, name, wide, name, wide)
+
+
+def _change_key(connection: Connection[Any], layout: Layout, name: str, table: Table) -> None:
+    where = named(layout.schema, name)
+    if table.constraint:
+        ddl(connection, "ALTER TABLE {} DROP CONSTRAINT {}", where, sql.Identifier(table.constraint))
+        for old in sorted(table.primary - {column.name for column in layout.keys}):
+            ddl(connection, "ALTER TABLE {} ALTER COLUMN {} DROP NOT NULL", where, sql.Identifier(old))
+    try:
+        with connection.transaction():
+            add_key(connection, layout, name)
+    except UniqueViolation as twice:
+        raise DestinationError(
+            f"{layout.label} holds rows with the same {_listed(layout.keys)}, so they cannot be updated by it.",
+            hint="Remove the duplicates or drop the table and do a full refresh.",
+        ) from twice
+
+
+def _definition(name: str, type_: str) -> sql.Composable:
+    return sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(type_))
+
+
+def _listed(columns: Sequence[Column]) -> str:
+    return ", ".join(column.name for column in columns)

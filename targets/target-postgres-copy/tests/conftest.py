@@ -1,0 +1,83 @@
+"""A real Postgres, and runs of the target whose tables can be looked at."""
+
+import json
+import logging
+import signal
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+sys.path.insert(0, str(Path(__file__).parent))  # for copydesk: tests are no package
+
+from copydesk import Batches, Load, Warehouse, config, lines
+from target_postgres_copy.target import TargetPostgresCopy
+
+from orchestrator.drivers.embedded_postgres import EmbeddedPostgres
+
+
+@pytest.fixture(scope="session")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a warehouse of this session's own."""
+    postgres = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"))
+    try:
+        yield postgres.start().url("warehouse").get_secret_value()
+    finally:
+        postgres.close()
+        postgres.stop_if_unused()
+
+
+@pytest.fixture(scope="session")
+def _connection(url: str) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute("SET timezone = 'UTC'")
+        yield connection
+
+
+@pytest.fixture
+def warehouse(url: str, _connection: psycopg.Connection) -> Iterator[Warehouse]:
+    schema = f"t{uuid.uuid4().hex[:12]}"
+    yield Warehouse(url, _connection, schema)
+    _connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
+
+
+@pytest.fixture(autouse=True)
+def process_as_before() -> Iterator[None]:
+    """The SDK installs signal handlers in every target, and its command line more than that."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    hook, handlers = sys.excepthook, list(logging.getLogger().handlers)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    sys.excepthook = hook
+    for handler in set(logging.getLogger().handlers) - set(handlers):
+        logging.getLogger().removeHandler(handler)
+
+
+@pytest.fixture
+def load(warehouse: Warehouse, capsys: pytest.CaptureFixture[str]) -> Load:
+    """Load messages in this process; the STATEs said, also in `load.said` if it fails."""
+
+    def loaded(*messages: dict[str, Any] | str, **changes: Any) -> list[Any]:
+        capsys.readouterr()
+        target = TargetPostgresCopy(config=config(warehouse, **changes))
+        loaded.target = target
+        try:
+            target.listen(iter(lines(messages)))
+        finally:
+            loaded.said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        return loaded.said
+
+    return loaded
+
+
+@pytest.fixture
+def batches(tmp_path: Path) -> Batches:
+    folder = tmp_path / "batches"
+    folder.mkdir()
+    return Batches(folder)
