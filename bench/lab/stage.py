@@ -51,7 +51,7 @@ class Stage:
         return stopwatch.run((PROGRAM, *arguments), env=self.env, watch=watch)
 
     def salesforce(self, org: RemoteOrg, *, name: str, streams: Sequence[str]) -> Integration:
-        """An integration of the org, discovered and ready to sync."""
+        """An integration of the org, ready to sync."""
         values: dict[str, Any] = {
             "auth": {
                 "auth_type": "oauth_refresh",
@@ -64,11 +64,7 @@ class Stage:
             "streams": list(streams),
         }
         new = NewIntegration(type="salesforce", name=name, values=values)
-        integration = integrations.add(self.drivers, self.place, new)
-        integrations.connect(self.drivers, integration)
-        integrations.discover(self.drivers, integration)
-        integrations.choose(self.drivers, integration, list(streams), selected=True)
-        return integration
+        return integrations.set_up(self.drivers, self.place, new, streams=streams).or_raise()
 
 
 @contextmanager

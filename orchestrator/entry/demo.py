@@ -15,7 +15,8 @@ import typer
 
 from orchestrator.domains.identity.types import Place
 from orchestrator.domains.integrations import service as integrations
-from orchestrator.domains.integrations.errors import FailedTestError, UnknownIntegrationError
+from orchestrator.domains.integrations.errors import UnknownIntegrationError
+from orchestrator.domains.integrations.service import Follower, SetUp, Step
 from orchestrator.domains.integrations.types import CheckResult, Integration, NewIntegration, Verdict
 from orchestrator.domains.runs import service as runs
 from orchestrator.domains.runs.cli import watching
@@ -85,6 +86,16 @@ class _Story:
             yield
         self.tell(f"[green]✓[/] {title} [dim]{monotonic() - started:.1f} s[/]")
 
+    @contextmanager
+    def following(self, step: Step, _so_far: SetUp) -> Iterator[Follower]:
+        """A step of making the integration ready, the checks of its test line by line."""
+        if step is Step.TEST:
+            self.tell("[bold]Testing the connection[/]")
+            yield Follower(on_check=lambda result: self.tell(_said(result)))
+        else:
+            with self.step("Discovering its objects"):
+                yield Follower()
+
     def tell(self, text: str) -> None:
         """A line, in rich's markup."""
         if not self.quiet:
@@ -123,16 +134,7 @@ def _connect(drivers: Drivers, place: Place, org: "RemoteOrg", story: _Story) ->
     }
     with story.step(f"Adding the integration “{NAME}”, its secrets encrypted"):
         integration = _added(drivers, place, values)
-    story.tell("[bold]Testing the connection[/]")
-    results = integrations.test(drivers, integration, on_check=lambda result: story.tell(_said(result)))
-    failed = next((result for result in results if result.verdict is Verdict.FAILED), None)
-    if failed:
-        raise FailedTestError(NAME, failed.title, failed.message, failed.hint)
-    integrations.connect(drivers, integration)
-    with story.step("Discovering its objects"):
-        integrations.discover(drivers, integration)
-        integrations.choose(drivers, integration, STREAMS, selected=True)
-    return integration
+    return integrations.make_ready(drivers, integration, streams=STREAMS, on_step=story.following).or_raise()
 
 
 def _added(drivers: Drivers, place: Place, values: dict[str, Any]) -> Integration:

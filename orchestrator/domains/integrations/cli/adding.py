@@ -1,6 +1,7 @@
 """`orchestrator add`: from a connector to its first streams, in a conversation or from files."""
 
 import shlex
+from contextlib import AbstractContextManager
 from typing import Annotated
 
 import typer
@@ -12,14 +13,12 @@ from orchestrator.domains.identity.types import Place
 from orchestrator.domains.integrations import rules, service
 from orchestrator.domains.integrations.cli import asking, checking, finding, given, showing, wizard
 from orchestrator.domains.integrations.cli.given import Given
-from orchestrator.domains.integrations.errors import UnknownStreamError
+from orchestrator.domains.integrations.service import Follower, SetUp, Step
 from orchestrator.domains.integrations.types import (
-    CheckResult,
     Destination,
     Integration,
     NewIntegration,
     SetupState,
-    StreamChange,
     Verdict,
 )
 from orchestrator.drivers.bundle import Drivers
@@ -120,25 +119,26 @@ def _straight(
     discover: bool,
     as_json: bool,
 ) -> None:
-    """Save, test, discover, select; the integration is shown whatever of it failed, and the failure raised."""
-    integration = service.add(drivers, place, new)
-    results: tuple[CheckResult, ...] = ()
-    change: StreamChange | None = None
+    """Without a question; the integration is shown whatever of it failed, and the failure raised."""
+    reached: list[SetUp] = []
+
+    def follow(step: Step, so_far: SetUp) -> AbstractContextManager[Follower]:
+        reached.append(so_far)
+        return checking.following(step, so_far.integration, quiet=as_json)
+
     try:
-        if test:
-            results = checking.checked(drivers, integration, quiet=as_json)
-            checking.raise_where_failed(integration, results)
-            integration = service.connect(drivers, integration)
-        if discover or streams:
-            change = checking.discovered(drivers, integration)
-            select(drivers, integration, streams)
+        done = service.set_up(drivers, place, new, streams=streams, test=test, discover=discover, on_step=follow)
+        reached.append(done)
+        integration = done.or_raise()
     except BaseException:
-        console.say(_kept(integration))
+        if reached:
+            console.say(_kept(reached[-1].integration))
         raise
     finally:
-        _show(drivers, integration, results, change, as_json=as_json)
+        if reached:
+            _show(drivers, reached[-1], as_json=as_json)
     if not as_json:
-        wizard.say_next(integration, service.stream_counts(drivers, integration.org_id).get(integration.id))
+        wizard.say_next(integration, service.stream_counts(drivers, place.org_id).get(integration.id))
 
 
 def _kept(integration: Integration) -> str:
@@ -149,38 +149,20 @@ def _kept(integration: Integration) -> str:
     return f"{name} is connected; which streams are read is still open: {finding.command('discover', name)}"
 
 
-def select(drivers: Drivers, integration: Integration, patterns: tuple[str, ...]) -> None:
-    """Read exactly the streams these patterns fit; none given leaves what is suggested."""
-    if not patterns:
-        return
-    known = {stream.name: stream for stream in service.streams(drivers, integration) if stream.gone_at is None}
-    for pattern, fitting in rules.matching(patterns, known).items():
-        if not fitting:
-            raise UnknownStreamError(pattern, known)
-    if any(stream.selected for stream in known.values()):
-        service.choose(drivers, integration, ("*",), selected=False)
-    service.choose(drivers, integration, patterns, selected=True)
-
-
-def _show(
-    drivers: Drivers,
-    integration: Integration,
-    results: tuple[CheckResult, ...],
-    change: StreamChange | None,
-    *,
-    as_json: bool,
-) -> None:
-    counts = service.stream_counts(drivers, integration.org_id).get(integration.id)
+def _show(drivers: Drivers, done: SetUp, *, as_json: bool) -> None:
+    counts = service.stream_counts(drivers, done.integration.org_id).get(done.integration.id)
+    if done.change is not None:
+        checking.say_left_out(done.change)
     if as_json:
-        passed = None if not results else all(result.verdict is Verdict.PASSED for result in results)
+        passed = None if not done.checks else all(check.verdict is Verdict.PASSED for check in done.checks)
         console.show_json(
             showing.integration_json(
-                integration,
+                done.integration,
                 counts,
                 passed=passed,
-                checks=[showing.check_json(result) for result in results],
-                discovery=None if change is None else showing.change_json(change),
+                checks=[showing.check_json(check) for check in done.checks],
+                discovery=None if done.change is None else showing.change_json(done.change),
             )
         )
     else:
-        wizard.show_result(integration, counts)
+        wizard.show_result(done.integration, counts)

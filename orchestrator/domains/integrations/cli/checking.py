@@ -9,7 +9,7 @@ import typer
 from orchestrator.domains.integrations import service
 from orchestrator.domains.integrations.cli import finding, showing
 from orchestrator.domains.integrations.cli.finding import Wanted
-from orchestrator.domains.integrations.errors import FailedTestError
+from orchestrator.domains.integrations.service import Follower, SetUp, Step
 from orchestrator.domains.integrations.types import CheckResult, Integration, SetupState, StreamChange, Verdict
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.meltano.output import Output
@@ -22,12 +22,11 @@ _WIDE = 200  # characters of a plugin's line that fit beside the spinner
 def test(context: typer.Context, integration: Wanted, *, as_json: Json = False) -> None:  # noqa: PT028 - a command
     """Check the connection, step by step; the last step reads a first record. Exits 7 where a step fails."""
     drivers, found = finding.found(context, integration)
-    results = checked(drivers, found, quiet=as_json)
+    done = verified(drivers, found, quiet=as_json)
     if as_json:
-        console.show_json([showing.check_json(result) for result in results])
-    raise_where_failed(found, results)
+        console.show_json([showing.check_json(result) for result in done.checks])
+    done.or_raise()
     if found.setup_state is not SetupState.CONNECTED:
-        service.connect(drivers, found)
         console.say(f"{found.name} is connected.")
 
 
@@ -46,28 +45,41 @@ def discover(context: typer.Context, integration: Wanted, *, as_json: Json = Fal
         console.say(f"None is selected yet: {finding.command('streams', found.name, 'select', change.added[0])}")
 
 
-def checked(drivers: Drivers, integration: Integration, *, quiet: bool = False) -> tuple[CheckResult, ...]:
-    """Run the checks, each shown as it ends; in a terminal with what is going on meanwhile."""
-    if quiet:
-        return service.test(drivers, integration)
-    with _spinning(f"Testing {integration.name} …") as (on_output, say):
-        return service.test(drivers, integration, on_check=lambda one: say(_line(one)), on_output=on_output)
-
-
-def raise_where_failed(integration: Integration, results: tuple[CheckResult, ...]) -> None:
-    """Raises FailedTestError with the check that failed."""
-    for result in results:
-        if result.verdict is Verdict.FAILED:
-            raise FailedTestError(integration.name, result.title, result.message, result.hint)
+def verified(drivers: Drivers, integration: Integration, *, quiet: bool = False) -> SetUp:
+    """Test it, and connect it where all is well; shown while it goes on."""
+    with following(Step.TEST, integration, quiet=quiet) as told:
+        return service.verify(drivers, integration, on_check=told.on_check, on_output=told.on_output)
 
 
 def discovered(drivers: Drivers, integration: Integration) -> StreamChange:
-    """Run a discovery, with what is going on in a terminal."""
-    with _spinning(f"Asking {integration.name} what there is to read …") as (on_output, _):
-        change = service.discover(drivers, integration, on_output=on_output)
+    """Run a discovery, shown while it goes on."""
+    with following(Step.DISCOVER, integration) as told:
+        change = service.discover(drivers, integration, on_output=told.on_output)
+    say_left_out(change)
+    return change
+
+
+def say_left_out(change: StreamChange) -> None:
+    """Streams that exist and can't be read, each with why."""
     for said in change.left_out:
         console.say(f"Left out: {said}.")
-    return change
+
+
+@contextmanager
+def following(step: Step, integration: Integration, *, quiet: bool = False) -> Iterator[Follower]:
+    """Show a step while it goes on: each check as it ends, in a terminal also what is under way.
+
+    quiet:  say nothing of checks, as they are in the result
+    """
+    if quiet and step is Step.TEST:
+        yield Follower()
+        return
+    titles = {
+        Step.TEST: f"Testing {integration.name} …",
+        Step.DISCOVER: f"Asking {integration.name} what there is to read …",
+    }
+    with _spinning(titles[step]) as (on_output, say):
+        yield Follower(on_check=lambda one: say(_line(one)), on_output=on_output)
 
 
 def _line(result: CheckResult) -> str:

@@ -9,7 +9,7 @@ from orchestrator.domains.integrations import service
 from orchestrator.domains.integrations.cli import asking, checking, finding, given, showing, wizard
 from orchestrator.domains.integrations.cli.finding import Wanted
 from orchestrator.domains.integrations.cli.given import Given
-from orchestrator.domains.integrations.types import CheckResult, SetupState
+from orchestrator.domains.integrations.types import CheckResult
 from orchestrator.kernel import console
 from orchestrator.kernel.console import Json
 from orchestrator.kernel.errors import UsageError
@@ -50,10 +50,9 @@ def edit(
         found = service.edit(drivers, found, values, name=name)
     try:
         if test and (fields.any or name is None):
-            results = checking.checked(drivers, found, quiet=as_json)
-            checking.raise_where_failed(found, results)
-            if found.setup_state is not SetupState.CONNECTED:
-                found = service.connect(drivers, found)
+            done = checking.verified(drivers, found, quiet=as_json)
+            found, results = done.integration, done.checks
+            done.or_raise()
     finally:
         counts = service.stream_counts(drivers, found.org_id).get(found.id)
         if as_json:

@@ -32,7 +32,8 @@ def pick(drivers: Drivers, integration: Integration) -> None:
         chosen = standard if not answer else understood(answer, names, suggested)
         if chosen is not None:
             break
-    _apply(drivers, integration, names, chosen)
+    service.choose_only(drivers, integration, sorted(chosen))
+    console.say(f"Selected: {showing.few(sorted(chosen)) or 'nothing'}.")
 
 
 def understood(answer: str, names: Sequence[str], suggested: Sequence[str]) -> set[str] | None:
@@ -66,12 +67,3 @@ def _show(names: Sequence[str], marked: set[str], *, whole: bool) -> None:
     ]
     if cells:
         console.err().print(Columns(cells, padding=(0, 2), column_first=True), soft_wrap=False)
-
-
-def _apply(drivers: Drivers, integration: Integration, names: Sequence[str], chosen: set[str]) -> None:
-    left_out = tuple(name for name in names if name not in chosen)
-    if left_out:
-        service.choose(drivers, integration, left_out, selected=False)
-    if chosen:
-        service.choose(drivers, integration, tuple(sorted(chosen)), selected=True)
-    console.say(f"Selected: {showing.few(sorted(chosen)) or 'nothing'}.")

@@ -14,7 +14,7 @@ from orchestrator.domains.integrations import rules, service
 from orchestrator.domains.integrations.cli import asking, checking, finding, picking, showing
 from orchestrator.domains.integrations.cli.form import Form
 from orchestrator.domains.integrations.errors import InvalidIntegrationConfigError, NameTakenError
-from orchestrator.domains.integrations.types import Destination, Integration, NewIntegration, Verdict
+from orchestrator.domains.integrations.types import Destination, Integration, NewIntegration
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.kernel import console
 from orchestrator.kernel.errors import OrchestratorError
@@ -85,12 +85,11 @@ def tested_until_it_works(drivers: Drivers, integration: Integration, connector:
     """Test, and correct, until it works; None where it was given up."""
     while True:
         asking.heading("Testing")
-        results = checking.checked(drivers, integration)
-        failed = next((result for result in results if result.verdict is Verdict.FAILED), None)
-        if failed is None:
-            return service.connect(drivers, integration)
-        if failed.hint:
-            asking.note(f"    {failed.hint}")
+        done = checking.verified(drivers, integration)
+        if done.failure is None:
+            return done.integration
+        if done.failure.hint:
+            asking.note(f"    {done.failure.hint}")
         choice = asking.picked(
             [("Correct the fields and try again", ""), ("Keep it as a draft", ""), ("Discard it", "")], default=_AGAIN
         )

@@ -26,15 +26,20 @@ from orchestrator.domains.integrations.service.destinations import (
 from orchestrator.domains.integrations.service.opening import Opened, opened
 from orchestrator.domains.integrations.service.planning import plan, to_read
 from orchestrator.domains.integrations.service.previewing import preview
-from orchestrator.domains.integrations.service.selecting import change_mode, choose, stream_counts, streams
+from orchestrator.domains.integrations.service.selecting import change_mode, choose, choose_only, stream_counts, streams
+from orchestrator.domains.integrations.service.setting_up import Follower, SetUp, Step, make_ready, set_up, verify
 
 __all__ = [
+    "Follower",
     "Opened",
+    "SetUp",
+    "Step",
     "add",
     "add_destination",
     "addable",
     "change_mode",
     "choose",
+    "choose_only",
     "connect",
     "delete",
     "destination",
@@ -46,6 +51,7 @@ __all__ = [
     "find",
     "hold",
     "listing",
+    "make_ready",
     "note_health",
     "note_sign_in",
     "opened",
@@ -53,9 +59,11 @@ __all__ = [
     "preview",
     "public",
     "restore",
+    "set_up",
     "stream_counts",
     "streams",
     "switch",
     "test",
     "to_read",
+    "verify",
 ]

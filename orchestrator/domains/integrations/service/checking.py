@@ -26,16 +26,16 @@ _PLUGIN_CHECK = "first_record"
 _TRIED_STREAMS = 3  # enough to find a record, few enough to stay cheap
 
 
-def _ignore(_: object) -> None:
-    pass
+def ignore(_: object) -> None:
+    """Follow nothing."""
 
 
 def test(
     drivers: Drivers,
     integration: Integration,
     *,
-    on_check: OnCheck = _ignore,  # noqa: PT028 - no pytest test
-    on_output: OnOutput = _ignore,  # noqa: PT028
+    on_check: OnCheck = ignore,  # noqa: PT028 - no pytest test
+    on_output: OnOutput = ignore,  # noqa: PT028
 ) -> tuple[CheckResult, ...]:
     """Run every check until one fails; the rest is skipped. The last starts the plugin through Meltano.
 
@@ -149,7 +149,7 @@ def _tried(known: list[Stream]) -> list[Stream]:
     return chosen[:_TRIED_STREAMS]
 
 
-def discover(drivers: Drivers, integration: Integration, *, on_output: OnOutput = _ignore) -> StreamChange:
+def discover(drivers: Drivers, integration: Integration, *, on_output: OnOutput = ignore) -> StreamChange:
     """Ask the source what there is to read, and keep it; choices made before stay.
 
     Raises DiscoveryError with the plugin's own words.

@@ -48,6 +48,20 @@ def choose(drivers: Drivers, integration: Integration, patterns: Sequence[str], 
     return (*chosen, *(f"{stream}.{field}" for stream, its_fields in by_stream.items() for field in its_fields))
 
 
+def choose_only(drivers: Drivers, integration: Integration, patterns: Sequence[str]) -> tuple[str, ...]:
+    """Read exactly the streams these patterns fit, none where there is no pattern; what is gone stays as it was.
+
+    Raises UnknownStreamError where a pattern fits nothing; then nothing was changed.
+    """
+    known = [one.name for one in streams(drivers, integration) if one.gone_at is None]
+    chosen = _fitting(patterns, known)
+    with drivers.db.transaction(integration.org_id) as tx:
+        queries.change_streams(tx, integration.id, set(known).difference(chosen), selected=False)
+        queries.change_streams(tx, integration.id, chosen, selected=True)
+        emit(tx, IntegrationChanged(org_id=integration.org_id, integration_id=integration.id, what="selection"))
+    return chosen
+
+
 def change_mode(drivers: Drivers, integration: Integration, patterns: Sequence[str], mode: Mode) -> tuple[str, ...]:
     """Read these streams in another way. Raises StreamModeError where one can't be; then nothing was changed."""
     known = {one.name: one for one in streams(drivers, integration)}
