@@ -2,8 +2,9 @@
 
 import json
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -219,6 +220,12 @@ def _told(line: str) -> Failure | None:
         )
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def addressed(failure: Failure, *, run_id: str, integration: str) -> Failure:
+    """The failure with its hint about this run and this integration, so that its commands can be copied."""
+    hint = failure.hint.replace("<run>", run_id).replace("<id>", shlex.quote(integration))
+    return replace(failure, hint=hint)
 
 
 def refused(error: OrchestratorError) -> Failure:

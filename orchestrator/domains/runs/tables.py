@@ -27,9 +27,7 @@ class RunRow(Table):
 
     __tablename__ = "runs"
     __table_args__ = (
-        ForeignKeyConstraint(
-            ["org_id", "integration_id"], ["integrations.org_id", "integrations.id"], ondelete="CASCADE"
-        ),
+        ForeignKeyConstraint(["org_id", "integration_id"], ["integrations.org_id", "integrations.id"]),
         CheckConstraint("kind IN ('sync', 'test', 'discover')", name="kind"),
         CheckConstraint(
             "status IN ('queued', 'running', 'retrying', 'cancelling',"
@@ -63,7 +61,7 @@ class AttemptRow(Table):
 
     __tablename__ = "run_attempts"
     __table_args__ = (
-        ForeignKeyConstraint(["org_id", "run_id"], ["runs.org_id", "runs.id"], ondelete="CASCADE"),
+        ForeignKeyConstraint(["org_id", "run_id"], ["runs.org_id", "runs.id"]),
         Index("run_attempts_leases", "lease_until", postgresql_where="finished_at IS NULL"),
     )
 
@@ -81,7 +79,7 @@ class RunStreamRow(Table):
     """What one run moved of one stream."""
 
     __tablename__ = "run_streams"
-    __table_args__ = (ForeignKeyConstraint(["org_id", "run_id"], ["runs.org_id", "runs.id"], ondelete="CASCADE"),)
+    __table_args__ = (ForeignKeyConstraint(["org_id", "run_id"], ["runs.org_id", "runs.id"]),)
 
     org_id: Mapped[str] = mapped_column(Identifier("org"), primary_key=True)
     run_id: Mapped[str] = mapped_column(Identifier("run"), primary_key=True)
@@ -97,7 +95,7 @@ class RunLogRow(Table):
 
     __tablename__ = "integration_sync_logs"
     __table_args__ = (
-        ForeignKeyConstraint(["org_id", "run_id"], ["runs.org_id", "runs.id"], ondelete="CASCADE"),
+        ForeignKeyConstraint(["org_id", "run_id"], ["runs.org_id", "runs.id"]),
         Index("integration_sync_logs_of_run", "org_id", "run_id", "id"),
     )
 
@@ -115,9 +113,7 @@ class StreamStateRow(Table):
 
     __tablename__ = "stream_states"
     __table_args__ = (
-        ForeignKeyConstraint(
-            ["org_id", "integration_id"], ["integrations.org_id", "integrations.id"], ondelete="CASCADE"
-        ),
+        ForeignKeyConstraint(["org_id", "integration_id"], ["integrations.org_id", "integrations.id"]),
         CheckConstraint("reason IN ('run', 'rollback', 'reset')", name="reason"),
         Index("stream_states_of_integration", "org_id", "integration_id", "stream", "id"),
     )

@@ -97,6 +97,13 @@ def test_a_disk_quota_is_no_api_quota():
     assert rules.explain(Outcome(exit_code=1, side=Origin.SOURCE, complaints=(line,))).kind is FailureKind.INTERNAL
 
 
+def test_a_hint_names_the_run_and_the_integration():
+    failure = rules.explain(Outcome(exit_code=1, side=Origin.SOURCE, complaints=("401 Unauthorized",)))
+    assert "integrations edit 'Our code'" in rules.addressed(failure, run_id="run_1", integration="Our code").hint
+    failure = rules.explain(Outcome(exit_code=1, complaints=("it broke",)))
+    assert "runs logs run_1" in rules.addressed(failure, run_id="run_1", integration="x").hint
+
+
 def test_without_any_line_the_exit_status_is_told():
     failure = rules.explain(Outcome(exit_code=3))
     assert (failure.kind, failure.origin) == (FailureKind.INTERNAL, Origin.PLATFORM)

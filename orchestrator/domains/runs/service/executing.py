@@ -51,6 +51,7 @@ def execute(
     with Recorder(drivers, attempt, stop, on_progress) as recorder:
         status, failure, code = _attempt(drivers, integration, run, recorder)
         if failure is not None:
+            failure = rules.addressed(failure, run_id=run.id, integration=integration.name)
             recorder.say(f"{failure.message} {failure.hint}".strip(), level="error")
         recorder.flush()
         return _settled(drivers, attempt, status, failure, code)
