@@ -1,7 +1,9 @@
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -9,11 +11,14 @@ from alembic.script import ScriptDirectory
 from pydantic import SecretStr
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 import orchestrator.migrations.env_tables  # noqa: F401 - fills the metadata
 from orchestrator.domains.identity import service as identity
 from orchestrator.drivers.embedded_postgres import EmbeddedPostgres
 from orchestrator.kernel.db import SCHEMA, Database, Table, engine, normalised
+from orchestrator.kernel.errors import ConflictError
+from orchestrator.kernel.ids import uuid7
 from orchestrator.migrations import runner
 
 ACROSS_ORGANIZATIONS = {"organization_named", "organization_ids", "open_attempts"}
@@ -172,3 +177,116 @@ def test_app_and_worker_can_not_leave_row_level_security(pool):
             """)
         ).all()
     assert sorted(roles) == [("orchestrator_app", False), ("orchestrator_worker", False)]
+
+
+ROWS = """
+INSERT INTO orchestrator.organizations (id, slug, name) VALUES (:org, :slug, :slug);
+INSERT INTO orchestrator.workspaces (org_id, id, slug, name) VALUES (:org, :org, 'w', 'w');
+INSERT INTO orchestrator.integration_credentials (org_id, id, provider) VALUES (:org, :org, 'p');
+INSERT INTO orchestrator.destinations (org_id, id, type, name, config) VALUES (:org, :org, :type, 'd', :config);
+INSERT INTO orchestrator.integrations
+    (org_id, id, workspace_id, type, variant, name, credential_id, destination_id, target_schema{more})
+    VALUES (:org, :org, :org, 't', 'v', 'n', :org, :org, 'sales'{values});
+"""
+
+
+def fill(connection, slug, *, kind="warehouse", config="{}", more="", values=""):
+    """An organization with one integration that loads into the schema `sales`; answers its id, which all rows have."""
+    org = uuid7()
+    for statement in ROWS.format(more=more, values=values).split(";")[:-1]:
+        names = re.findall(r":(\w+)", statement)
+        given = {"org": org, "slug": slug, "type": kind, "config": config}
+        connection.execute(text(statement), {name: given[name] for name in names})
+    return org
+
+
+@pytest.fixture
+def migrated_to(pool):
+    """Migrate the empty database to an older revision first."""
+
+    def to(revision):
+        with pool.connect() as connection, connection.begin():
+            runner._prepare(connection)
+            config = Config()
+            config.set_main_option("script_location", str(runner._FOLDER))
+            config.attributes["connection"] = connection
+            command.upgrade(config, revision)
+
+    return to
+
+
+def test_schemas_of_the_warehouse_are_claimed_when_a_database_is_migrated(pool, migrated_to):
+    migrated_to("2026_11_21_1000")
+    own = '{"connection": {"server": "own"}}'
+    with pool.begin() as connection:
+        fill(connection, "one")
+        fill(connection, "two", config=own)
+        fill(connection, "three", kind="jsonl")
+    runner.migrate(pool)
+    with pool.begin() as connection:
+        claimed = connection.execute(
+            text("SELECT o.slug, in_warehouse FROM orchestrator.integrations i JOIN orchestrator.organizations o"
+                 " ON o.id = i.org_id")
+        ).all()  # fmt: skip
+    assert sorted(claimed) == [("one", True), ("three", False), ("two", False)]
+
+
+def test_a_schema_that_two_organizations_share_stops_the_migration_and_is_named(pool, migrated_to):
+    migrated_to("2026_11_21_1000")
+    with pool.begin() as connection:
+        shared = sorted(str(fill(connection, slug)) for slug in ("one", "two"))
+    with pytest.raises(ConflictError, match="sales") as caught:
+        runner.migrate(pool)
+    assert all(one in caught.value.message for one in shared)
+    with pool.begin() as connection:
+        assert runner.current(connection) == "2026_11_21_1000"
+
+
+def test_a_schema_of_the_warehouse_is_claimed_once_whoever_looks(pool):
+    runner.migrate(pool)
+    claim = {"more": ", in_warehouse", "values": ", true"}
+    with pool.begin() as connection:
+        fill(connection, "one", **claim)
+    with pytest.raises(IntegrityError, match="integrations_warehouse_schema"), pool.begin() as connection:
+        fill(connection, "two", **claim)
+
+
+def test_the_app_can_not_delete_history(pool):
+    runner.migrate(pool)
+    with pool.begin() as connection:
+        org = fill(connection, "one", more=", in_warehouse", values=", true")
+        connection.execute(
+            text("INSERT INTO orchestrator.stream_states (org_id, integration_id, stream, reason)"
+                 " VALUES (:org, :org, 's', 'reset')"), {"org": org},
+        )  # fmt: skip
+
+    def as_app(statement):
+        with pool.begin() as connection:
+            connection.execute(
+                text("SELECT set_config('role', 'orchestrator_app', true), set_config('app.org_id', :org, true)"),
+                {"org": str(org)},
+            )
+            return connection.execute(text(statement)).rowcount
+
+    with pytest.raises(IntegrityError, match="stream_states"):
+        as_app("DELETE FROM orchestrator.integrations")
+    assert as_app("UPDATE orchestrator.integrations SET setup_state = 'connected'") == 1
+    assert as_app("DELETE FROM orchestrator.integrations") == 0, "it is no draft any more"
+    kept = ("organizations", "workspaces", "destinations", "runs", "stream_states", "integration_sync_logs",
+            "run_attempts", "run_streams", "events")  # fmt: skip
+    for table in kept:
+        with pytest.raises(ProgrammingError, match="permission denied"):
+            as_app(f"DELETE FROM orchestrator.{table}")
+
+
+def test_no_history_goes_with_what_it_is_about(pool):
+    runner.migrate(pool)
+    with pool.begin() as connection:
+        cascading = connection.scalars(
+            text("""
+            SELECT c.relname FROM pg_constraint JOIN pg_class c ON c.oid = conrelid
+            WHERE contype = 'f' AND confdeltype <> 'a'
+              AND confrelid IN ('orchestrator.integrations'::regclass, 'orchestrator.runs'::regclass)
+            """)
+        ).all()
+    assert cascading == ["integration_streams"]

@@ -62,6 +62,18 @@ class NameTakenError(ConflictError):
         super().__init__(f"Another integration already has the {what} '{name}'.", hint="Choose another one.", name=name)
 
 
+class NotADraftError(ConflictError):
+    """Only a draft that never ran can be removed for good."""
+
+    code = "not_a_draft"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"'{name}' is no draft any more, so it can't be discarded: its history is kept.",
+            hint=f"Delete it, which can be undone: orchestrator integrations delete {name!r}.",
+        )
+
+
 class InvalidIntegrationConfigError(InvalidConfigError):
     """Fields of the connector's form don't fit."""
 

@@ -79,7 +79,10 @@ def integrations_like(tx: Session, wanted: str, *, deleted: bool = False) -> lis
 
 
 def schemas_taken(tx: Session, destination_id: str) -> list[str]:
-    """Schemas of this destination's integrations, the deleted ones' too: their tables may still be there."""
+    """Schemas of this destination's integrations, the deleted ones' too: their tables may still be there.
+
+    In the installation's own warehouse there may be more, of organizations that nobody here may know of.
+    """
     return list(tx.scalars(select(IntegrationRow.target_schema).where(IntegrationRow.destination_id == destination_id)))
 
 
@@ -164,9 +167,12 @@ def stream_counts(tx: Session) -> dict[str, tuple[int, int]]:
     return {integration_id: (chosen, total) for integration_id, chosen, total in rows}
 
 
-def delete_integration(tx: Session, integration_id: str) -> None:
-    """Remove an integration and its streams for good."""
-    tx.execute(delete(IntegrationRow).where(IntegrationRow.id == integration_id))
+def delete_draft(tx: Session, integration_id: str) -> bool:
+    """Remove a draft and its streams for good; whether there was one. Raises IntegrityError where it has a history."""
+    gone = delete(IntegrationRow).where(
+        IntegrationRow.id == integration_id, IntegrationRow.setup_state == SetupState.DRAFT
+    )
+    return tx.scalar(gone.returning(IntegrationRow.id)) is not None
 
 
 def save_streams(

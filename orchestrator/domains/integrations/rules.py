@@ -34,13 +34,17 @@ def display_status(integration: Integration) -> DisplayStatus:
     return DisplayStatus.CONNECTED
 
 
-def schema_name(name: str, taken: Iterable[str]) -> str:
-    """A readable, free Postgres schema name for an integration's tables."""
+def schema_name(name: str, taken: Iterable[str], *, mark: str = "") -> str:
+    """A readable Postgres schema name for an integration's tables, none of `taken`.
+
+    mark:  up to 4 letters and digits that set it apart from names nobody here may know of; a number would count them
+    """
     words = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "integration"
     if words[0].isdigit() or words.startswith("pg_"):
         words = f"s_{words}"
-    words = words[: _SCHEMA_BYTES - 5].rstrip("_")
+    words = words[: _SCHEMA_BYTES - 10].rstrip("_")
     used = set(taken)
+    words = f"{words}_{mark}" if mark else words
     candidates = [words, *(f"{words}_{number}" for number in range(2, len(used) + 3))]
     return next(candidate for candidate in candidates if candidate not in used)
 

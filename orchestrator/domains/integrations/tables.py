@@ -29,7 +29,11 @@ class DestinationRow(Table):
 
 
 class IntegrationRow(Table):
-    """A configured connector. `config` holds what is not secret; secrets are the credential's, in the vault."""
+    """A configured connector. `config` holds what is not secret; secrets are the credential's, in the vault.
+
+    `in_warehouse` says that it loads into the installation's own warehouse, where no two integrations of whatever
+    organizations share a schema. Only drafts can be deleted, and only while nothing has run.
+    """
 
     __tablename__ = "integrations"
     __table_args__ = (
@@ -47,6 +51,7 @@ class IntegrationRow(Table):
             "integrations_name", "org_id", "workspace_id", "name", unique=True, postgresql_where="deleted_at IS NULL"
         ),
         Index("integrations_schema", "org_id", "destination_id", "target_schema", unique=True),
+        Index("integrations_warehouse_schema", "target_schema", unique=True, postgresql_where="in_warehouse"),
     )
 
     org_id: Mapped[str] = mapped_column(
@@ -61,6 +66,7 @@ class IntegrationRow(Table):
     credential_id: Mapped[str] = mapped_column(Identifier("cred"))
     destination_id: Mapped[str] = mapped_column(Identifier("dst"))
     target_schema: Mapped[str]
+    in_warehouse: Mapped[bool]
     setup_state: Mapped[str] = mapped_column(server_default="draft")
     enabled: Mapped[bool] = mapped_column(server_default="true")
     health: Mapped[str] = mapped_column(server_default="unknown")

@@ -49,13 +49,18 @@ def test_the_shown_status_comes_from_three_axes(changes, shown):
         pytest.param("日本", [], "integration", id="nothing left"),
         pytest.param("2024 numbers", [], "s_2024_numbers", id="a digit first"),
         pytest.param("pg_catalog", [], "s_pg_catalog", id="Postgres's own prefix"),
-        pytest.param("x" * 200, [], "x" * 58, id="too long"),
+        pytest.param("x" * 200, [], "x" * 53, id="too long"),
     ],
 )
 def test_a_schema_is_named_after_its_integration(name, taken, schema):
     found = rules.schema_name(name, taken)
     assert found == schema
     assert rules.schema_problem(found) is None
+
+
+def test_a_mark_sets_a_schema_apart_from_those_nobody_here_knows_of():
+    assert rules.schema_name("Sales", ["sales"], mark="7x0k") == "sales_7x0k"
+    assert rules.schema_problem(rules.schema_name("x" * 200, [f"{'x' * 53}_7x0k"], mark="7x0k")) is None
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
+import re
+
 import pytest
+from sqlalchemy import text
 
 from orchestrator.domains.catalog.errors import UnknownConnectorError
 from orchestrator.domains.identity import service as identity
@@ -7,6 +10,7 @@ from orchestrator.domains.integrations.errors import (
     DisabledError,
     InvalidIntegrationConfigError,
     NameTakenError,
+    NotADraftError,
     NothingSelectedError,
     StreamModeError,
     UnknownDestinationError,
@@ -16,6 +20,7 @@ from orchestrator.domains.integrations.errors import (
 from orchestrator.domains.integrations.types import Mode, NewIntegration, SetupState, Verdict
 from orchestrator.drivers.meltano.errors import DiscoveryError
 from orchestrator.drivers.meltano.values import secrets_in
+from orchestrator.kernel import ids
 from tests.fixtures.drivers import GITHUB, TEAMS, TOKEN, USERS
 
 
@@ -51,6 +56,76 @@ def test_two_integrations_can_not_share_a_name_or_a_schema(drivers, place, githu
         service.add(drivers, place, NewIntegration(type="github", name="b", values=GITHUB, target_schema="our_code"))
     second = service.add(drivers, place, NewIntegration(type="github", name="Our: Code", values=GITHUB))
     assert second.target_schema == "our_code_2"
+
+
+@pytest.fixture
+def other(drivers):
+    """Another organization of the same installation, with the default destination."""
+    place = identity.ensure(drivers.db, "other")
+    with drivers.db.transaction(place.org_id) as tx:
+        service.ensure_warehouse(tx, place.org_id)
+    return place
+
+
+def test_a_schema_of_the_warehouse_is_one_organizations(drivers, place, other, github):
+    wanted = NewIntegration(type="github", name="Mine", values=GITHUB, target_schema="our_code")
+    with pytest.raises(NameTakenError) as theirs:
+        service.add(drivers, other, wanted)
+    with pytest.raises(NameTakenError) as ours:
+        service.add(drivers, place, wanted)
+    assert (theirs.value.message, theirs.value.hint) == (ours.value.message, ours.value.hint)
+    assert service.listing(drivers, other.org_id) == []
+    service.delete(drivers, github)
+    with pytest.raises(NameTakenError):
+        service.add(drivers, other, wanted)
+
+
+def test_a_schema_nobody_chose_keeps_clear_of_other_organizations_without_counting_them(drivers, other, github):
+    first = service.add(drivers, other, NewIntegration(type="github", name="Our code", values=GITHUB))
+    assert first.name == github.name
+    assert re.fullmatch("our_code_[a-z0-9]{4}", first.target_schema)
+    assert service.opened(drivers, first).secrets["auth.token"].get_secret_value() == TOKEN
+    assert len(service.listing(drivers, other.org_id)) == 1
+
+
+def test_two_destinations_that_are_the_same_warehouse_share_its_schemas(drivers, place, github):
+    service.add_destination(drivers, place, NewIntegration(type="warehouse", name="again", values={}))
+    with pytest.raises(NameTakenError, match="our_code"):
+        service.add(
+            drivers,
+            place,
+            NewIntegration(type="github", name="b", values=GITHUB, target_schema="our_code", destination="again"),
+        )
+
+
+def test_files_are_each_organizations_own(drivers, place, other):
+    for one in (place, other):
+        service.add_destination(drivers, one, NewIntegration(type="jsonl", name="files", values={}))
+        new = NewIntegration(type="github", name="a", values=GITHUB, target_schema="same", destination="files")
+        assert service.add(drivers, one, new).target_schema == "same"
+
+
+def test_a_discarded_draft_leaves_its_name_and_schema_free(drivers, place, github):
+    service.discard(drivers, github)
+    again = service.add(drivers, place, NewIntegration(type="github", name="Our code", values=GITHUB))
+    assert again.target_schema == "our_code"
+
+
+def test_what_is_no_draft_any_more_can_not_be_discarded(drivers, place, github):
+    service.connect(drivers, github)
+    with pytest.raises(NotADraftError):
+        service.discard(drivers, github)
+    assert service.opened(drivers, service.find(drivers, place.org_id, github.id)).secrets
+
+
+def test_a_draft_that_has_run_can_not_be_discarded(drivers, place, github):
+    run = "INSERT INTO orchestrator.runs (org_id, id, integration_id, trigger, timeout) VALUES (:o, :r, :i, 'x', '1h')"
+    with drivers.db.connection() as connection:
+        values = {"o": ids.decode("org", place.org_id), "r": ids.uuid7(), "i": ids.decode("int", github.id)}
+        connection.execute(text(run), values)
+    with pytest.raises(NotADraftError):
+        service.discard(drivers, github)
+    assert service.find(drivers, place.org_id, github.id) == github
 
 
 def test_an_unknown_destination_suggests_one(drivers, place):

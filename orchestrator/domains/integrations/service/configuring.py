@@ -1,6 +1,7 @@
 """Integrations from being added to being deleted, and back."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import SecretStr
@@ -17,6 +18,7 @@ from orchestrator.domains.integrations.errors import (
     AmbiguousIntegrationError,
     InvalidIntegrationConfigError,
     NameTakenError,
+    NotADraftError,
     UnknownIntegrationError,
 )
 from orchestrator.domains.integrations.events import IntegrationAdded, IntegrationChanged, IntegrationDeleted
@@ -27,6 +29,10 @@ from orchestrator.domains.vault import service as vault
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.kernel import ids
 from orchestrator.kernel.events import emit
+
+_CLAIM = "integrations_warehouse_schema"  # the index that keeps a schema of our warehouse to one integration
+_MARK = 4  # characters that set a schema apart from another organization's
+_TRIES = 3
 
 
 def addable(drivers: Drivers, place: Place, name: str) -> Connector:
@@ -46,36 +52,49 @@ def add(drivers: Drivers, place: Place, new: NewIntegration) -> Integration:
     forms.variant_of(connector, variant)
     values = forms.completed(connector, new.values, variant=variant)
     config, secrets = _checked(drivers, connector, variant, values, name=new.name, schema=new.target_schema)
-    try:
-        with drivers.db.transaction(place.org_id) as tx:
-            destination = named(tx, new.destination)
-            schema = new.target_schema or rules.schema_name(new.name, queries.schemas_taken(tx, destination.id))
-            credential = credentials.create(
-                tx,
-                drivers.keys,
-                place.org_id,
-                provider=connector.name,
-                auth_type=_auth_type(config),
-                secrets=secrets,
-            )
-            integration = queries.insert_integration(
-                tx,
-                org_id=place.org_id,
-                id=ids.new("int"),
-                workspace_id=place.workspace_id,
-                type=connector.name,
-                variant=variant,
-                name=new.name,
-                config=config,
-                credential_id=credential.id,
-                destination_id=destination.id,
-                target_schema=schema,
-                setup_state=SetupState.DRAFT.value,
-            )
-            emit(tx, IntegrationAdded(org_id=place.org_id, integration_id=integration.id, type=connector.name))
-            return integration
-    except IntegrityError as error:
-        raise _taken(error, new.name, new.target_schema or "") from None
+    ready = replace(new, variant=variant, values=config)
+    for mark in ("", *(ids.new("int")[-_MARK:] for _ in range(_TRIES))):
+        try:
+            return _insert(drivers, place, ready, secrets, mark=mark)
+        except IntegrityError as error:
+            taken = _taken(error, new.name, new.target_schema or rules.schema_name(new.name, ()))
+            if new.target_schema is not None or _constraint(error) != _CLAIM:
+                raise taken from None
+    raise taken
+
+
+def _insert(
+    drivers: Drivers, place: Place, new: NewIntegration, secrets: Mapping[str, SecretStr], *, mark: str
+) -> Integration:
+    """One try. Raises UnknownDestinationError, and IntegrityError where a name or a schema is taken."""
+    with drivers.db.transaction(place.org_id) as tx:
+        destination = named(tx, new.destination)
+        there = queries.schemas_taken(tx, destination.id)
+        credential = credentials.create(
+            tx,
+            drivers.keys,
+            place.org_id,
+            provider=new.type,
+            auth_type=_auth_type(new.values),
+            secrets=secrets,
+        )
+        integration = queries.insert_integration(
+            tx,
+            org_id=place.org_id,
+            id=ids.new("int"),
+            workspace_id=place.workspace_id,
+            type=new.type,
+            variant=new.variant,
+            name=new.name,
+            config=dict(new.values),
+            credential_id=credential.id,
+            destination_id=destination.id,
+            target_schema=new.target_schema or rules.schema_name(new.name, there, mark=mark),
+            in_warehouse=rules.is_built_in(destination),
+            setup_state=SetupState.DRAFT.value,
+        )
+        emit(tx, IntegrationAdded(org_id=place.org_id, integration_id=integration.id, type=new.type))
+        return integration
 
 
 def edit(
@@ -143,11 +162,15 @@ def _auth_type(config: Mapping[str, Any]) -> str | None:
     return str(auth["auth_type"]) if isinstance(auth, Mapping) and "auth_type" in auth else None
 
 
+def _constraint(error: IntegrityError) -> str | None:
+    return getattr(getattr(error.orig, "diag", None), "constraint_name", None)
+
+
 def _taken(error: IntegrityError, name: str, schema: str) -> Exception:
-    constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
-    if constraint == "integrations_name":
+    """The same words whoever has it: other organizations stay unknown."""
+    if _constraint(error) == "integrations_name":
         return NameTakenError("name", name)
-    if constraint == "integrations_schema":
+    if _constraint(error) in {"integrations_schema", _CLAIM}:
         return NameTakenError("schema", schema)
     return error
 
@@ -191,11 +214,18 @@ def switch(drivers: Drivers, integration: Integration, *, enabled: bool) -> Inte
 
 
 def discard(drivers: Drivers, integration: Integration) -> None:
-    """Remove a draft for good, with its sign-in and secrets: it never ran, and its name and schema are free again."""
-    with drivers.db.transaction(integration.org_id) as tx:
-        queries.delete_integration(tx, integration.id)
-        credentials.remove(tx, integration.org_id, integration.credential_id)
-        emit(tx, IntegrationDeleted(org_id=integration.org_id, integration_id=integration.id))
+    """Remove a draft for good, with its sign-in and secrets: it never ran, and its name and schema are free again.
+
+    Raises NotADraftError where it is more than that; then nothing was changed.
+    """
+    try:
+        with drivers.db.transaction(integration.org_id) as tx:
+            if not queries.delete_draft(tx, integration.id):
+                raise NotADraftError(integration.name)
+            credentials.remove(tx, integration.org_id, integration.credential_id)
+            emit(tx, IntegrationDeleted(org_id=integration.org_id, integration_id=integration.id))
+    except IntegrityError:
+        raise NotADraftError(integration.name) from None
 
 
 def delete(drivers: Drivers, integration: Integration) -> None:
