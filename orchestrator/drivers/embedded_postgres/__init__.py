@@ -6,7 +6,8 @@ kernel frees however the process ends. When the last lease has been gone for `li
 server and ends too. So commands in a row find it warm (a few ms), and nothing stays up for ever; a reboot,
 a kill -9 of anybody or a broken-off initdb is healed by the next `start`.
 
-There is no TCP port: one unix socket in a folder that only we can enter, with a scram password.
+There is no TCP port: one unix socket in a folder that only we can enter, with a scram password. The warehouse
+has a login of its own, which reaches nothing else (`databases.py`).
 Needs flock and unix sockets: Linux and macOS.
 """
 
@@ -20,12 +21,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 from pydantic import SecretStr
 
-from orchestrator.drivers.embedded_postgres import binaries, cluster, keeper
+from orchestrator.drivers.embedded_postgres import binaries, cluster, databases, keeper
 from orchestrator.drivers.embedded_postgres.address import (
     PORT,
     ServerAddress,
@@ -48,7 +50,7 @@ __all__ = ["EmbeddedPostgres", "ServerAddress", "ServerStatus"]
 class EmbeddedPostgres:
     """Our process's hold on the embedded server of one ORCHESTRATOR_HOME.
 
-    databases:  made when missing
+    databases:  made when missing; `warehouse` belongs to a login of its own
     user:       as root: the existing unprivileged user to run as (default: postgres, then nobody)
     binaries:   a bin folder to use instead of the wheel's
     linger:     how long the server stays up after the last user; the process that starts it decides
@@ -72,7 +74,7 @@ class EmbeddedPostgres:
     def start(self) -> ServerAddress:
         """Take a lease and answer once the server takes connections; again and again if you like.
 
-        Warm: a lock, one message on the socket and two small files, no process and no driver.
+        Warm: a lock, one message on the socket and three small files, no process and no driver.
         Errors: TemporaryError, NotAllowedError, ActionNeededError, InvalidConfigError, each with a hint
         """
         deadline = time.monotonic() + self._patience
@@ -81,11 +83,12 @@ class EmbeddedPostgres:
                 if not self._files.lease.exists():
                     cluster.folders(self._files, binaries.account_for(self._files.server, self._user))
                 self._take_lease(deadline)
-                if not (self._is_ready() and self._has_databases() and not is_free(self._files.keeper)):
+                if not (self._is_ready() and self._is_prepared() and not is_free(self._files.keeper)):
                     with self._mutex(deadline):
                         self._bring_up(deadline)
-                        self._ensure_databases()
-                return self._address()
+                        if not self._is_prepared():
+                            databases.prepare(self._files, self._address(), self._databases)
+                return replace(self._address(), logins=databases.logins(self._files, self._databases))
             except BaseException:
                 self._release()
                 raise
@@ -227,32 +230,8 @@ class EmbeddedPostgres:
     def _is_ready(self) -> bool:
         return self._files.sockets.exists() and ping(self._socket_path(), ROLE) == "ready"
 
-    def _has_databases(self) -> bool:
-        with suppress(FileNotFoundError, ValueError):
-            return set(self._databases) <= set(json.loads(self._files.ready.read_text()))
-        return False
-
-    def _ensure_databases(self) -> None:
-        if self._has_databases():
-            return
-        import psycopg
-        from psycopg import sql
-
-        address = self._address()
-        secret = address.password.get_secret_value()
-        try:
-            with psycopg.connect(
-                host=address.host, port=PORT, user=ROLE, password=secret, dbname="postgres", autocommit=True
-            ) as connection:
-                found = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
-                for name in self._databases:
-                    if name not in found:
-                        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        except psycopg.Error as error:
-            raise cluster.failure("Preparing the embedded database failed", str(error)) from error
-        aside = self._files.ready.with_suffix(".tmp")
-        aside.write_text(json.dumps(sorted(found.union(self._databases))))
-        aside.rename(self._files.ready)
+    def _is_prepared(self) -> bool:
+        return databases.prepared(self._files, self._databases)
 
     def _address(self) -> ServerAddress:
         return ServerAddress(

@@ -5,8 +5,9 @@ import os
 import stat
 import sys
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
@@ -23,19 +24,27 @@ LONGEST_SOCKET = 107 if sys.platform == "linux" else 103  # bytes; source: unix(
 class ServerAddress:
     """Where the server is and how to sign in.
 
-    host:  the folder of the unix socket, as libpq takes it
+    host:      the folder of the unix socket, as libpq takes it
+    user:      the superuser, with its password
+    logins:    passwords of the databases that have a login of their own, named like the database
     """
 
     host: str
     port: int
     user: str
     password: SecretStr
+    logins: Mapping[str, SecretStr] = field(default_factory=dict)
 
     def url(self, database: str) -> SecretStr:
-        """SQLAlchemy's URL, for psycopg 3. The socket goes in the query: a URL's host has no slashes."""
-        secret = quote(self.password.get_secret_value(), safe="")
+        """SQLAlchemy's URL, for psycopg 3, with the database's own login where it has one.
+
+        The socket goes in the query: a URL's host has no slashes.
+        """
+        own = self.logins.get(database)
+        user, password = (database, own) if own else (self.user, self.password)
+        secret = quote(password.get_secret_value(), safe="")
         where = f"host={quote(self.host, safe='')}&port={self.port}"
-        return SecretStr(f"postgresql+psycopg://{self.user}:{secret}@/{quote(database, safe='')}?{where}")
+        return SecretStr(f"postgresql+psycopg://{quote(user, safe='')}:{secret}@/{quote(database, safe='')}?{where}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -128,14 +128,22 @@ def password(files: Files) -> str:
             f"The password of the embedded database, {files.password}, is missing.",
             hint="Put the file back from a backup; the data itself is intact.",
         )
-    made, aside = secrets.token_urlsafe(32), files.password.with_suffix(".tmp")
+    made = secrets.token_urlsafe(32)
+    keep_secret(files.password, made)
+    return made
+
+
+def keep_secret(path: Path, text: str) -> None:
+    """Write the file for the folder's owner alone (root may act on a user's server): wholly or not at all."""
+    aside, owner = path.with_suffix(".tmp"), path.parent.stat()
     aside.unlink(missing_ok=True)
     with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(made)
+        if owner.st_uid != os.geteuid():
+            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    aside.rename(files.password)
-    return made
+    aside.rename(path)
 
 
 def create(files: Files, programs: Programs, account: Account | None, role: str, lock: int) -> None:

@@ -60,6 +60,11 @@ class Files(NamedTuple):
         return self.root / "password"
 
     @property
+    def warehouse_password(self) -> Path:
+        """The scram password of the warehouse's own role, 0600."""
+        return self.root / "warehouse-password"
+
+    @property
     def ready(self) -> Path:
         """The names of the databases known to exist, as JSON."""
         return self.root / "databases.json"
