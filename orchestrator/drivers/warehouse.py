@@ -1,13 +1,14 @@
 """The warehouse as a person looks at it: statements that only read, and the schemas loaded into."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, cast
 
 from pydantic import SecretStr
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import InterfaceError, OperationalError, ResourceClosedError, SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from orchestrator.kernel.db import engine, reason
 from orchestrator.kernel.errors import TemporaryError, UsageError
@@ -37,25 +38,41 @@ class QueryError(UsageError):
 
 
 def look(address: SecretStr, sql: str, *, limit: int) -> Look:
-    """Run one statement in a read-only transaction. Raises QueryError with Postgres's words, WarehouseAwayError."""
+    """Run one statement that gives rows, and can only read.
+
+    More than one is refused: the extended protocol takes one only. And one can't leave the read-only transaction:
+    below a savepoint Postgres refuses READ WRITE, and inside a block it refuses the COMMIT of a procedure. Whatever
+    it did is rolled back. Without rows there are no columns.
+    source: PostgreSQL documentation, "Extended Query", "SET TRANSACTION", "Transaction Management" of PL/pgSQL
+    Errors: QueryError with Postgres's words, WarehouseAwayError
+    """
+    import psycopg
+
     with _connected(address) as connection:
+        raw: psycopg.Connection = connection.connection.driver_connection  # type: ignore[assignment]  # psycopg's own
         try:
-            connection.execute(text("SET TRANSACTION READ ONLY"))
-            connection.execute(text(f"SET LOCAL statement_timeout = '{_TIMEOUT}'"))
-            result = connection.exec_driver_sql(sql)
-            rows = result.fetchmany(limit + 1)
-            columns = tuple(result.keys())
-        except ResourceClosedError:
-            return Look(columns=(), rows=(), more=False)
-        except SQLAlchemyError as error:
-            said = str(getattr(error, "orig", error)).strip().splitlines()[0]
-            raise QueryError(f"The warehouse refused this: {said}", hint="Only statements that read.") from None
-    return Look(columns=columns, rows=tuple(tuple(row) for row in rows[:limit]), more=len(rows) > limit)
+            raw.read_only = True
+            with raw.cursor() as cursor:
+                cursor.execute(f"SET LOCAL statement_timeout = '{_TIMEOUT}'")
+                cursor.execute("SAVEPOINT reading")
+                # Row by row, so that a large table is not fetched as a whole; `stream` is the extended protocol.
+                rows = cast("Generator[tuple[Any, ...]]", cursor.stream(sql.encode()))
+                with closing(rows):
+                    found = tuple(islice(rows, limit + 1))
+                    columns = tuple(column.name for column in cursor.description or ())
+        except psycopg.Error as error:
+            if raw.broken:
+                raise _away(str(error).strip().splitlines()[0]) from error
+            said = error.diag.message_primary or "it gives no rows"
+            raise QueryError(f"The warehouse refused this: {said}", hint="One statement that reads.") from None
+        finally:
+            connection.invalidate()  # closed, in whatever state the statement left it
+    return Look(columns=columns, rows=found[:limit], more=len(found) > limit)
 
 
 def drop_schema(address: SecretStr, schema: str) -> None:
     """Remove a schema and everything in it."""
-    with _connected(address) as connection:
+    with _connected(address) as connection, connection.begin():
         quoted = connection.dialect.identifier_preparer.quote_identifier(schema)
         connection.execute(text(f"DROP SCHEMA IF EXISTS {quoted} CASCADE"))
 
@@ -64,11 +81,15 @@ def drop_schema(address: SecretStr, schema: str) -> None:
 def _connected(address: SecretStr) -> Iterator[Connection]:
     pool = engine(address, application_name="orchestrator warehouse")
     try:
-        with pool.begin() as connection:
+        with pool.connect() as connection:
             yield connection
     except (OperationalError, InterfaceError) as error:
-        raise WarehouseAwayError(
-            f"The warehouse can't be reached: {reason(error)}", hint="Check WAREHOUSE_URL: orchestrator doctor."
-        ) from error
+        raise _away(reason(error)) from error
     finally:
         pool.dispose()
+
+
+def _away(why: str) -> WarehouseAwayError:
+    return WarehouseAwayError(
+        f"The warehouse can't be reached: {why}", hint="Check WAREHOUSE_URL: orchestrator doctor."
+    )
