@@ -89,9 +89,9 @@ def rendered(
     number = uuid4()
     with ExitStack() as stack:
         place = stack.enter_context(directory.run_directory(meltano.runs_root))
-        socket = place.sockets / "state.sock"
         answers = socket_server.state_answers(lambda _id: state, lambda _id, _state: None)
-        stack.enter_context(socket_server.serving(socket, answers, limit=socket_server.STATE_LIMIT))
+        serving = socket_server.serving(place.sockets / "state.sock", answers, limit=socket_server.STATE_LIMIT)
+        address = stack.enter_context(serving)
         found = project.render(
             what,
             programs=programs(meltano.home),
@@ -101,7 +101,7 @@ def rendered(
         project.write(found, place)
         project.discard_log(what, place, number)
         env = project.process_environment(
-            found, place, state_uri=f"orchestrator://{socket}", inherited=meltano.inherited
+            found, place, state_uri=f"orchestrator://{address}", inherited=meltano.inherited
         )
         assert what.loader is not None
         argv = command.run(what.extractor.name, what.loader.name, state_id=what.state_id, run_id=number)

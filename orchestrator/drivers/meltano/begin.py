@@ -1,9 +1,10 @@
 """Start Meltano as its own script does, with an environment nobody else can read and no search for garbage.
 
 Started as a script by the Python that runs the orchestrator, isolated (-I): begin.py PROGRAM ARGUMENT…, where PROGRAM
-is what Meltano's script would be called, and stdin is a JSON object: the environment. It holds the secrets of both
-plugins, so it is not what the process is started with (/proc shows that to all of our user), and the process itself
-is closed to them: memory, open files, core dump. Root could read them all the same; supervise.py takes care of that.
+is what Meltano's script would be called, and stdin is a JSON object: the environment (empty: as it is). It holds the
+secrets of both plugins, so it is not what the process is started with (/proc shows that to all of our user), and the
+process itself is closed to them: memory, open files, core dump. Root could read them all the same; supervise.py takes
+care of that.
 
 Nothing that is imported is ever garbage, and nothing is worth collecting
 when the process ends; looking for it, again and again and at the end, is a sixth of what starting Meltano takes.
@@ -24,10 +25,11 @@ def _take_environment() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     with open(0, "rb", closefd=False) as given:
-        environment = json.load(given)
-    os.environ.clear()  # noqa: TID251 - this is a process of its own, without our settings
-    os.environ.update(environment)  # noqa: TID251
-    time.tzset()
+        text = given.read()
+    if text:
+        os.environ.clear()  # noqa: TID251 - this is a process of its own, without our settings
+        os.environ.update(json.loads(text))  # noqa: TID251
+        time.tzset()
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)

@@ -212,18 +212,17 @@ class Meltano:
             if fresh_token is not None:
                 answer = socket_server.token_answers(session.remembering(fresh_token))
                 path = place.sockets / "token.sock"
-                markers[TOKEN_SOCKET] = str(path)
-                stack.enter_context(
+                markers[TOKEN_SOCKET] = stack.enter_context(
                     socket_server.serving(path, answer, limit=socket_server.TOKEN_LIMIT, failed=session.failed)
                 )
             uri = None
             if state is not None:
                 path = place.sockets / "state.sock"
-                uri = f"orchestrator://{path}"
                 answer = socket_server.state_answers(*state)
-                stack.enter_context(
+                address = stack.enter_context(
                     socket_server.serving(path, answer, limit=socket_server.STATE_LIMIT, failed=session.failed)
                 )
+                uri = f"orchestrator://{address}"
             rendered = project.render(plan, programs=programs(self.home), markers=markers, inherited=self.inherited)
             project.write(rendered, place)
             session.environment = project.process_environment(rendered, place, state_uri=uri, inherited=self.inherited)

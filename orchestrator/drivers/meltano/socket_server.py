@@ -1,11 +1,18 @@
 """The run's unix sockets: questions of Meltano and of plugins, answered by callbacks.
 
-One line of JSON per request and answer, at most LINE_LIMIT bytes. A thread per connection, so callbacks must be
-safe to call from another thread than the run's. Whatever comes in, the answer is a line: a callback's foreseen
-failure is {"error": {"code", "message"}}, and anything else is too, without its text.
+A socket's address is PATH#NONCE. The nonce is random, known to the one program that is given the address, and the
+first line anybody must say: the path alone, which is in the run's directory for both plugins, opens nothing. Then it
+is one line of JSON per request and answer, at most as long as the server's limit.
+
+A thread per connection, so callbacks must be safe to call from another thread than the run's. Whatever comes in, the
+answer is a line: a callback's foreseen failure is {"error": {"code", "message"}}, and anything else is too, without
+its text.
 """
 
+import hmac
 import json
+import secrets
+import socket
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
@@ -19,6 +26,8 @@ Answer = Callable[[dict[str, Any]], dict[str, Any]]
 STATE_LIMIT: Final = 64 * 1024 * 1024
 TOKEN_LIMIT: Final = 64 * 1024
 _TIMEOUT = 30.0  # seconds for a peer to send its line
+_NONCE_BYTES = 16
+_CONNECTIONS = 64  # at once; each has a thread
 
 
 class _Server(socketserver.ThreadingUnixStreamServer):
@@ -26,11 +35,27 @@ class _Server(socketserver.ThreadingUnixStreamServer):
     block_on_close = False
 
     def __init__(self, path: Path, answer: Answer, limit: int, failed: Callable[[BaseException], None]) -> None:
+        self.nonce = secrets.token_hex(_NONCE_BYTES)
         self.answer = answer
         self.limit = limit
         self.failed = failed
+        self._free = threading.Semaphore(_CONNECTIONS)
         super().__init__(str(path), _Connection)
         path.chmod(0o600)
+
+    def process_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: Any) -> None:
+        """Answer in a thread; hang up where too many wait already."""
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: socket.socket | tuple[bytes, socket.socket], client_address: Any) -> None:
+        """The thread of one connection."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
 
 class _Connection(socketserver.StreamRequestHandler):
@@ -40,12 +65,22 @@ class _Connection(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         """Answer lines until the peer closes."""
         try:
+            if not self._is_known():
+                self._say(_error("not_allowed", "the first line must be the nonce"))
+                return
             while line := self.rfile.readline(self.server.limit + 1):
-                self.wfile.write(json.dumps(self._answer(line)).encode() + b"\n")
+                self._say(self._answer(line))
                 if not line.endswith(b"\n"):
                     return
         except OSError:
             return  # the peer went away or said nothing for too long
+
+    def _is_known(self) -> bool:
+        expected = self.server.nonce.encode() + b"\n"
+        return hmac.compare_digest(self.rfile.readline(len(expected)), expected)
+
+    def _say(self, answer: dict[str, Any]) -> None:
+        self.wfile.write(json.dumps(answer).encode() + b"\n")
 
     def _answer(self, line: bytes) -> dict[str, Any]:
         if len(line) > self.server.limit:
@@ -73,8 +108,8 @@ def _error(code: str, message: str) -> dict[str, Any]:
 @contextmanager
 def serving(
     path: Path, answer: Answer, *, limit: int, failed: Callable[[BaseException], None] = lambda _: None
-) -> Iterator[Path]:
-    """Answer on a socket at path (0600) for the length of the block.
+) -> Iterator[str]:
+    """Answer on a socket at path (0600) for the length of the block; yields its address.
 
     failed:  told of every exception a callback raised, in the connection's thread
     """
@@ -82,7 +117,7 @@ def serving(
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, name=path.name, daemon=True)
     thread.start()
     try:
-        yield path
+        yield f"{path}#{server.nonce}"
     finally:
         server.shutdown()
         server.server_close()

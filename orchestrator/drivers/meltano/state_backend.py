@@ -1,9 +1,10 @@
 """Meltano's state store, kept by the orchestrator: every get and set goes over the run's unix socket.
 
 Loaded by Meltano's own process through the entry point group `meltano.state_backends`, under the scheme
-`orchestrator` (`orchestrator:///path/of/the.sock`). Imports nothing of ours. One line of JSON per request and
-answer: {"op": "get", "state_id"} → {"state": {"completed", "partial"} | null}; {"op": "set", "state_id", "state"} →
-{"ok": true}; {"error": {"code", "message"}} for both.
+`orchestrator` (`orchestrator:///path/of/the.sock#nonce`). Imports nothing of ours. The nonce is the first line of
+every connection, then comes one line of JSON per request and answer: {"op": "get", "state_id"} → {"state":
+{"completed", "partial"} | null}; {"op": "set", "state_id", "state"} → {"ok": true}; {"error": {"code", "message"}}
+for both.
 
 A set that is refused ends Meltano at once: an exception alone would do so only while the tap still runs, and for the
 last STATE Meltano would log it and exit with 0.
@@ -17,7 +18,6 @@ import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import unquote, urlparse
 
 from meltano.core.state_store.base import MeltanoState, StateStoreManager
 
@@ -32,14 +32,14 @@ class SocketStateStoreManager(StateStoreManager):  # type: ignore[misc] # Meltan
     label = "the orchestrator"
 
     def __init__(self, *, uri: str, **settings: Any) -> None:
-        """uri: orchestrator:///absolute/path/of/the.sock; Meltano passes its lock settings too, which we don't use."""
+        """uri: orchestrator://PATH#NONCE, nothing quoted; Meltano passes its lock settings too, which we don't use."""
         super().__init__(**settings)
-        self._path = unquote(urlparse(uri).path)
+        self._path, _, self._nonce = uri.removeprefix("orchestrator://").rpartition("#")
 
     def _ask(self, **request: Any) -> dict[str, Any]:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.connect(self._path)
-            connection.sendall(json.dumps(request).encode() + b"\n")
+            connection.sendall(f"{self._nonce}\n{json.dumps(request)}\n".encode())
             with connection.makefile("rb") as lines:
                 line = lines.readline()
         if not line:

@@ -1,29 +1,34 @@
 """Asks whoever started the tap for a fresh access token, over a unix socket.
 
-One line out, `{"rejected_sha256": …}`, one line back, `{"access_token", "instance_url"}` or
+Its address is the path, or `PATH#NONCE` with 32 hex digits that are then the first line said, so that the other side
+knows who asks. One line out, `{"rejected_sha256": …}`, one line back, `{"access_token", "instance_url"}` or
 `{"error": {"code", "message"}}`; UTF-8 JSON, at most 64 KiB a line. The refused token itself never
 travels: its SHA-256 tells the other side whether it already has a newer one.
 """
 
 import hashlib
 import json
+import re
 import socket
 
 from tap_salesforce.errors import SignInError
 
+_WITH_NONCE = re.compile(r"(.*)#([0-9a-f]{32})", re.DOTALL)
 _LONGEST_LINE = 64 * 1024
 _WAIT_SECONDS = 60.0
 _SIGN_IN_AGAIN = "Sign in to Salesforce again."
 
 
-def ask_for_token(path: str, rejected: str) -> tuple[str, str]:
+def ask_for_token(address: str, rejected: str) -> tuple[str, str]:
     """(access token, instance URL) to go on with; SignInError when there is none."""
     question = {"rejected_sha256": hashlib.sha256(rejected.encode()).hexdigest()}
+    found = _WITH_NONCE.fullmatch(address)
+    path, introduction = (found[1], f"{found[2]}\n") if found else (address, "")
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
             line.settimeout(_WAIT_SECONDS)
             line.connect(path)
-            line.sendall(json.dumps(question).encode() + b"\n")
+            line.sendall(f"{introduction}{json.dumps(question)}\n".encode())
             answer = _read_line(line)
     except OSError as lost:
         raise SignInError(

@@ -148,8 +148,8 @@ def test_a_rotated_token_is_written_back_only_if_asked(rotating, configure, tmp_
 
 
 @contextmanager
-def token_socket(path, *answers):
-    """Answers each question with the next of `answers`; the questions asked."""
+def token_socket(path, *answers, nonce=""):
+    """Answers each question with the next of `answers`, after the nonce where there is one; the questions asked."""
     questions = []
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     server.bind(str(path))
@@ -162,6 +162,7 @@ def token_socket(path, *answers):
             except OSError:
                 return
             with line, line.makefile("rwb") as both:
+                assert not nonce or both.readline().decode() == f"{nonce}\n"
                 questions.append(json.loads(both.readline()))
                 both.write(answer(questions[-1]) if callable(answer) else answer)
                 both.flush()
@@ -193,6 +194,15 @@ def test_the_token_socket_is_asked_once_and_the_same_request_repeated(org, confi
         out = run(configure(org, auth=mine, api_type=api, window_rows=200))
     assert sum(out.ids("Contact").values()) == 900 and max(out.ids("Contact").values()) == 1
     assert asked[0] == {"rejected_sha256": hashlib.sha256(mine["access_token"].encode()).hexdigest()}
+
+
+@pytest.mark.parametrize("name", ["s", "s#1"])
+def test_a_token_socket_with_a_nonce_is_told_it_first(org, configure, run, tmp_path, name):
+    nonce = "0123456789abcdef" * 2
+    mine = session(org, token_socket=f"{tmp_path / name}#{nonce}", access_token="00Dgone")
+    with token_socket(tmp_path / name, fresh(org), nonce=nonce) as asked:
+        run(configure(org, auth=mine, streams=["Account"]))
+    assert len(asked) == 1
 
 
 def test_many_threads_renew_one_token_once(org, configure, tmp_path):

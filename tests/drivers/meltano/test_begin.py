@@ -10,7 +10,7 @@ from orchestrator.drivers.meltano import begin
 MELTANO = Path(sys.executable).with_name("meltano")
 
 
-def _ran(*command, given="{}"):
+def _ran(*command, given=""):
     words = [str(part) for part in command]
     return subprocess.run(words, input=given, capture_output=True, text=True, check=True, timeout=60)
 

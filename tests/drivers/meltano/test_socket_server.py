@@ -1,9 +1,12 @@
 import json
 import socket
 import stat
+from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import pytest
 
+from orchestrator.drivers.meltano import socket_server
 from orchestrator.drivers.meltano.socket_server import serving, state_answers, token_answers
 from orchestrator.kernel.errors import ConflictError
 
@@ -12,12 +15,13 @@ from orchestrator.kernel.errors import ConflictError
 def ask(tmp_path):
     """Serve callbacks, send raw lines, give the answers back."""
 
-    def ask(answer, *lines, limit=1000, failed=lambda _: None):
-        with serving(tmp_path / "x.sock", answer, limit=limit, failed=failed) as path:
-            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    def ask(answer, *lines, limit=1000, failed=lambda _: None, nonce=None):
+        with serving(tmp_path / "x.sock", answer, limit=limit, failed=failed) as address:
+            path, _, known = address.rpartition("#")
+            assert stat.S_IMODE(Path(path).stat().st_mode) == 0o600
             with socket.socket(socket.AF_UNIX) as connection:
-                connection.connect(str(path))
-                connection.sendall(b"".join(lines))
+                connection.connect(path)
+                connection.sendall((known if nonce is None else nonce).encode() + b"\n" + b"".join(lines))
                 connection.shutdown(socket.SHUT_WR)
                 with connection.makefile("rb") as answers:
                     return [json.loads(line) for line in answers]
@@ -74,3 +78,40 @@ def test_a_foreseen_failure_says_its_code_and_any_other_says_nothing(ask):
     assert first == {"error": {"code": "conflict", "message": "Somebody else refreshed it."}}
     assert second == {"error": {"code": "internal", "message": "the orchestrator failed to answer"}}
     assert [type(failure) for failure in failures] == [ConflictError, RuntimeError]
+
+
+@pytest.mark.parametrize("nonce", ["", "0" * 32, '{"op": "get", "state_id": "a"}'])
+def test_without_the_nonce_nothing_is_asked_and_nothing_fails(ask, nonce):
+    asked, failures = [], []
+
+    [answer] = ask(
+        state_answers(asked.append, print), b'{"op": "get", "state_id": "a"}\n', nonce=nonce, failed=failures.append
+    )
+
+    assert answer["error"]["code"] == "not_allowed"
+    assert (asked, failures) == ([], [])
+
+
+def test_every_socket_has_a_nonce_of_its_own(tmp_path):
+    answer = state_answers(lambda _: None, print)
+    with serving(tmp_path / "a", answer, limit=1) as one, serving(tmp_path / "b", answer, limit=1) as other:
+        nonces = {address.rpartition("#")[2] for address in (one, other)}
+    assert [len(nonce) for nonce in nonces] == [32, 32]
+
+
+def test_a_flood_of_connections_is_hung_up_on_and_others_are_answered_afterwards(ask, tmp_path, monkeypatch):
+    monkeypatch.setattr(socket_server, "_CONNECTIONS", 2)
+    with serving(tmp_path / "f", state_answers(lambda _: None, print), limit=1000) as address:
+        path, _, nonce = address.rpartition("#")
+        with ExitStack() as stack:
+            many = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(3)]
+            for connection in many:
+                connection.connect(path)
+            assert many[2].recv(1) == b""
+        while True:  # until the threads of those that went away have seen it
+            with socket.socket(socket.AF_UNIX) as later:
+                later.connect(path)
+                with suppress(ConnectionError):
+                    later.sendall(f'{nonce}\n{{"op": "get", "state_id": "a"}}\n'.encode())
+                    if later.recv(100) == b'{"state": null}\n':
+                        return

@@ -16,8 +16,8 @@ def kept():
 
 @pytest.fixture
 def store(tmp_path, kept):
-    with serving(tmp_path / "state.sock", state_answers(kept.get, kept.__setitem__), limit=10_000) as path:
-        yield SocketStateStoreManager(uri=f"orchestrator://{path}", lock_timeout_seconds=10)
+    with serving(tmp_path / "state.sock", state_answers(kept.get, kept.__setitem__), limit=10_000) as address:
+        yield SocketStateStoreManager(uri=f"orchestrator://{address}", lock_timeout_seconds=10)
 
 
 def test_it_is_registered_under_its_scheme():
@@ -49,14 +49,29 @@ def test_a_refused_get_raises_with_the_reason(tmp_path):
     def fail(_state_id):
         raise RuntimeError
 
-    path = tmp_path / "state.sock"
-    refusing = serving(path, state_answers(fail, print), limit=1000)
-    with refusing, pytest.raises(StateRefusedError, match="failed to answer"):
-        SocketStateStoreManager(uri=f"orchestrator://{path}").get("a")
+    with (
+        serving(tmp_path / "state.sock", state_answers(fail, print), limit=1000) as address,
+        pytest.raises(StateRefusedError, match="failed to answer"),
+    ):
+        SocketStateStoreManager(uri=f"orchestrator://{address}").get("a")
+
+
+@pytest.mark.parametrize("wrong", ["", "#", "#00", "#" + "0" * 32])
+def test_whoever_does_not_know_the_nonce_changes_nothing(tmp_path, kept, wrong):
+    folder = tmp_path / "with # and % and ?"
+    folder.mkdir()
+    with serving(folder / "s", state_answers(kept.get, kept.__setitem__), limit=10_000) as address:
+        SocketStateStoreManager(uri=f"orchestrator://{address}").set(MeltanoState(state_id="a"))
+        path = address.rpartition("#")[0]
+        with pytest.raises(SystemExit):
+            SocketStateStoreManager(uri=f"orchestrator://{path}{wrong or '#'}").set(MeltanoState(state_id="b"))
+        with pytest.raises(StateRefusedError):
+            SocketStateStoreManager(uri=f"orchestrator://{path}{wrong or '#'}").get("a")
+    assert set(kept) == {"a"}
 
 
 def test_an_orchestrator_that_is_gone_ends_the_process(tmp_path):
-    gone = SocketStateStoreManager(uri=f"orchestrator://{tmp_path}/state.sock")
+    gone = SocketStateStoreManager(uri=f"orchestrator://{tmp_path}/state.sock#00")
     with pytest.raises(SystemExit):
         gone.set(MeltanoState(state_id="a"))
 
