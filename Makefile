@@ -24,6 +24,8 @@ lint: .venv/.dev
 	@.venv/bin/lint-imports
 	@.venv/bin/mypy
 	@.venv/bin/deptry orchestrator sandboxes
+	@cd taps/tap-salesforce && ../../.venv/bin/deptry tap_salesforce --known-first-party tap_salesforce
+	@cd targets/target-jsonl && ../../.venv/bin/deptry target_jsonl --known-first-party target_jsonl
 	@.venv/bin/check-jsonschema -q --builtin-schema vendor.meltano meltano.yml
 	@.venv/bin/check-jsonschema -q --schemafile schemas/connector.schema.json schemas/connectors/*.json
 
@@ -56,7 +58,7 @@ bench: .venv/.dev
 
 .venv/.dev: .venv/.runtime requirements/dev.txt
 	@$(INSTALL) --require-hashes --compile-bytecode -r requirements/dev.txt
-	@$(INSTALL) --no-deps --no-build-isolation -e taps/tap-salesforce
+	@$(INSTALL) --no-deps --no-build-isolation -e taps/tap-salesforce -e targets/target-jsonl
 	@touch $@
 
 # make lock: renew the pinned, hashed requirements

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import simplejson
+import simplejson  # type: ignore[import-untyped]  # its stubs are a package of their own
 from singer_sdk import BatchSink, Target
 from singer_sdk import typing as th
 
@@ -24,7 +24,7 @@ def _written(value: object) -> str:
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
-class JsonlSink(BatchSink):
+class JsonlSink(BatchSink):  # type: ignore[misc]  # the SDK's types are not followed
     """Appends batches to the stream's file."""
 
     max_size = 10_000
@@ -40,7 +40,7 @@ class JsonlSink(BatchSink):
             os.fsync(file.fileno())
 
 
-class TargetJsonl(Target):
+class TargetJsonl(Target):  # type: ignore[misc]  # the SDK's types are not followed
     """Writes a file of JSON Lines per stream."""
 
     name = "target-jsonl"
