@@ -113,7 +113,7 @@ def test_steps_can_be_left_out_and_a_draft_stays_one_without_its_test(drivers, p
 
 
 def test_naming_streams_asks_the_source_for_them(drivers, place, selected):
-    done = service.set_up(drivers, place, NEW, streams=["users"], discover=False)
+    done = service.set_up(drivers, place, NEW, streams=["users"], test=False, discover=False)
     assert selected(done.or_raise()) == {"users"}
 
 
