@@ -140,7 +140,7 @@ def nested(document):
         "x-group": "advanced",
         "required": ["host"],
         "properties": {
-            "host": {"title": "Proxy host", "type": "string", "format": "host"},
+            "host": {"title": "Proxy host", "type": "string", "format": "host", "x-binds-secrets": True},
             "port": {"title": "Proxy port", "type": "number", "exclusiveMinimum": 0},
         },
     }

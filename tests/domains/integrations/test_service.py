@@ -166,6 +166,25 @@ def test_a_wrong_edit_changes_nothing(drivers, place, github):
     assert service.find(drivers, place.org_id, github.id) == github
 
 
+SHOP = {"host": "127.0.0.1", "database": "shop", "user": "etl", "password": "s3cret-of-the-shop"}
+
+
+@pytest.fixture
+def shop(drivers, place):
+    return service.add(drivers, place, NewIntegration(type="postgres", name="Shop", values=SHOP))
+
+
+def test_a_stored_secret_does_not_go_to_another_server(drivers, place, shop):
+    with pytest.raises(InvalidIntegrationConfigError) as caught:
+        service.edit(drivers, shop, {**shop.config, "host": "evil.example"})
+    assert caught.value.exit_code == 6
+    ((path, sentence),) = caught.value.problems
+    assert (path, "Host has changed" in sentence) == ("password", True)
+    assert service.find(drivers, place.org_id, "Shop") == shop
+    moved = service.edit(drivers, shop, {**shop.config, "host": "localhost", "password": "another-secret"})
+    assert service.opened(drivers, moved).secrets["password"].get_secret_value() == "another-secret"
+
+
 def test_a_deleted_integration_comes_back_whole(drivers, place, github):
     service.delete(drivers, github)
     assert service.listing(drivers, place.org_id) == []

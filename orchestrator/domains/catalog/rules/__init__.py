@@ -1,6 +1,7 @@
 """Pure decisions about connectors: reading their files, their forms, checking values, secrets, plugin settings."""
 
 from orchestrator.domains.catalog.rules.addresses import audience, filled, host_allowed, sign_in
+from orchestrator.domains.catalog.rules.binding import to_give_again
 from orchestrator.domains.catalog.rules.checking import validate
 from orchestrator.domains.catalog.rules.form import completed, fields
 from orchestrator.domains.catalog.rules.masking import join, public, secret_names, split
@@ -24,6 +25,7 @@ __all__ = [
     "secret_names",
     "sign_in",
     "split",
+    "to_give_again",
     "validate",
     "variant_of",
 ]

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from orchestrator.domains.catalog.rules import form, leaf, walk
 from orchestrator.domains.catalog.rules.addresses import host_allowed, is_loopback, is_private
-from orchestrator.domains.catalog.rules.formats import bare_host
+from orchestrator.domains.catalog.rules.formats import ADDRESSES, bare_host
 from orchestrator.domains.catalog.rules.walk import Leaf, Schema
 from orchestrator.domains.catalog.types import Connector, Problem
 
@@ -63,7 +63,7 @@ def _wrong(connector: Connector, question: Leaf, value: Any, *, allow_private: b
     if question.branches:
         return _wrong_choice(question, title, value)
     texts = problems_of(question.schema, title, value)
-    if not texts and question.schema.get("format") in {"host", "host-or-url", "uri"}:
+    if not texts and question.schema.get("format") in ADDRESSES:
         texts = _wrong_address(connector, title, str(value), allow_private=allow_private)
     return texts
 

@@ -67,6 +67,8 @@ def _parses(parse: Callable[[str], object], text: str) -> bool:
     return True
 
 
+ADDRESSES = frozenset({"host", "host-or-url", "uri"})  # what plugins and checks connect to
+
 FORMATS: dict[str, tuple[Callable[[str], bool], str]] = {
     "date": (is_date, "a date like 2024-01-31"),
     "date-time": (is_date_time, "a date and time like 2024-01-31T00:00:00Z"),

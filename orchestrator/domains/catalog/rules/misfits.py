@@ -6,6 +6,7 @@ from typing import Any
 
 from orchestrator.domains.catalog.rules import leaf, reading, walk
 from orchestrator.domains.catalog.rules.addresses import PLACEHOLDER
+from orchestrator.domains.catalog.rules.formats import ADDRESSES
 from orchestrator.domains.catalog.rules.walk import Schema
 from orchestrator.domains.catalog.types import Connector
 
@@ -19,6 +20,7 @@ def misfits(document: Mapping[str, Any], *, file_stem: str) -> tuple[str, ...]:
             *_names(connector, file_stem),
             *_form(connector, "", document),
             *_secrets(connector),
+            *_bindings(connector),
             *_templates(connector),
         )
     )
@@ -84,6 +86,18 @@ def _secrets(connector: Connector) -> Iterator[tuple[str, str]]:
     for path, kind in kinds.items():
         if len(kind) > 1:
             yield "/properties/" + "/".join(path), "is a secret in one branch and not in another."
+
+
+def _bindings(connector: Connector) -> Iterator[tuple[str, str]]:
+    """Where there are secrets, every address must be one that they are bound to."""
+    leaves = [(path, schema) for path, schema in walk.every_leaf(connector.schema) if "const" not in schema]
+    any_secret = any(walk.is_secret(schema) for _, schema in leaves)
+    for path, schema in leaves:
+        where = "/properties/" + "/".join(path)
+        if any_secret and schema.get("format") in ADDRESSES and not walk.binds_secrets(schema):
+            yield where, "is an address that secrets are sent to; say so: x-binds-secrets."
+        if walk.is_secret(schema) and walk.binds_secrets(schema):
+            yield f"{where}/x-binds-secrets", "is for answers that say where secrets go, and this is a secret."
 
 
 def _templates(connector: Connector) -> Iterator[tuple[str, str]]:

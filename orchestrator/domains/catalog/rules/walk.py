@@ -100,6 +100,11 @@ def is_secret(schema: Schema) -> bool:
     return bool(schema.get("writeOnly"))
 
 
+def binds_secrets(schema: Schema) -> bool:
+    """Whether the value of this leaf says where secrets go, or how safely."""
+    return bool(schema.get("x-binds-secrets"))
+
+
 def _groups(schema: Schema) -> list[str]:
     return [*(group["id"] for group in schema.get("x-groups", [])), ""]
 

@@ -1,7 +1,7 @@
 """A connector's form as a conversation: every question that applies, each answer checked as it is given."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import SecretStr
@@ -29,7 +29,10 @@ class Form:
     app: tuple[SecretStr, SecretStr] | None = None
 
     def asked(self, before: Mapping[str, Any]) -> dict[str, Any]:
-        """Every answer, those before offered as defaults; asks for the advanced ones only where that is wanted."""
+        """Every answer, those before offered as defaults; asks for the advanced ones only where that is wanted.
+
+        Secrets that would go somewhere else than where they were given for are asked for again in the end.
+        """
         answers: dict[str, Any] = {}
         seen: set[str] = set()
         group = ""
@@ -46,9 +49,22 @@ class Form:
             if question.group != group:
                 group = question.group
                 asking.heading(group)
-            value = self._ask(question, answers, known)
+            value = self._ask(question, answers, known, self.secrets_set)
             if value is not None:
                 walk.put(answers, question.path, value)
+        return self._secured(before, answers)
+
+    def _secured(self, before: Mapping[str, Any], answers: dict[str, Any]) -> dict[str, Any]:
+        """The answers with those secrets that must be given again."""
+        questions = {one.name: one for one in rules.fields(self.connector, answers, variant=self.variant)}
+        kept = [
+            name for name in self.secrets_set if name in questions and walk.at(answers, questions[name].path) is None
+        ]
+        for name, why in rules.to_give_again(self.connector, before, answers, kept=kept, variant=self.variant):
+            asking.wrong(why)
+            stored = {other: since for other, since in self.secrets_set.items() if other != name}
+            value = self._ask(replace(questions[name], required=True), answers, None, stored)
+            walk.put(answers, questions[name].path, value)
         return answers
 
     def _next(self, answers: Mapping[str, Any], seen: set[str]) -> FormField | None:
@@ -65,20 +81,22 @@ class Form:
         walk.put(answers, question.path, client_id.get_secret_value() if is_id else client_secret)
         return True
 
-    def _ask(self, question: FormField, answers: Mapping[str, Any], known: Any) -> Any:
-        """One answer that fits; asks again, with the reason, until it does."""
+    def _ask(self, question: FormField, answers: Mapping[str, Any], known: Any, stored: Mapping[str, str]) -> Any:
+        """One answer that fits; asks again, with the reason, until it does. stored: secrets that may be left empty."""
         default = known if known is not None else question.default
         if question.help and question.kind is not FieldKind.CHOICE:
             asking.note(f"[dim]{console.escaped(question.help)}[/]")
         ask = _WAYS.get(question.kind, _ask_text)
         while True:
             try:
-                typed = ask(question, default, self.secrets_set.get(question.name))
+                typed = ask(question, default, stored.get(question.name))
                 value = default if typed == "" else rules.parse(question, typed)
             except (InvalidValueError, OSError, UnicodeDecodeError) as error:
                 asking.wrong(error.message if isinstance(error, InvalidValueError) else f"It can't be read: {error}.")
                 continue
             problem = self._problem(question, answers, value)
+            if problem is None and value is None and question.required and question.name not in stored:
+                problem = f"{question.title} is missing."
             if problem is None:
                 return value
             asking.wrong(problem)

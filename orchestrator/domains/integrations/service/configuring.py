@@ -100,7 +100,10 @@ def _insert(
 def edit(
     drivers: Drivers, integration: Integration, values: Mapping[str, Any], *, name: str | None = None
 ) -> Integration:
-    """Replace the configuration; secrets left out or empty keep their old value. All or nothing, like `add`."""
+    """Replace the configuration; secrets left out or empty keep their old value. All or nothing, like `add`.
+
+    Raises InvalidIntegrationConfigError, also where a kept secret would go somewhere else than where it was given for.
+    """
     connector = catalog().get(integration.type)
     completed = forms.completed(connector, values, variant=integration.variant)
     owner = credentials.owner(integration.credential_id)
@@ -108,6 +111,11 @@ def edit(
         there = frozenset(vault.describe(tx, integration.org_id, owner))
     renamed = name or integration.name
     config, secrets = _checked(drivers, connector, integration.variant, completed, name=renamed, there=there)
+    again = forms.to_give_again(
+        connector, integration.config, config, kept=there - secrets.keys(), variant=integration.variant
+    )
+    if again:
+        raise InvalidIntegrationConfigError(connector.title, again)
     try:
         with drivers.db.transaction(integration.org_id) as tx:
             credentials.set_secrets(

@@ -37,8 +37,8 @@ def test_the_plugin_that_fails_fails_the_test_with_its_own_words(command, crm, m
     assert "INSUFFICIENT_ACCESS on User" in answer.err
 
 
-def test_an_unreachable_host_fails_the_first_check_and_skips_the_rest(command, crm, drivers):
-    service.edit(drivers, crm, {**crm.config, "domain": "http://127.0.0.1:9"})
+def test_an_unreachable_host_fails_the_first_check_and_skips_the_rest(command, crm, drivers, salesforce_fields):
+    service.edit(drivers, crm, {**salesforce_fields, "domain": "http://127.0.0.1:9"})
     answer = command("test", "CRM", "--json")
     assert answer.code == 7
     assert [check["verdict"] for check in answer.json] == ["failed", "skipped", "skipped", "skipped"]

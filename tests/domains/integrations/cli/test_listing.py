@@ -5,6 +5,7 @@ import json
 import pytest
 
 from orchestrator.domains.integrations import service
+from orchestrator.domains.integrations.types import NewIntegration
 from tests.fixtures.drivers import TOKEN
 
 
@@ -115,6 +116,17 @@ def test_editing_with_what_does_not_fit_changes_nothing(command, drivers, place,
     answer = command("integrations", "edit", "Our code", "--set", "start_date=soon")
     assert answer.code == 6
     assert service.find(drivers, place.org_id, "Our code").config == github.config
+
+
+def test_editing_the_host_wants_the_password_again(command, drivers, place, tmp_path):
+    values = {"host": "localhost", "database": "shop", "user": "etl", "password": "the-first-secret"}
+    service.add(drivers, place, NewIntegration(type="postgres", name="Shop", values=values))
+    answer = command("integrations", "edit", "Shop", "--set", "host=127.0.0.1", "--no-test")
+    assert answer.code == 6
+    assert "password: Host has changed" in answer.err
+    (tmp_path / "secret").write_text("the-second-secret")
+    again = ("--secret", f"password=@{tmp_path / 'secret'}")
+    assert command("integrations", "edit", "Shop", "--set", "host=127.0.0.1", *again, "--no-test").code == 0
 
 
 def test_editing_without_a_person_and_without_fields_says_how(command, github):

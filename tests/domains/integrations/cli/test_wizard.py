@@ -190,6 +190,28 @@ def test_an_edit_keeps_the_secret_that_is_left_empty(terminal, drivers, place, g
     assert service.public(drivers, changed)["auth"]["token"]["set"] is True
 
 
+def test_a_secret_is_asked_for_again_where_it_would_go_to_another_server(terminal, drivers, place):
+    values = {"host": "localhost", "database": "shop", "user": "etl", "password": "the-first-secret"}
+    service.add(drivers, place, NewIntegration(type="postgres", name="Shop", values=values))
+    screen = terminal("integrations", "edit", "Shop", "--no-test")
+    screen.answer("Host [localhost]:", "127.0.0.1")
+    screen.answer("Port [5432]:", "")
+    screen.answer("Database [shop]:", "")
+    screen.answer("User [etl]:", "")
+    screen.answer("empty keeps it):", "")
+    screen.answer("Number [1]:", "")
+    screen.answer("Schemas", "")
+    screen.answer(ADVANCED, "")
+    screen.expect("Host has changed")
+    screen.answer("Password (hidden):", "")
+    screen.expect("Password is missing.")
+    screen.answer("Password (hidden):", "the-second-secret")
+    screen.expect("Saved.")
+    assert screen.ended() == 0
+    changed = service.find(drivers, place.org_id, "Shop")
+    assert service.opened(drivers, changed).secrets["password"].get_secret_value() == "the-second-secret"
+
+
 def test_a_destination_is_asked_for_in_the_same_way(terminal, command):
     screen = terminal("add", "jsonl")
     screen.answer("Folder [files]:", "crm/raw")
