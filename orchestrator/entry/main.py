@@ -10,7 +10,7 @@ import typer
 
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.entry import wiring
-from orchestrator.kernel import console
+from orchestrator.kernel import console, memory
 from orchestrator.kernel.errors import InvalidConfigError, OrchestratorError
 from orchestrator.kernel.printable import escaped_json
 
@@ -45,6 +45,7 @@ def root(
 ) -> None:
     """Connect sources, run their syncs through Meltano, and keep their secrets safe."""
     if context.obj is None:
+        memory.keep_private()
         context.obj = wiring.drivers()
     context.call_on_close(context.obj.close)
 

@@ -34,6 +34,22 @@ def test_a_listing_imports_nothing_that_only_other_commands_need():
     assert not imported & {"meltano", "fastapi", "supabase", "urllib3", "cryptography", "alembic", "jsonschema", "rich"}
 
 
+def test_memory_is_private_before_any_secret_is_read():
+    program = """
+import resource, sys
+from orchestrator.entry import main, wiring
+from orchestrator.kernel import memory
+
+kept, before = [], memory.keep_private
+memory.keep_private = lambda: (kept.append(True), before())
+wiring.drivers = lambda: sys.exit(f"{kept} {resource.getrlimit(resource.RLIMIT_CORE)}")
+main.run(["runs", "list"])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, text=True)
+
+    assert done.stderr == "[True] (0, 0)\n"
+
+
 def test_the_module_runs_as_the_command_does():
     done = subprocess.run([sys.executable, "-m", "orchestrator", "--version"], capture_output=True, check=True)
 
