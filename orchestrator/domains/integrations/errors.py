@@ -126,6 +126,19 @@ class NothingSelectedError(ConflictError):
         )
 
 
+class SameTableError(ConflictError):
+    """Two streams would be loaded over each other."""
+
+    code = "same_table"
+
+    def __init__(self, streams: tuple[str, ...], table: str) -> None:
+        super().__init__(
+            f"{' and '.join(repr(one) for one in streams)} would be loaded into the same table '{table}'.",
+            hint="Deselect all but one; another integration, with a schema of its own, can read the others.",
+            streams=list(streams),
+        )
+
+
 class DisabledError(ConflictError):
     """The integration was switched off."""
 

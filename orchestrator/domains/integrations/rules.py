@@ -3,7 +3,7 @@
 import fnmatch
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from orchestrator.domains.integrations.types import (
@@ -77,6 +77,23 @@ def is_built_in(destination: Destination) -> bool:
     """Whether records go to this installation's own warehouse, and not to a server somebody named."""
     connection = destination.config.get("connection") or {}
     return destination.type == WAREHOUSE and connection.get("server", "built_in") == "built_in"
+
+
+def table_of(stream: str) -> str:
+    """The table a warehouse's loader writes a stream to, within the integration's own schema.
+
+    It takes `schema-table` for a table of that schema, and ours takes the schema's place: what stands before the last
+    dash is lost. source: target_postgres.sinks.PostgresSink.schema_name, singer_sdk.sql.SQLSink.table_name
+    """
+    return stream.rpartition("-")[2].encode()[:_SCHEMA_BYTES].decode(errors="ignore")
+
+
+def in_one_table(destination: Destination, streams: Collection[str], beside: Iterable[str] = ()) -> tuple[str, ...]:
+    """The first of these streams that would be loaded over each other, or over one beside them; else empty."""
+    by_table: dict[str, list[str]] = {}
+    for stream in dict.fromkeys((*streams, *beside)):
+        by_table.setdefault(table_of(stream) if destination.type == WAREHOUSE else stream, []).append(stream)
+    return next((tuple(found) for found in by_table.values() if len(found) > 1 and found[0] in streams), ())
 
 
 def entry_key(entry: Mapping[str, Any]) -> str:

@@ -170,6 +170,25 @@ def test_the_built_in_warehouse_is_the_one_nobody_named_a_server_for(config, bui
 
 
 @pytest.mark.parametrize(
+    ("streams", "together"),
+    [
+        pytest.param(["users", "teams"], (), id="each its own"),
+        pytest.param(["public-users", "other-users", "public-teams"], ("public-users", "other-users"), id="schemas"),
+        pytest.param(["a-b-users", "users"], ("a-b-users", "users"), id="with and without a schema"),
+        pytest.param(["Users", "users"], (), id="Postgres tells case apart"),
+        pytest.param(["x" * 63 + "a", "x" * 63 + "b"], ("x" * 63 + "a", "x" * 63 + "b"), id="cut at 63 bytes"),
+        pytest.param(["users", "users"], (), id="named twice"),
+    ],
+)
+def test_streams_that_a_warehouse_would_load_into_one_table_are_found(streams, together):
+    def destination(connector):
+        return Destination(org_id="o", id="d", type=connector, name="w", config={})
+
+    assert rules.in_one_table(destination("warehouse"), streams) == together
+    assert rules.in_one_table(destination("jsonl"), streams) == (), "a file is named after the whole stream"
+
+
+@pytest.mark.parametrize(
     ("body", "reason"),
     [
         pytest.param(

@@ -12,6 +12,7 @@ from orchestrator.domains.integrations.errors import (
     NameTakenError,
     NotADraftError,
     NothingSelectedError,
+    SameTableError,
     StreamModeError,
     UnknownDestinationError,
     UnknownIntegrationError,
@@ -268,6 +269,22 @@ def test_there_is_no_plan_without_streams_or_while_switched_off(drivers, ready):
     off = service.switch(drivers, ready, enabled=False)
     with pytest.raises(DisabledError):
         service.plan(drivers, off)
+
+
+def test_streams_that_would_be_loaded_over_each_other_are_not_read(drivers, github, meltano):
+    names = ("public-users", "other-users", "public-teams")
+    meltano.catalog = {"streams": [{**TEAMS, "tap_stream_id": name, "stream": name} for name in names]}
+    service.discover(drivers, github)
+    service.choose(drivers, github, ["*"], selected=True)
+    with pytest.raises(SameTableError, match=r"'other-users' and 'public-users' .* 'users'"):
+        service.plan(drivers, github)
+    with pytest.raises(SameTableError):
+        service.plan(drivers, github, only=["public-users"])
+    assert service.plan(drivers, github, only=["public-teams"]).streams == ("public-teams",)
+    service.choose(drivers, github, ["other-users"], selected=False)
+    assert service.plan(drivers, github).streams == ("public-teams", "public-users")
+    with pytest.raises(SameTableError):
+        service.plan(drivers, github, only=["other-users"])
 
 
 def test_a_test_ends_with_the_plugin_itself(drivers, github, meltano, monkeypatch):

@@ -5,7 +5,12 @@ from collections.abc import Sequence
 from orchestrator.domains.catalog import rules as forms
 from orchestrator.domains.catalog.service import installed as catalog
 from orchestrator.domains.integrations import queries, rules
-from orchestrator.domains.integrations.errors import DisabledError, NothingSelectedError, UnknownStreamError
+from orchestrator.domains.integrations.errors import (
+    DisabledError,
+    NothingSelectedError,
+    SameTableError,
+    UnknownStreamError,
+)
 from orchestrator.domains.integrations.service.destinations import DESTINATIONS
 from orchestrator.domains.integrations.service.opening import concealed, opened, plugin
 from orchestrator.domains.integrations.types import Destination, Integration, Plan, Stream
@@ -19,7 +24,7 @@ def plan(drivers: Drivers, integration: Integration, *, only: Sequence[str] | No
     """Everything a sync of these streams needs; signs in where that is ours to do.
 
     only:  names of streams to read instead of the selected ones
-    Raises DisabledError, NothingSelectedError, UnknownStreamError, and what signing in raises.
+    Raises what `to_read` raises, and what signing in raises.
     """
     chosen = to_read(drivers, integration, only=only)
     with drivers.db.transaction(integration.org_id) as tx:
@@ -37,21 +42,26 @@ def plan(drivers: Drivers, integration: Integration, *, only: Sequence[str] | No
 
 
 def to_read(drivers: Drivers, integration: Integration, *, only: Sequence[str] | None = None) -> list[Stream]:
-    """The streams a sync would read. Raises DisabledError, NothingSelectedError, UnknownStreamError."""
+    """The streams a sync would read.
+
+    Raises DisabledError, NothingSelectedError, UnknownStreamError, and SameTableError where two of them, or one of
+    them and one that other syncs read, would be loaded over each other.
+    """
     if not integration.enabled:
         raise DisabledError(integration.name)
     with drivers.db.transaction(integration.org_id) as tx:
         known = queries.streams(tx, integration.id)
-    there = [stream for stream in known if stream.gone_at is None]
-    if only is not None:
-        names = {stream.name for stream in there}
-        for wanted in only:
-            if wanted not in names:
-                raise UnknownStreamError(wanted, names)
-        return [stream for stream in there if stream.name in set(only)]
-    chosen = [stream for stream in there if stream.selected]
+        destination = queries.destination(tx, integration.destination_id)
+    there = {stream.name: stream for stream in known if stream.gone_at is None}
+    selected = [stream for stream in there.values() if stream.selected]
+    if only is not None and (unknown := next((wanted for wanted in only if wanted not in there), None)):
+        raise UnknownStreamError(unknown, there)
+    chosen = selected if only is None else [stream for name, stream in there.items() if name in set(only)]
     if not chosen:
         raise NothingSelectedError(integration.name)
+    names = [stream.name for stream in chosen]
+    if together := rules.in_one_table(destination, names, [stream.name for stream in selected]):
+        raise SameTableError(together, rules.table_of(together[0]))
     return chosen
 
 
