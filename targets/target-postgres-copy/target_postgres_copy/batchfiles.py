@@ -98,7 +98,7 @@ def split_header(chunks: Iterator[bytes]) -> tuple[list[str], Iterator[bytes]]:
     """
     start = b""
     for chunk in chunks:
-        start += chunk
+        start = (start + chunk).removeprefix(_BOM)
         end = _end_of_row(start)
         if end is not None:
             break
@@ -106,7 +106,6 @@ def split_header(chunks: Iterator[bytes]) -> tuple[list[str], Iterator[bytes]]:
             raise DamagedBatchError("A batch file of CSV has no header row.")
     else:
         end = len(start)
-    start = start.removeprefix(_BOM)
     try:
         fields = next(csv.reader([start[:end].decode().strip("\r\n")], strict=True), [])
     except (UnicodeDecodeError, csv.Error) as error:

@@ -6,6 +6,7 @@ COPY is all that writes, so that the physical order of rows (ctid) is the order 
 wins" can be told by it. source: Postgres, CopyFrom: tables made in the same transaction bypass the free space map.
 """
 
+import itertools
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -76,8 +77,8 @@ class Stage:
         if column is not None:
             return column.name
         if source not in self._scratch:
-            taken = {column.name for column in self.layout.columns}
-            name = next(name for at in range(1, 10_000) if (name := f"_x{len(self._scratch) + at}") not in taken)
+            taken = {column.name for column in self.layout.columns} | set(self._scratch.values())
+            name = next(name for at in itertools.count(1) if (name := f"_x{at}") not in taken)
             self.connection.execute(
                 sql.SQL("ALTER TABLE {} ADD COLUMN {} text").format(self.where, sql.Identifier(name))
             )

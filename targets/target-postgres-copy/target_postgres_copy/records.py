@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 import simplejson  # type: ignore[import-untyped]  # its stubs are a package of their own
@@ -23,11 +23,13 @@ from target_postgres_copy.layout import EXTRACTED_AT, Column, Layout
 
 _AS_TEXT: Final = frozenset({Kind.TEXT, Kind.DATE, Kind.TIME, Kind.TIMESTAMP, Kind.UUID})
 _NOT_IN_JSONB: Final = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")  # NUL, and halves of what may not be a pair
+_BEYOND_MSGSPEC: Final = re.compile(r'[\\"\x00-\x1f]')  # source: msgspec, "Renamed field names must not contain …"
 _EMPTY: Final = f"\x02{secrets.token_hex(8)}\x02"  # stands for '' until it is written as ""
 _FILLER: Final = "\0company"  # no property's name, since the column would lose the NUL
 _generic: Final = msgspec.json.Decoder(float_hook=Decimal)
 
 Row = Sequence[Any]
+_Field = tuple[str, Any] | tuple[str, Any, Any]
 
 
 def decode(line: bytes | str) -> Any:
@@ -71,17 +73,17 @@ class RecordFormat:
         self.sources += [_FILLER] if self._filler else []
         self._objects = [at for at, column in enumerate(self._columns) if column.kind is Kind.JSONB]
         self._record = _record_type(self._columns)
-        self._message = msgspec.defstruct(
-            "Message",
-            [("stream", str), ("record", self._record), ("time_extracted", str | None, None), ("version", Any, None)],
-            tag_field="type",
-            tag="RECORD",
-            gc=False,
-        )
 
     def message_decoder(self) -> Callable[[bytes], Any]:
         """Decodes a RECORD line of this stream; msgspec's errors for everything else."""
-        return msgspec.json.Decoder(self._message, float_hook=str).decode
+        fields: list[_Field] = [
+            ("stream", str),
+            ("record", self._record),
+            ("time_extracted", str | None, None),
+            ("version", Any, None),
+        ]
+        message = msgspec.defstruct("Message", fields, tag_field="type", tag="RECORD", gc=False)
+        return msgspec.json.Decoder(message, float_hook=str).decode
 
     def row(self, message: Any) -> Row:
         """A decoded message as a row."""
@@ -153,7 +155,10 @@ def written(rows: Sequence[Row]) -> tuple[bytes, int]:
 
 
 def _record_type(columns: Sequence[Column]) -> type[msgspec.Struct]:
-    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
+    """A type that decodes to the columns in order; one that fits nothing where a name is beyond msgspec."""
+    if any(_BEYOND_MSGSPEC.search(column.source) for column in columns):
+        return msgspec.defstruct("Nothing", [("fits", Literal["nothing"])])
+    fields: list[_Field] = []
     rename = {}
     for at, column in enumerate(columns):
         rename[f"f{at}"] = column.source

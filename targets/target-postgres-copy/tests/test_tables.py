@@ -1,0 +1,259 @@
+"""Tables that change: new and wider columns, other keys, what somebody did by hand, names of every sort."""
+
+import re
+
+import pytest
+from copydesk import Batches, Load, Warehouse, record, schema, state
+from hypothesis import given
+from hypothesis import strategies as st
+from target_postgres_copy import names
+from target_postgres_copy.errors import ConfigError, DestinationError, LoadError, MisfitError
+from target_postgres_copy.kinds import Kind, kind_of, widened
+
+TEXT = {"type": ["string", "null"]}
+LONG = "x" * 80
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ({"type": "integer"}, Kind.BIGINT),
+        ({"type": ["null", "number"]}, Kind.NUMERIC),
+        ({"type": ["integer", "number"]}, Kind.NUMERIC),
+        ({"type": ["boolean", "null"]}, Kind.BOOLEAN),
+        ({"type": ["string", "integer"]}, Kind.TEXT),
+        ({"type": ["boolean", "integer"]}, Kind.TEXT),
+        ({"type": ["object", "string"]}, Kind.JSONB),
+        ({"type": "array", "items": {"type": "string"}}, Kind.JSONB),
+        ({"type": "string", "format": "date"}, Kind.DATE),
+        ({"type": ["string", "null"], "format": "date-time"}, Kind.TIMESTAMP),
+        ({"type": "string", "format": "time"}, Kind.TIME),
+        ({"type": "string", "format": "uuid"}, Kind.UUID),
+        ({"type": "string", "format": "email"}, Kind.TEXT),
+        ({"type": "string", "format": "x-singer.decimal"}, Kind.NUMERIC),
+        ({"anyOf": [{"type": "string", "format": "date-time"}, {"type": ["string", "null"]}]}, Kind.TIMESTAMP),
+        ({"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}]}, Kind.TIMESTAMP),
+        ({"oneOf": [{"type": "integer"}, {"type": "null"}]}, Kind.BIGINT),
+        ({"anyOf": [{"type": "integer"}, {"type": "string"}]}, Kind.TEXT),
+        ({}, Kind.TEXT),
+        (True, Kind.TEXT),
+        ({"type": "null"}, Kind.TEXT),
+        ({"enum": ["a"]}, Kind.TEXT),
+    ],
+)
+def test_a_property_has_the_type_that_holds_it(said: object, kind: Kind) -> None:
+    assert kind_of(said) is kind
+
+
+@pytest.mark.parametrize(
+    ("existing", "wanted", "becomes"),
+    [
+        ("integer", Kind.BIGINT, "bigint"),
+        ("bigint", Kind.NUMERIC, "numeric"),
+        ("numeric(10,2)", Kind.NUMERIC, "numeric"),
+        ("numeric", Kind.TEXT, "text"),
+        ("boolean", Kind.BIGINT, "text"),
+        ("date", Kind.TIMESTAMP, "timestamp with time zone"),
+        ("character varying(20)", Kind.TEXT, "text"),
+        ("jsonb", Kind.TEXT, "text"),
+        ("bigint", Kind.BIGINT, None),
+        ("numeric", Kind.BIGINT, None),
+        ("text", Kind.JSONB, None),
+        ("character varying", Kind.TEXT, None),
+        ("timestamp without time zone", Kind.TIMESTAMP, None),
+        ("timestamp(3) with time zone", Kind.TIMESTAMP, None),
+        ("timestamp with time zone", Kind.DATE, None),
+        ("text[]", Kind.JSONB, None),
+        ("public.mood", Kind.TEXT, None),
+    ],
+)
+def test_a_column_is_widened_only_where_it_must(existing: str, wanted: Kind, becomes: str | None) -> None:
+    assert widened(existing, wanted) == becomes
+
+
+@given(st.lists(st.text(max_size=70), unique=True, max_size=12))
+def test_identifiers_fit_are_distinct_and_stay_the_same(given_names: list[str]) -> None:
+    found = names.distinct(given_names)
+    assert len(set(found.values())) == len(given_names)
+    assert all(0 < len(own.encode()) <= 63 and "\0" not in own for own in found.values())
+    assert all(found[name] == name for name in given_names if names.identifier(name) == name)
+    assert names.distinct(list(reversed(given_names))).keys() == found.keys()
+
+
+def test_columns_are_added_and_widened_with_each_change_logged(
+    load: Load, warehouse: Warehouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    load(
+        schema("T", N={"type": "integer"}, D={"type": "string", "format": "date"}),
+        record("T", Id="1", N=7, D="2024-01-02"),
+    )
+    caplog.clear()
+    caplog.set_level("INFO", "target-postgres-copy")
+    later = {"N": {"type": "number"}, "D": {"type": "string", "format": "date-time"}, "New": TEXT}
+    load(schema("T", **later), record("T", Id="2", N=7.25, D="2024-01-02T10:00:00+02:00", New="n"))
+    assert len(re.findall("DDL: ALTER TABLE", caplog.text)) == 3
+    load(schema("T", N=TEXT, D=TEXT, New={"type": "object"}), record("T", Id="3", N="many", D="never", New={"a": 1}))
+    assert [row[:2] for row in warehouse.rows("T", "Id", "N")] == [("1", "7"), ("2", "7.25"), ("3", "many")]
+    assert {warehouse.types("T")[name] for name in ("N", "D", "New")} == {"text"}
+    assert warehouse.rows("T", "Id", "D")[1] == ("2", "2024-01-02 08:00:00+00")
+    assert warehouse.rows("T", "Id", "New")[2] == ("3", '{"a": 1}')
+
+
+def test_a_field_that_is_gone_leaves_its_column_and_null(load: Load, warehouse: Warehouse, batches: Batches) -> None:
+    load(schema("T", A=TEXT, B=TEXT), record("T", Id="1", A="a", B="b"))
+    load(schema("T", A=TEXT), batches.csv("T", "Id,A\n1,x\n2,y\n"))
+    assert warehouse.rows("T", "Id", "A", "B") == [("1", "x", "b"), ("2", "y", None)]
+
+
+def test_a_schema_may_change_in_the_middle_of_a_run(load: Load, warehouse: Warehouse) -> None:
+    first, then = schema("T", A={"type": "integer"}), schema("T", A={"type": "number"}, B=TEXT)
+    said = load(first, record("T", Id="1", A=1), state(1), then, record("T", Id="2", A=1.5, B="b"), state(2), then)
+    assert said[-1] == 2
+    assert [(key, str(a), b) for key, a, b in warehouse.rows("T", "Id", "A", "B")] == [
+        ("1", "1", None),
+        ("2", "1.5", "b"),
+    ]
+
+
+def test_another_key_replaces_the_primary_key(load: Load, warehouse: Warehouse) -> None:
+    facts = {"Id": {"type": "string"}, "Mail": {"type": "string"}}
+    load(schema("T", ("Id",), Mail=facts["Mail"]), record("T", Id="1", Mail="a@x"), record("T", Id="2", Mail="b@x"))
+    load(schema("T", ("Mail",), **facts), record("T", Id="9", Mail="a@x"), record("T", Mail="c@x"))
+    assert warehouse.rows("T", "Mail", "Id") == [("a@x", "9"), ("b@x", "2"), ("c@x", None)]
+
+
+def test_duplicates_that_are_in_the_way_of_a_key_are_explained(load: Load, warehouse: Warehouse) -> None:
+    load(schema("T"), record("T", Id="1"), record("T", Id="1"), load_method="append-only")
+    with pytest.raises(DestinationError, match="holds rows with the same Id"):
+        load(schema("T"), record("T", Id="1"))
+    assert warehouse.count("T") == 2
+
+
+def test_a_table_of_meltanolabs_is_taken_over(load: Load, warehouse: Warehouse) -> None:
+    warehouse.run("CREATE SCHEMA {}")
+    warehouse.run(
+        'CREATE TABLE {}."T" ("Id" text PRIMARY KEY, n smallint, at timestamp, tags text[], counts bigint[],'
+        ' anything jsonb[], u uuid, "_sdc_extracted_at" timestamp, "_sdc_deleted_at" timestamp)'
+    )
+    facts = {
+        "n": {"type": "integer"}, "at": {"type": "string", "format": "date-time"}, "tags": {"type": ["array", "null"]},
+        "counts": {"type": "array"}, "anything": {"type": "array"}, "u": {"type": "string", "format": "uuid"},
+    }  # fmt: skip
+    uuid = "6f1c3a3e-57c5-4f0e-8f63-1f2a3b4c5d6e"
+    rows = [
+        record("T", Id="1", n=70000, at="2024-01-02T03:04:05+02:00", tags=['a"', "b,c"], counts=[1, 2**40], anything=[{"x": 1}], u=uuid),
+        record("T", Id="2", tags=[], counts=[None]),
+    ]  # fmt: skip
+    load(schema("T", **facts), *rows)
+    found = warehouse.rows("T", "Id", "n", "at", "tags", "counts", "anything")
+    assert [str(value) for value in found[0]] == [
+        "1", "70000", "2024-01-02 01:04:05", "['a\"', 'b,c']", "[1, 1099511627776]", "[{'x': 1}]",
+    ]  # fmt: skip
+    assert found[1][3:5] == ([], [None])
+    assert warehouse.types("T")["tags"] == "text[]"
+
+
+def test_names_are_quoted_whatever_they_are(load: Load, warehouse: Warehouse, batches: Batches) -> None:
+    evil = [
+        'a"; DROP SCHEMA x CASCADE; --',
+        "%s",
+        "{}",
+        "a b",
+        "ü🦆",
+        "select",
+        "ctid",
+        "",
+        "Name",
+        "name",
+        LONG + "1",
+        LONG + "2",
+        "_x1",
+    ]
+    stream = 'T"; DROP TABLE "U'
+    rows = [{"Id": str(number), **{name: f"{number}{name}" for name in evil}} for number in range(2)]
+    facts = dict.fromkeys(evil, TEXT)
+    derived = {
+        "_sdc_deleted_at": {"type": "string", "format": "date-time", "x-derived": {"when": 'w"; --', "value": "'"}}
+    }
+    header = ",".join('"' + name.replace('"', '""') + '"' for name in ["Id", *evil, 'w"; --', "'"])
+    values = ",".join('"' + f"2{name}".replace('"', '""') + '"' for name in evil)
+    file = batches.csv(stream, f"{header}\n2,{values},true,2024-01-01\n")
+    load(schema(stream, **facts, **derived), *(record(stream, **row) for row in rows), file)
+    identifiers = names.distinct(["Id", *evil])
+    found = warehouse.rows(names.place(stream, None)[1], "Id", *(identifiers[name] for name in evil))
+    assert found == [(str(n), *(f"{n}{name}" for name in evil)) for n in range(3)]
+    assert warehouse.tables() == [stream]
+
+
+def test_a_long_stream_name_gets_a_hash_and_keeps_it(load: Load, warehouse: Warehouse) -> None:
+    for _ in range(2):
+        load(schema(LONG), record(LONG, Id="1"))
+    (table,) = warehouse.tables()
+    assert table.startswith("x" * 54 + "_") and len(table) == 63 and warehouse.count(table) == 1
+
+
+def test_a_stream_with_a_dash_is_named_as_meltanolabs_does(load: Load, warehouse: Warehouse) -> None:
+    load(schema("public-users"), record("public-users", Id="1"))
+    assert warehouse.tables() == ["users"]
+    with pytest.raises(ConfigError, match="would both be loaded"):
+        load(schema("a-users"), schema("b-users"))
+
+
+@pytest.mark.parametrize(
+    ("done", "error", "says"),
+    [
+        ('ALTER TABLE {}."T" ADD COLUMN must text NOT NULL DEFAULT NULL', None, ""),
+        ('ALTER TABLE {}."T" ALTER COLUMN "A" TYPE integer USING NULL', None, ""),
+        ('ALTER TABLE {}."T" DROP COLUMN "A"', None, ""),
+        ('ALTER TABLE {}."T" DROP CONSTRAINT "T_pkey"', None, ""),
+        ('DROP TABLE {}."T"', None, ""),
+        ('ALTER TABLE {}."T" ADD CHECK ("A" <> \'new\')', DestinationError, "violate its constraint"),
+        ('CREATE UNIQUE INDEX ON {}."T" ("A")', DestinationError, "violate its constraint"),
+        ('ALTER TABLE {}."T" ADD COLUMN must text; UPDATE {}."T" SET must = 1; ALTER TABLE {}."T" ALTER must SET NOT NULL',
+         MisfitError, 'column "must", which must not be null'),
+        ('ALTER TABLE {}."T" ALTER COLUMN "A" TYPE integer USING 1; CREATE VIEW {}.v AS SELECT "A" FROM {}."T"',
+         DestinationError, "something depends on it"),
+        ('DROP TABLE {}."T"; CREATE VIEW {}."T" AS SELECT 1 AS "Id"', DestinationError, "is not a table"),
+        ('ALTER TABLE {}."T" ALTER COLUMN "A" TYPE inet USING NULL', MisfitError, 'column "A"'),
+    ],
+)  # fmt: skip
+def test_what_somebody_did_by_hand_is_mended_or_explained(
+    load: Load, warehouse: Warehouse, done: str, error: type[LoadError] | None, says: str
+) -> None:
+    load(schema("T", A=TEXT), record("T", Id="1", A="old"), state(1))
+    if "DEFAULT NULL" in done:  # a column of which nobody but its owner knows
+        done = "ALTER TABLE {}.\"T\" ADD COLUMN own text DEFAULT 'mine'"
+    for statement in done.split("; "):
+        warehouse.connection.execute(statement.replace("{}", f'"{warehouse.schema}"'))
+    messages = [schema("T", A=TEXT), record("T", Id="2", A="new"), record("T", Id="3", A="new"), state(2)]
+    if error is None:
+        assert load(*messages) == [2]
+        assert ("2", "new") in warehouse.rows("T", "Id", "A")
+        return
+    with pytest.raises(error) as raised:
+        load(*messages)
+    assert says in raised.value.message
+    assert raised.value.hint
+    assert load.said == []
+
+
+def test_two_targets_may_load_one_new_schema_at_once(load: Load, warehouse: Warehouse) -> None:
+    import threading
+
+    from copydesk import config
+    from target_postgres_copy.target import TargetPostgresCopy
+
+    def other() -> None:
+        TargetPostgresCopy(config=config(warehouse)).listen(iter(_lines("B")))
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    load(schema("A"), *(record("A", Id=str(n)) for n in range(100)))
+    thread.join()
+    assert (warehouse.count("A"), warehouse.count("B")) == (100, 100)
+
+
+def _lines(stream: str) -> list[str]:
+    from copydesk import lines
+
+    return lines([schema(stream), *(record(stream, Id=str(n)) for n in range(100))])
