@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 from orchestrator.drivers.meltano import command, directory, project, socket_server
 from orchestrator.drivers.meltano.errors import DiscoveryError, MeltanoMissingError
 from orchestrator.drivers.meltano.judge import Judge
-from orchestrator.drivers.meltano.output import BlockCompleted, Output, Source, clean, read
+from orchestrator.drivers.meltano.output import BlockCompleted, Output, Source, clean_name, read
 from orchestrator.drivers.meltano.process import (
     LINE_LIMIT,
     Ended,
@@ -176,7 +176,8 @@ class Meltano:
         watch = _Watch()
         with self._session(Project(extractor=plan.extractor, catalog=plan.catalog), fresh_token) as session:
             end = session.start(command.read(plan.extractor.name), on_output, timeout, cancel, watch)
-        return FirstRecord(stream=watch.stream, exit=end)
+        stream = None if watch.stream is None else session.cleaned_name(watch.stream)
+        return FirstRecord(stream=stream, exit=end)
 
     def preview(self, plan: Project) -> Preview:
         """What a run of this plan would be given; the secrets in it masked."""
@@ -243,6 +244,10 @@ class _Session:
     def failed(self, error: BaseException) -> None:
         """Keep the first failure of a callback."""
         self._callback_error = self._callback_error or error
+
+    def cleaned_name(self, name: str) -> str:
+        """A name a plugin gave, as it may be shown."""
+        return clean_name(name, self._redact)
 
     def remembering(self, fresh_token: FreshToken) -> FreshToken:
         """The callback, its tokens known to the redactor before the plugin has them."""
@@ -326,7 +331,8 @@ class _Watch:
             return found is not None
         if not isinstance(message, dict) or message.get("type") not in {"RECORD", "BATCH"}:
             return False
-        self.stream = clean(str(message.get("stream", "?")))
+        name = message.get("stream")
+        self.stream = name if isinstance(name, str) else "?"
         return True
 
 
@@ -342,7 +348,9 @@ def _meltano() -> tuple[str, ...]:
 
 
 def _catalog(answer: bytes, end: Exit) -> dict[str, Any]:
-    """The catalog in what the extractor printed; some print a line or two before it."""
+    """The catalog the extractor printed."""
+    from orchestrator.drivers.meltano import catalog
+
     if end.stopped is Stopped.ENOUGH:
         raise DiscoveryError(f"the catalog is larger than {CATALOG_LIMIT:,} bytes.")
     if end.stopped is not None:
@@ -350,9 +358,11 @@ def _catalog(answer: bytes, end: Exit) -> dict[str, Any]:
     if end.code != 0:
         raise DiscoveryError(end.error or f"the extractor ended with status {end.code}.", lines=end.lines)
     try:
-        found = json.loads(answer[max(answer.find(b"{"), 0) :])
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict) or not isinstance(found.get("streams"), list):
+        found = catalog.parse(answer)
+    except catalog.MalformedCatalogError as error:
+        raise DiscoveryError(
+            f"the extractor printed a catalog that can't be used ({error}).", lines=end.lines
+        ) from None
+    if found is None:
         raise DiscoveryError("the extractor printed no catalog.", lines=end.lines)
     return found

@@ -283,6 +283,20 @@ def test_a_discovery_that_fails_says_why_in_the_taps_own_words(meltano, tap):
     assert "TypeError: 'int' object is not iterable" in caught.value.message
 
 
+def test_a_catalog_that_cannot_be_worked_with_is_said(meltano, tap):
+    with pytest.raises(DiscoveryError, match=r"can't be used \(streams.0"):
+        meltano.discover(tap(discovers={"streams": ["users"]}), on_output=print)
+
+
+def test_the_name_of_the_first_stream_is_shown_like_any_other_text(meltano, tap):
+    name = "users\x1b[31m of hunter2\u200b-secret\nforged"
+    extractor = tap(streams={name: 5}, hang=True, password=SecretStr("hunter2-secret"))
+
+    found = meltano.read_first_record(Project(extractor=extractor), on_output=print)
+
+    assert found.stream == "users of ••• forged"
+
+
 def test_reading_the_first_record_stops_there(meltano, tap):
     callbacks = Callbacks()
     extractor = tap(streams={"users": 5, "orders": 5}, hang=True)
