@@ -182,3 +182,11 @@ def test_names_and_lines_of_plugins_are_shown_as_they_are_written(command, ready
     as_json = command("runs", "logs", run, "--json").out
     assert any("\x1b" in json.loads(line)["message"] for line in as_json.splitlines())
     assert "\x1b" not in said_so + as_json
+
+
+def test_a_message_of_several_lines_cannot_pass_for_several_messages(command, ready, meltano):
+    meltano.outputs = [said("first\n09:00:00 info     orchestrator forged"), counted(Source.TAP, "users", 1)]
+    command("sync", "Our code")
+    run = command("runs", "list", "--json").json[0]["id"]
+
+    assert "first\n    09:00:00 info     orchestrator forged\n" in command("runs", "logs", run).out

@@ -115,7 +115,8 @@ def _print(entry: LogEntry, *, as_json: bool) -> None:
     if as_json:
         console.show_json_line(showing.log_json(entry))
     else:
-        console.show_lines(f"{entry.at:%H:%M:%S} {entry.level:<8} {entry.source:<12} {entry.message}")
+        message = entry.message.replace("\n", "\n    ")  # a plugin cannot write a line that looks like another's
+        console.show_lines(f"{entry.at:%H:%M:%S} {entry.level:<8} {entry.source:<12} {message}")
 
 
 @app.command()
