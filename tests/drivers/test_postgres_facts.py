@@ -1,9 +1,8 @@
 import secrets
-from dataclasses import replace
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from orchestrator.drivers import postgres_facts
 from orchestrator.kernel.db import Database, DatabaseAwayError, engine
@@ -11,14 +10,20 @@ from orchestrator.kernel.db import Database, DatabaseAwayError, engine
 
 @pytest.fixture
 def guest(server):
-    """A login that may read, and nothing more."""
-    owner, password = Database(engine(server.url("warehouse"))), secrets.token_hex(8)
-    with owner.connection() as connection:
-        connection.execute(text(f"CREATE ROLE facts_guest LOGIN PASSWORD '{password}'"))
-    yield replace(server, user="facts_guest", password=SecretStr(password)).url("warehouse")
-    with owner.connection() as connection:
-        connection.execute(text("DROP ROLE facts_guest"))
-    owner.close()
+    """The warehouse for a login that may connect, and nothing more."""
+    address = make_url(server.url("warehouse").get_secret_value())
+    owner, password = Database(engine(server.url("orchestrator"))), secrets.token_hex(8)
+    try:
+        with owner.connection() as connection:
+            connection.execute(text(f"CREATE ROLE facts_guest LOGIN PASSWORD '{password}'"))
+            connection.execute(text("GRANT CONNECT ON DATABASE warehouse TO facts_guest"))
+        guest = address.set(username="facts_guest", password=password)
+        yield SecretStr(guest.render_as_string(hide_password=False))
+        with owner.connection() as connection:
+            connection.execute(text("REVOKE CONNECT ON DATABASE warehouse FROM facts_guest"))
+            connection.execute(text("DROP ROLE facts_guest"))
+    finally:
+        owner.close()
 
 
 def test_a_server_tells_its_version_and_that_its_owner_may_create_schemas(server):
