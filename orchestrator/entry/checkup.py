@@ -13,6 +13,7 @@ from orchestrator.drivers import postgres_facts
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.meltano.process import Isolation
 from orchestrator.drivers.plugin_store import recipes
+from orchestrator.kernel.db import DatabaseAwayError
 from orchestrator.kernel.errors import OrchestratorError
 from orchestrator.kernel.settings import project_root
 from orchestrator.migrations import runner
@@ -82,7 +83,16 @@ def _schema(drivers: Drivers) -> Iterator[Finding]:
 
 def _warehouse(drivers: Drivers) -> Iterator[Finding]:
     where = "embedded" if drivers.settings.warehouse_url is None else "WAREHOUSE_URL"
-    facts = postgres_facts.at(drivers.warehouse_url)
+    try:
+        facts = postgres_facts.at(drivers.warehouse_url)
+    except DatabaseAwayError as error:
+        yield Finding(
+            check="Warehouse",
+            state=State.BAD,
+            found=f"It can't be reached: {error.reason}",
+            fix="Check that it runs and that WAREHOUSE_URL is right.",
+        )
+        return
     if facts.may_create_schemas:
         yield Finding(check="Warehouse", state=State.GOOD, found=f"Postgres {facts.version}, {where}")
     else:

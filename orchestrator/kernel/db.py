@@ -42,6 +42,7 @@ class DatabaseAwayError(TemporaryError):
             f"The control-plane database can't be reached: {reason}",
             hint="Check that Postgres runs and that DATABASE_URL is right: orchestrator doctor.",
         )
+        self.reason = reason
 
 
 class Table(DeclarativeBase):

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import text
 
 from orchestrator.drivers.bundle import Drivers
@@ -79,6 +80,18 @@ def test_doctor_names_a_missing_key_and_its_cure(command, drivers, github, monke
     assert answer.code == 1
     assert "×" in answer.out
     assert "INTEGRATION_ENCRYPTION_KEY" in answer.out
+
+
+def test_doctor_names_a_warehouse_that_is_away(command, drivers, monkeypatch):
+    monkeypatch.setattr(checkup, "_plugins", lambda _: iter(()))
+    monkeypatch.setattr(checkup, "_isolation", lambda _: iter(()))
+    drivers.__dict__["warehouse_url"] = SecretStr("postgresql://u:hunter2@127.0.0.1:1/nowhere")
+    answer = command("doctor", "--json")
+    drivers.__dict__.pop("warehouse_url")
+    [finding] = [one for one in answer.json["checks"] if one["check"] == "Warehouse"]
+    assert finding["state"] == "bad"
+    assert "WAREHOUSE_URL" in finding["fix"]
+    assert "hunter2" not in answer.out
 
 
 def test_doctor_goes_on_after_a_finding(drivers, monkeypatch):

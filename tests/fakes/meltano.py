@@ -47,6 +47,7 @@ class FakeMeltano:
     error: str | None = None
     storage_full: bool = False
     invalid_states: int = 0
+    unredacted: int = 0
     act: Callable[["FakeMeltano"], None] | None = None
     catalog: dict[str, Any] | None = None
     first_stream: str | None = "users"
@@ -100,7 +101,7 @@ class FakeMeltano:
         rest |= {
             "invalid_states": self.invalid_states,
             "lines": (),
-            "unredacted": 0,
+            "unredacted": self.unredacted,
             "seconds": 1.0,
             "storage_full": self.storage_full,
         }

@@ -110,6 +110,12 @@ def test_state_nobody_can_read_makes_a_partial_run(drivers, ready, all_well):
     assert synced(drivers, ready).status is RunStatus.PARTIAL
 
 
+def test_secrets_too_short_to_redact_are_told(drivers, ready, all_well):
+    all_well.unredacted = 2
+    last = service.logs(drivers, synced(drivers, ready))[-1]
+    assert (last.level, "too short" in last.message) == ("warning", True)
+
+
 def test_a_full_disk_is_nobodys_elses_fault(drivers, ready, all_well):
     all_well.code, all_well.storage_full, all_well.error = 1, True, "OSError: [Errno 28] No space left on device"
     run = synced(drivers, ready)

@@ -79,6 +79,9 @@ def _attempt(
         raise ended.callback_error
     if recorder.lost is not None:
         raise recorder.lost
+    if ended.unredacted:
+        said = f"Secrets in use that are too short to be taken out of logs: {ended.unredacted}."
+        recorder.say(said, level="warning")
     status, failure = rules.judge(_outcome(ended, recorder, counted=plan.counted), timeout=run.timeout)
     if status is RunStatus.FAILED and isinstance(ended.callback_error, OrchestratorError):
         failure = rules.refused(ended.callback_error)
