@@ -26,14 +26,15 @@ source: man 2 unshare, 7 pid_namespaces, 7 user_namespaces, 2 prctl, 7 capabilit
 
 import os
 import resource
-import secrets
 import selectors
-import shutil
 import signal
 import sys
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+
+TYPE_CHECKING = False  # typing, shutil and secrets are half of what starting takes
+if TYPE_CHECKING:
+    import ctypes
 
 _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REC, _MS_PRIVATE = 2, 4, 8, 0x4000, 1 << 18
@@ -48,7 +49,7 @@ _SWEEPS = 100
 
 
 @cache
-def _libc() -> Any:
+def _libc() -> "ctypes.CDLL":
     import ctypes  # only where we run: our clean-up is imported too
 
     return ctypes.CDLL(None, use_errno=True)
@@ -211,6 +212,8 @@ def remove(path: str) -> None:
     if os.path.islink(path):  # noqa: PTH114 - as below
         _done(os.unlink, path)
         return
+    import shutil
+
     try:
         shutil.rmtree(path)
     except (OSError, RecursionError):
@@ -238,7 +241,7 @@ def _gone(top: str, path: str) -> bool:
         inner = f"{path}/{name}"
         if os.path.isdir(inner) and not os.path.islink(inner):  # noqa: PTH112, PTH114
             _done(os.chmod, inner, 0o700)  # a directory that moves is written to
-        _done(os.rename, inner, f"{top}/{secrets.token_hex(16)}")
+        _done(os.rename, inner, f"{top}/{os.urandom(16).hex()}")
     return _done(os.rmdir, path)
 
 

@@ -127,7 +127,7 @@ def test_a_link_in_the_place_of_a_directory_goes_and_what_it_leads_to_stays(tmp_
 
 
 REMOVE = """
-import os, sys
+import os, shutil, sys  # as long as we may read them
 top, supervise = sys.argv[1:]
 scope = {"__name__": "supervise"}
 exec(compile(supervise, "supervise", "exec"), scope)
