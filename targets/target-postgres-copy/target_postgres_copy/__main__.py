@@ -1,5 +1,5 @@
 """`python -m target_postgres_copy` is the same as the console script."""
 
-from target_postgres_copy.target import main
+from target_postgres_copy.start import main
 
 main()

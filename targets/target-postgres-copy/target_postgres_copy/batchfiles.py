@@ -5,7 +5,6 @@ Whatever is large stays a stream: a file of any size costs a few hundred KB here
 
 import csv
 import sys
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import IO, Final
 from urllib.parse import unquote, urlsplit
 
+from isal import isal_zlib
 from singer_sdk.helpers._batch import StorageTarget
 
 from target_postgres_copy.errors import DamagedBatchError, MessageError
@@ -21,6 +21,7 @@ from target_postgres_copy.errors import DamagedBatchError, MessageError
 _READ: Final = 1 << 17
 _UNPACKED: Final = 1 << 18  # at most so much from one step, however well it was packed
 _HEADER: Final = 1 << 20
+_NotGzipError: Final[type[Exception]] = isal_zlib.error  # type: ignore[assignment]  # a class, whatever its stub says
 _BOM: Final = b"\xef\xbb\xbf"
 csv.field_size_limit(sys.maxsize)
 
@@ -76,16 +77,16 @@ def unpacked(file: IO[bytes], compression: str | None) -> Iterator[bytes]:
 
 
 def _gunzipped(raw: Iterable[bytes]) -> Iterator[bytes]:
-    unpack = zlib.decompressobj(wbits=31)
+    unpack = isal_zlib.decompressobj(wbits=31)
     try:
         for packed in raw:
             rest = packed
             while rest:
                 if unpack.eof:  # a file may be several members, one after the other
-                    unpack = zlib.decompressobj(wbits=31)
+                    unpack = isal_zlib.decompressobj(wbits=31)
                 yield unpack.decompress(rest, _UNPACKED)
                 rest = unpack.unconsumed_tail or unpack.unused_data
-    except zlib.error as error:
+    except _NotGzipError as error:
         raise DamagedBatchError(f"A batch file is not valid gzip ({error}).") from error
     if not unpack.eof:
         raise DamagedBatchError("A batch file ends in the middle: its gzip stream is cut off.")

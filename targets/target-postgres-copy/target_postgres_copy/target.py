@@ -206,8 +206,3 @@ def _counts(said: object, files: Sequence[str]) -> list[int]:
     if isinstance(said, Mapping):
         said = [said.get(file) for file in files]
     return list(said) if isinstance(said, list) and all(isinstance(count, int) for count in said) else []
-
-
-def main() -> None:
-    """The console script."""
-    TargetPostgresCopy.cli()
