@@ -79,9 +79,6 @@ def _attempt(
         raise ended.callback_error
     if recorder.lost is not None:
         raise recorder.lost
-    if ended.unredacted:
-        said = f"Secrets in use that are too short to be taken out of logs: {ended.unredacted}."
-        recorder.say(said, level="warning")
     status, failure = rules.judge(_outcome(ended, recorder, counted=plan.counted), timeout=run.timeout)
     if status is RunStatus.FAILED and isinstance(ended.callback_error, OrchestratorError):
         failure = rules.refused(ended.callback_error)
@@ -110,7 +107,7 @@ def _synced(drivers: Drivers, plan: Plan, run: Run, recorder: Recorder) -> Exit:
     recorder.start_from(bookmarks)
     begin = rules.without(bookmarks, plan.streams) if run.full_refresh else bookmarks
     project = Project(extractor=plan.extractor, loader=plan.loader, catalog=plan.catalog, state_id=run.integration_id)
-    return drivers.meltano.run(
+    ended = drivers.meltano.run(
         project,
         on_output=recorder.output,
         load_state=lambda _id: rules.state_of(begin),
@@ -119,6 +116,10 @@ def _synced(drivers: Drivers, plan: Plan, run: Run, recorder: Recorder) -> Exit:
         timeout=run.timeout,
         cancel=recorder.cancel,
     )
+    if ended.unredacted:
+        said = f"Secrets in use that are too short to be taken out of logs: {ended.unredacted}."
+        recorder.say(said, level="warning")
+    return ended
 
 
 def _outcome(ended: Exit, recorder: Recorder, *, counted: bool) -> Outcome:
