@@ -375,20 +375,14 @@ def test_unknown_states_and_streams_are_refused(drivers, ready, history):
         service.reset(drivers, ready, streams=["nope"], apply=True)
 
 
-def test_a_reset_and_a_request_at_once_never_both_win(drivers, ready, history):
-    def reset(_):
-        try:
-            service.reset(drivers, ready, apply=True)
-        except StateBusyError:
-            return False
-        return True
-
-    with ThreadPoolExecutor(2) as pool:
-        asked = pool.submit(service.request, drivers, ready)
-        was_reset = pool.submit(reset, None)
-        run, done = asked.result(), was_reset.result()
-    if done:
-        assert run.requested_at > max(entry.at for entry in service.history(drivers, ready))
+def test_a_run_requested_while_state_is_changed_waits_for_it(drivers, ready, history):
+    with ThreadPoolExecutor(1) as pool:
+        with drivers.db.transaction(ready.org_id) as tx:
+            integrations.hold(tx, ready.id)
+            asked = pool.submit(service.request, drivers, ready)
+            while not tx.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
+                assert not asked.done(), "it must wait"
+        assert asked.result(timeout=30).status is RunStatus.QUEUED
 
 
 def test_state_is_not_changed_under_a_running_sync(drivers, ready, history):

@@ -21,6 +21,8 @@ _MOST_WAITING = 5_000  # lines kept in memory while the database is away
 _RETRY_EVERY = 0.5  # seconds
 _LOOK_EVERY = 1.0  # seconds
 _LINES_KEPT = 200_000  # a run
+_MOST_STREAMS = 100_000  # what a plugin says is bounded: memory, and the columns it is stored in
+_MOST_RECORDS = 2**53 - 1
 _DELETED = "deleted_count"  # counter of taps that know which records are deletions
 
 
@@ -85,16 +87,19 @@ class Recorder:
                 self._waiting.append((datetime.now(UTC), "warning", "orchestrator", said))
 
     def _measure(self, metric: Metric) -> None:
-        if metric.stream is None or metric.kind != "counter":
+        sides = {Source.TAP: self._read, Source.TARGET: self._loaded}
+        if metric.stream is None or metric.kind != "counter" or metric.source not in sides:
             return
         with self._lock:
+            if metric.stream not in self._times and len(self._times) >= _MOST_STREAMS:
+                return
+            first, _ = self._times.get(metric.stream, (monotonic(), 0.0))
+            self._times[metric.stream] = (first, monotonic())
             if metric.name == "record_count":
-                side = self._read if metric.source is Source.TAP else self._loaded
-                side[metric.stream] += int(metric.value)
-                first, _ = self._times.get(metric.stream, (monotonic(), 0.0))
-                self._times[metric.stream] = (first, monotonic())
+                side = sides[metric.source]
+                side[metric.stream] = min(side[metric.stream] + int(metric.value), _MOST_RECORDS)
             elif metric.name == _DELETED:
-                self._deleted[metric.stream] += int(metric.value)
+                self._deleted[metric.stream] = min(self._deleted[metric.stream] + int(metric.value), _MOST_RECORDS)
 
     def counts(self) -> tuple[StreamCount, ...]:
         """What was moved so far."""
