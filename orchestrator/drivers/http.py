@@ -176,6 +176,17 @@ class Http:
             truncated=len(data) > max_body,
         )
 
+    def judge_host(self, host: str, port: int, *, timeout: float = 10.0) -> str:
+        """Resolve a name that another program is about to call; the first of its addresses, all of them allowed.
+
+        A program that resolves it once more may be answered differently: where it can, let it call this address.
+        Raises AddressNotAllowedError, UnreachableError.
+        """
+        name = addresses.host(host)
+        addresses.check_port(addresses.where(name, port), port)
+        with _Deadline(timeout) as deadline:
+            return self._resolved(name, port, deadline)[0]
+
     def tcp_reach(self, host: str, port: int, *, timeout: float = 10.0) -> None:
         """Open a connection and close it again. Raises AddressNotAllowedError, UnreachableError."""
         name = addresses.host(host)

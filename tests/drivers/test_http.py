@@ -249,6 +249,20 @@ def test_no_spelling_of_loopback_gets_through(echo, host):
     assert echo.asked == before
 
 
+def test_a_host_that_another_program_will_call_is_judged_by_all_its_addresses():
+    assert (
+        Http(allow_private=False, resolve=resolver("8.8.8.8", "1.1.1.1")).judge_host("DB.example.", 5432) == "8.8.8.8"
+    )
+    assert Http(allow_private=True, resolve=resolver("10.0.0.1")).judge_host("db.example", 5432) == "10.0.0.1"
+    for found in (["8.8.8.8", "10.0.0.1"], ["169.254.169.254"], ["::ffff:127.0.0.1"]):
+        with pytest.raises(AddressNotAllowedError, match=r"db\.example:5432"):
+            Http(allow_private=False, resolve=resolver(*found)).judge_host("db.example", 5432)
+    with pytest.raises(AddressNotAllowedError, match="reserved"):
+        Http(allow_private=True, resolve=resolver("169.254.169.254")).judge_host("db.example", 5432)
+    with pytest.raises(AddressNotAllowedError, match="no port"):
+        Http(allow_private=True, resolve=resolver("8.8.8.8")).judge_host("db.example", 0)
+
+
 @pytest.mark.parametrize("found", [["8.8.8.8"], ["127.0.0.1", "8.8.8.8"]])
 def test_plain_http_is_only_for_private_addresses(found):
     with pytest.raises(AddressNotAllowedError, match="isn't https"):

@@ -149,6 +149,7 @@ class Variant:
     operator_settings:  setting > name of the operator's fact it is filled from (see `rules.plugin_settings`)
     counts:             whether it reports how many records it reads or writes, as METRIC lines
     batch:              encodings of BATCH messages it writes or reads; empty: none
+    address_variable:   environment variable that says which address its host has, so that it resolves nothing itself
     """
 
     name: str
@@ -163,6 +164,7 @@ class Variant:
     operator_settings: Mapping[str, str] = field(default_factory=dict)
     counts: bool = True
     batch: tuple[str, ...] = ()
+    address_variable: str | None = None
 
     @property
     def uses_session(self) -> bool:
@@ -287,6 +289,13 @@ class FormField:
     def secret(self) -> bool:
         """Whether the value is encrypted, and never shown again."""
         return self.kind in {FieldKind.SECRET, FieldKind.MULTILINE_SECRET}
+
+
+class Dialled(NamedTuple):
+    """A host of a configuration that a plugin connects to."""
+
+    host: str
+    port: int
 
 
 class Problem(NamedTuple):

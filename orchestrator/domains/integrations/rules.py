@@ -6,6 +6,8 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from pydantic import SecretStr
+
 from orchestrator.domains.integrations.types import (
     Destination,
     DisplayStatus,
@@ -15,6 +17,7 @@ from orchestrator.domains.integrations.types import (
     SetupState,
     Stream,
 )
+from orchestrator.drivers.postgres_login import Login
 from orchestrator.kernel.printable import is_plain
 
 WAREHOUSE = "warehouse"  # the connector, and the name of the destination every organization begins with
@@ -77,6 +80,23 @@ def is_built_in(destination: Destination) -> bool:
     """Whether records go to this installation's own warehouse, and not to a server somebody named."""
     connection = destination.config.get("connection") or {}
     return destination.type == WAREHOUSE and connection.get("server", "built_in") == "built_in"
+
+
+def login_of(destination_type: str, config: Mapping[str, Any], secrets: Mapping[str, SecretStr]) -> Login | None:
+    """Who signs in to a Postgres that somebody named as a destination; None for any other destination."""
+    named = config.get("connection") or {}
+    if destination_type != WAREHOUSE or named.get("server", "built_in") == "built_in":
+        return None
+    tls = named.get("tls") or {}
+    return Login(
+        host=named["host"],
+        port=named["port"],
+        database=named["database"],
+        user=named["user"],
+        password=secrets["connection.password"],
+        tls=tls.get("mode", "prefer"),
+        authority=tls.get("certificate_authority"),
+    )
 
 
 def table_of(stream: str) -> str:

@@ -109,3 +109,21 @@ def test_a_connector_without_hosts_of_its_own_may_call_any(catalog):
 )
 def test_addresses_of_this_network_are_known_by_name(host, private):
     assert is_private(host) is private
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "hosts"),
+    [
+        ("postgres", {"host": "db.acme.com"}, [("db.acme.com", 5432)]),
+        ("postgres", {"host": "2600::1", "port": 6000}, [("2600::1", 6000)]),
+        ("salesforce", {"domain": "acme.my.salesforce.com"}, [("acme.my.salesforce.com", 443)]),
+        ("salesforce", {"domain": "http://127.0.0.1:9001"}, [("127.0.0.1", 9001)]),
+        ("salesforce", {"domain": "http://127.0.0.1"}, [("127.0.0.1", 80)]),
+        ("github", {}, []),
+        ("jsonl", {}, []),
+        ("warehouse", {"connection": {"server": "built_in", "host": "ignored.example"}}, []),
+        ("warehouse", {"connection": {"server": "own", "host": "w.acme.com", "port": 6543}}, [("w.acme.com", 6543)]),
+    ],
+)
+def test_every_host_a_plugin_connects_to_is_known_beforehand(catalog, name, config, hosts):
+    assert [tuple(one) for one in rules.dialled(catalog.get(name), config)] == hosts

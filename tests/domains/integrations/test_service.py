@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
@@ -19,10 +20,13 @@ from orchestrator.domains.integrations.errors import (
     UnknownStreamError,
 )
 from orchestrator.domains.integrations.types import Mode, NewIntegration, SetupState, Verdict
+from orchestrator.drivers.addresses import AddressNotAllowedError
+from orchestrator.drivers.http import Http
 from orchestrator.drivers.meltano.errors import DiscoveryError
 from orchestrator.drivers.meltano.values import secrets_in
+from orchestrator.drivers.postgres_login import LoginRefusedError
 from orchestrator.kernel import ids
-from tests.fixtures.drivers import GITHUB, TEAMS, TOKEN, USERS
+from tests.fixtures.drivers import GITHUB, TEAMS, TOKEN, USERS, over_tcp
 
 
 def test_a_new_integration_is_a_draft_with_its_secret_in_the_vault_only(drivers, github):
@@ -339,6 +343,72 @@ def _answering(status, body):
         return answer
 
     return request
+
+
+@pytest.fixture
+def strangers(drivers):
+    """A network where a name of a tenant's leads to a private address, and none of those is allowed."""
+    drivers.__dict__["http"] = Http(allow_private=False, resolve=lambda _host, _port: ["10.0.0.7"])
+
+
+def test_nothing_is_started_towards_an_address_that_is_not_allowed(drivers, shop, meltano, strangers):
+    with pytest.raises(AddressNotAllowedError, match=r"127\.0\.0\.1:5432"):
+        service.discover(drivers, shop)
+    with drivers.db.connection() as connection:
+        connection.execute(
+            text('UPDATE orchestrator.integrations SET config = config || \'{"host": "db.tenant.example"}\'')
+        )
+    moved = service.find(drivers, shop.org_id, shop.id)
+    with pytest.raises(AddressNotAllowedError, match=r"db\.tenant\.example:5432 is not called: it is private"):
+        service.opened(drivers, moved).extractor()
+    failed = next(one for one in service.test(drivers, moved) if one.verdict is Verdict.FAILED)
+    assert "is private" in failed.message
+    assert meltano.ran == []
+
+
+def test_a_destination_at_an_address_that_is_not_allowed_is_neither_saved_nor_called(drivers, place, strangers):
+    own = {"server": "own", **SHOP, "host": "db.tenant.example"}
+    new = NewIntegration(type="warehouse", name="Theirs", values={"connection": own})
+    for test in (True, False):
+        with pytest.raises(AddressNotAllowedError, match=r"db\.tenant\.example:5432"):
+            service.add_destination(drivers, place, new, test=test)
+    assert [one.name for one in service.destinations(drivers, place.org_id)] == ["warehouse"]
+
+
+def test_a_sync_into_a_server_that_moved_to_a_private_address_does_not_start(drivers, place, meltano):
+    drivers.__dict__["http"] = Http(allow_private=False, resolve=lambda _host, _port: ["8.8.8.8"])
+    own = {"server": "own", **SHOP, "host": "db.tenant.example"}
+    new = NewIntegration(type="warehouse", name="Theirs", values={"connection": own})
+    service.add_destination(drivers, place, new, test=False)
+    added = service.add(drivers, place, NewIntegration(type="github", name="a", values=GITHUB, destination="Theirs"))
+    meltano.catalog = {"streams": [USERS]}
+    service.discover(drivers, added)
+    service.choose(drivers, added, ["*"], selected=True)
+    assert service.plan(drivers, added).loader.environment["PGHOSTADDR"] == "8.8.8.8"
+    drivers.__dict__["http"] = Http(allow_private=False, resolve=lambda _host, _port: ["10.0.0.7"])
+    with pytest.raises(AddressNotAllowedError):
+        service.plan(drivers, added)
+
+
+def test_the_plugin_calls_the_address_that_was_judged(drivers, shop):
+    assert service.opened(drivers, shop).extractor().environment["PGHOSTADDR"] == "127.0.0.1"
+
+
+def test_a_destination_of_ones_own_is_signed_in_to_before_it_is_saved(drivers, place, server):
+    def new(password):
+        with_it = {"server": "own", "host": "localhost", "port": port, "database": "postgres", "user": server.user}
+        return NewIntegration(type="warehouse", name="Mine", values={"connection": {**with_it, "password": password}})
+
+    with over_tcp(server) as port:
+        wrong = replace_user(new(server.password), "nobody")
+        with pytest.raises(LoginRefusedError, match="nobody"):
+            service.add_destination(drivers, place, wrong)
+        assert len(service.destinations(drivers, place.org_id)) == 1
+        assert service.add_destination(drivers, place, new(server.password)).name == "Mine"
+
+
+def replace_user(new, user):
+    return replace(new, values={"connection": {**new.values["connection"], "user": user}})
 
 
 def test_a_destination_of_files_can_be_added_and_used(drivers, place):

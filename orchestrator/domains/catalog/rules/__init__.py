@@ -1,6 +1,6 @@
 """Pure decisions about connectors: reading their files, their forms, checking values, secrets, plugin settings."""
 
-from orchestrator.domains.catalog.rules.addresses import audience, filled, host_allowed, sign_in
+from orchestrator.domains.catalog.rules.addresses import audience, dialled, filled, host_allowed, host_and_port, sign_in
 from orchestrator.domains.catalog.rules.binding import to_give_again
 from orchestrator.domains.catalog.rules.checking import validate
 from orchestrator.domains.catalog.rules.form import completed, fields
@@ -14,9 +14,11 @@ __all__ = [
     "audience",
     "completed",
     "connector",
+    "dialled",
     "fields",
     "filled",
     "host_allowed",
+    "host_and_port",
     "join",
     "misfits",
     "parse",

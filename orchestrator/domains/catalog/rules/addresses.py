@@ -10,8 +10,9 @@ from urllib.parse import quote, urlsplit
 from pydantic import SecretStr
 
 from orchestrator.domains.catalog.errors import UnfilledTemplateError
-from orchestrator.domains.catalog.rules import walk
-from orchestrator.domains.catalog.types import Connector, Session, SignIn, TokenFacts
+from orchestrator.domains.catalog.rules import form, walk
+from orchestrator.domains.catalog.rules.formats import ADDRESSES, bare_host
+from orchestrator.domains.catalog.types import Connector, Dialled, Session, SignIn, TokenFacts
 
 PLACEHOLDER = re.compile(r"\{([a-z0-9_.]+)\}")
 _SCHEME = re.compile(r"^https?://", re.IGNORECASE)
@@ -59,6 +60,25 @@ def host_allowed(connector: Connector, host: str, *, allow_private: bool = False
     if not connector.hosts or any(fnmatchcase(name, pattern) for pattern in connector.hosts):
         return True
     return allow_private and is_loopback(name)
+
+
+def dialled(connector: Connector, config: Mapping[str, Any], *, variant: str | None = None) -> tuple[Dialled, ...]:
+    """Every host of these answers that a plugin connects to, with its port, in form order."""
+    answers = form.completed(connector, config, variant=variant)
+    found = []
+    for leaf in walk.leaves(connector, answers, variant=variant):
+        value = walk.at(answers, leaf.path) if leaf.schema.get("format") in ADDRESSES else None
+        host = bare_host(str(value)) if value is not None else None
+        if host is not None:
+            beside = walk.at(answers, (*leaf.path[:-1], "port"))
+            found.append(Dialled(host, beside) if isinstance(beside, int) else host_and_port(str(value)))
+    return tuple(found)
+
+
+def host_and_port(address: str) -> Dialled:
+    """Where a web address points; a bare host is called by https."""
+    parts = urlsplit(address if _SCHEME.match(address) else f"https://{address}")
+    return Dialled(parts.hostname or "", parts.port or (80 if parts.scheme == "http" else 443))
 
 
 def is_loopback(host: str) -> bool:

@@ -66,7 +66,7 @@ def add(
     if not fields.any and not asking.possible():
         raise UsageError(f"Nobody is here to answer questions about {kind.title}.", hint=_example(kind))
     if kind.kind is Kind.DESTINATION:
-        _destination(drivers, place, kind, fields, name=name, as_json=as_json)
+        _destination(drivers, place, kind, fields, name=name, test=test, as_json=as_json)
     elif not fields.any:
         wizard.walk_through(drivers, place, kind, chosen, name=name, destination=destination, schema=schema)
     else:
@@ -83,7 +83,7 @@ def add(
 
 
 def _destination(
-    drivers: Drivers, place: Place, kind: Connector, fields: Given, *, name: str | None, as_json: bool
+    drivers: Drivers, place: Place, kind: Connector, fields: Given, *, name: str | None, test: bool, as_json: bool
 ) -> None:
     """Add a destination instead of a source."""
     made: Destination | None
@@ -91,7 +91,7 @@ def _destination(
         taken = {one.name for one in service.destinations(drivers, place.org_id)}
         values = fields.values(kind, kind.default_variant, {})
         new = NewIntegration(type=kind.name, name=name or wizard.free(kind.title, taken), values=values)
-        made = service.add_destination(drivers, place, new)
+        made = service.add_destination(drivers, place, new, test=test)
     else:
         made = wizard.destination(drivers, place, kind, name=name)
     if made is None:

@@ -17,9 +17,16 @@ from orchestrator.domains.integrations.errors import InvalidIntegrationConfigErr
 from orchestrator.domains.integrations.types import Destination, Integration, NewIntegration
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.kernel import console
-from orchestrator.kernel.errors import OrchestratorError
+from orchestrator.kernel.errors import (
+    ConnectionTestFailedError,
+    InvalidConfigError,
+    NotAllowedError,
+    OrchestratorError,
+    TemporaryError,
+)
 
 _AGAIN, _KEEP, _DISCARD = range(3)
+_CORRECTABLE = (ConnectionTestFailedError, InvalidConfigError, NotAllowedError, TemporaryError)
 
 
 def walk_through(
@@ -73,10 +80,17 @@ def destination(drivers: Drivers, place: Place, connector: Connector, *, name: s
             taken = {one.name for one in service.destinations(drivers, place.org_id)}
             name = _unused_name(free(connector.title, taken), taken)
         new = NewIntegration(type=connector.name, name=name, values=values)
-        asking.heading("Summary")
-        _show_summary(connector, new)
-        if asking.confirmed("Save it?", default=True):
-            return service.add_destination(drivers, place, new)
+        while True:
+            asking.heading("Summary")
+            _show_summary(connector, new)
+            if not asking.confirmed("Save it?", default=True):
+                break
+            try:
+                return service.add_destination(drivers, place, new)
+            except _CORRECTABLE as error:
+                asking.wrong(f"{error.message} {error.hint}")
+                values = _form(drivers, connector, connector.default_variant).asked(new.values)
+                new = replace(new, values=values)
     console.say("Nothing was saved.")
     return None
 

@@ -12,9 +12,11 @@ from orchestrator.domains.integrations.errors import (
     NameTakenError,
     UnknownDestinationError,
 )
+from orchestrator.domains.integrations.service.opening import called
 from orchestrator.domains.integrations.types import Destination, Integration, NewIntegration
 from orchestrator.domains.vault import service as vault
 from orchestrator.domains.vault.types import Owner
+from orchestrator.drivers import postgres_login
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.kernel import ids
 
@@ -47,11 +49,13 @@ def named(tx: Session, name: str) -> Destination:
     raise UnknownDestinationError(name, (destination.name for destination in found))
 
 
-def add_destination(drivers: Drivers, place: Place, new: NewIntegration) -> Destination:
+def add_destination(drivers: Drivers, place: Place, new: NewIntegration, *, test: bool = True) -> Destination:
     """Save a new destination, its secrets in the vault; all or nothing.
 
-    new:  `variant`, `destination` and `target_schema` mean nothing here
-    Raises InvalidIntegrationConfigError with every wrong field, NameTakenError, and what the catalog raises.
+    new:   `variant`, `destination` and `target_schema` mean nothing here
+    test:  sign in first where it is a server of somebody's own; where its address is judged, tested or not
+    Raises InvalidIntegrationConfigError with every wrong field, NameTakenError, AddressNotAllowedError,
+    UnreachableError, LoginRefusedError, and what the catalog raises.
     """
     with drivers.db.transaction(place.org_id) as tx:
         connector = connectors.addable(tx, connectors.installed(), new.type)
@@ -65,6 +69,10 @@ def add_destination(drivers: Drivers, place: Place, new: NewIntegration) -> Dest
     if problems:
         raise InvalidIntegrationConfigError(connector.title, tuple(problems))
     config, secrets = forms.split(connector, values)
+    addresses = called(drivers, connector, connector.variant, config)
+    login = rules.login_of(connector.name, config, secrets)
+    if test and login is not None:
+        postgres_login.check(login, address=addresses[0])
     try:
         with drivers.db.transaction(place.org_id) as tx:
             destination = queries.insert_destination(

@@ -1,6 +1,6 @@
 """An integration with its secrets opened: its plugin configured, and its sign-in kept fresh."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -76,10 +76,13 @@ class Opened:
         found = forms.plugin_settings(
             self.connector, self.variant, self.integration.config, self.secrets, session=session, operator=operator
         )
+        dials = called(self.drivers, self.connector, self.variant, self.integration.config)
+        if session is not None and session.instance_url:
+            self.drivers.http.judge_host(*forms.host_and_port(session.instance_url))
         config = concealed(found)
         if self.variant.session_setting is not None:
             config[self.variant.session_setting]["token_socket"] = TOKEN_SOCKET
-        return plugin(self.drivers, self.variant, config)
+        return plugin(self.drivers, self.variant, config, dials=dials)
 
 
 def opened(drivers: Drivers, integration: Integration) -> Opened:
@@ -126,6 +129,18 @@ def _grant(connector: Connector, config: Mapping[str, Any], secrets: Mapping[str
     )
 
 
+def called(drivers: Drivers, connector: Connector, variant: Variant, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The address of each host the plugin will connect to, judged now, before it starts.
+
+    A plugin that takes the address from a variable is bound to it. Any other resolves the name once more: whoever
+    answers for that name could answer differently then, so such connectors say in their file which hosts they call.
+    Raises AddressNotAllowedError, UnreachableError.
+    """
+    return tuple(
+        drivers.http.judge_host(host, port) for host, port in forms.dialled(connector, config, variant=variant.name)
+    )
+
+
 def hosts(connector: Connector) -> tuple[str, ...] | None:
     """The connector's hosts as the drivers take them: suffixes without the star."""
     return tuple(host.removeprefix("*.") for host in connector.hosts) or None
@@ -145,8 +160,13 @@ def concealed(found: PluginSettings) -> dict[str, Any]:
     return {key: walk(value) for key, value in found.values.items()}
 
 
-def plugin(drivers: Drivers, variant: Variant, config: Mapping[str, Any], *, build: bool = True) -> Plugin:
-    """A configured plugin, its environment built where it is missing; `build` False only says where it would be."""
+def plugin(
+    drivers: Drivers, variant: Variant, config: Mapping[str, Any], *, build: bool = True, dials: Sequence[str] = ()
+) -> Plugin:
+    """A configured plugin, its environment built where it is missing; `build` False only says where it would be.
+
+    dials:  the judged addresses of the hosts it connects to
+    """
     name, _, publisher = variant.lock.partition("--")
     found = recipe(
         project_root(), "extractors" if variant.plugin_type is PluginType.EXTRACTOR else "loaders", name, publisher
@@ -156,11 +176,12 @@ def plugin(drivers: Drivers, variant: Variant, config: Mapping[str, Any], *, bui
     else:
         [there] = drivers.plugins.status([found])
         executable = there.path / "bin" / found.program
+    bound = {variant.address_variable: dials[0]} if variant.address_variable and len(dials) == 1 else {}
     return Plugin(
         side=Side(variant.plugin_type.value),
         name=variant.plugin,
         executable=executable,
         config=config,
         capabilities=found.capabilities,
-        environment={"SINGER_SDK_METRICS_LOG_INTERVAL": METRICS_EVERY},
+        environment={"SINGER_SDK_METRICS_LOG_INTERVAL": METRICS_EVERY, **bound},
     )

@@ -12,7 +12,7 @@ from orchestrator.domains.integrations.errors import (
     UnknownStreamError,
 )
 from orchestrator.domains.integrations.service.destinations import DESTINATIONS
-from orchestrator.domains.integrations.service.opening import concealed, opened, plugin
+from orchestrator.domains.integrations.service.opening import called, concealed, opened, plugin
 from orchestrator.domains.integrations.types import Destination, Integration, Plan, Stream
 from orchestrator.domains.vault import service as vault
 from orchestrator.domains.vault.types import Owner
@@ -66,7 +66,10 @@ def to_read(drivers: Drivers, integration: Integration, *, only: Sequence[str] |
 
 
 def loader(drivers: Drivers, integration: Integration, destination: Destination) -> Plugin:
-    """The destination's plugin, set to load into this integration's own schema."""
+    """The destination's plugin, set to load into this integration's own schema.
+
+    Raises AddressNotAllowedError and UnreachableError for a server of somebody's own.
+    """
     connector = catalog().get(destination.type)
     owner = Owner(table=DESTINATIONS, row_id=destination.id)
     with drivers.db.transaction(integration.org_id) as tx:
@@ -79,4 +82,5 @@ def loader(drivers: Drivers, integration: Integration, destination: Destination)
     if rules.is_built_in(destination):
         operator["warehouse_url"] = drivers.warehouse_url.get_secret_value()
     found = forms.plugin_settings(connector, connector.variant, destination.config, secrets, operator=operator)
-    return plugin(drivers, connector.variant, concealed(found))
+    dials = called(drivers, connector, connector.variant, destination.config)
+    return plugin(drivers, connector.variant, concealed(found), dials=dials)

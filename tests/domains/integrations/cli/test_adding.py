@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.domains.integrations import service
 from orchestrator.drivers.meltano.errors import DiscoveryError
+from tests.fixtures.drivers import over_tcp
 
 
 def entry(name):
@@ -235,3 +236,22 @@ def test_an_unknown_destination_is_told(command, salesforce_fields, written, lis
     assert answer.code == 3
     assert "Did you mean 'warehouse'?" in answer.err
     assert listed() == []
+
+
+def test_a_warehouse_of_ones_own_must_let_us_in_before_it_is_saved(command, server, tmp_path):
+    with over_tcp(server) as port:
+        fields = {
+            "host": "localhost",
+            "port": port,
+            "database": "postgres",
+            "user": "nobody",
+            "password": "not-that-one",
+        }
+        document = tmp_path / "warehouse.json"
+        document.write_text(json.dumps({"connection": {"server": "own", **fields}}))
+        refused = command("add", "warehouse", "-c", str(document), "--name", "Mine")
+        assert refused.code == 7
+        assert "nobody" in refused.err
+        assert "not-that-one" not in refused.err
+        untested = command("add", "warehouse", "-c", str(document), "--name", "Mine", "--no-test", "--json")
+        assert (untested.code, untested.json["name"]) == (0, "Mine")

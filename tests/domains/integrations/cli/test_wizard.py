@@ -5,6 +5,7 @@ from sqlalchemy import text
 
 from orchestrator.domains.integrations import service
 from orchestrator.domains.integrations.types import NewIntegration
+from tests.fixtures.drivers import over_tcp
 
 ADVANCED, SAVE = "Change advanced settings?", "Save it and test it?"
 
@@ -265,3 +266,29 @@ def test_a_name_that_was_taken_meanwhile_is_asked_for_again(terminal, org, drive
     screen.answer("Streams", "")
     assert screen.ended() == 0
     assert listed() == [("Salesforce", "draft"), ("Salesforce 2", "connected")]
+
+
+def test_a_destination_that_refuses_is_corrected_in_the_conversation(terminal, server, command):
+    with over_tcp(server) as port:
+        screen = terminal("add", "warehouse", "--name", "Mine")
+        screen.answer("Number [1]:", "2")
+        screen.answer("Host", "localhost")
+        screen.answer("Port [5432]:", str(port))
+        screen.answer("Database", "nowhere")
+        screen.answer("User", server.user)
+        screen.answer("Password (hidden):", server.password.get_secret_value())
+        screen.answer("Number [1]:", "")
+        screen.answer(ADVANCED, "")
+        screen.answer("Save it?", "y")
+        screen.expect("does not exist")
+        screen.answer("Number [2]:", "")
+        screen.answer("Host", "")
+        screen.answer("Port", "")
+        screen.answer("Database [nowhere]:", "postgres")
+        screen.answer("User", "")
+        screen.answer("Password", "")
+        screen.answer("Number [1]:", "")
+        screen.answer(ADVANCED, "")
+        screen.answer("Save it?", "y")
+        screen.expect("--destination Mine")
+        assert screen.ended() == 0

@@ -1,0 +1,83 @@
+"""Whether a Postgres somebody named lets a login in, asked before anything is saved or started with it."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from orchestrator.kernel.errors import ConnectionTestFailedError
+
+_SECONDS = 10  # for the connection, and for the statement
+_NOWHERE = "/nonexistent"  # libpq would take certificates and passwords from this machine's user
+
+
+class LoginRefusedError(ConnectionTestFailedError):
+    """The server can't be used with this login, in its own words."""
+
+    code = "login_refused"
+
+    def __init__(self, why: str, hint: str) -> None:
+        super().__init__(f"Postgres can't be used with this login: {why}.", hint=hint)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """A server and who signs in there.
+
+    tls:        libpq's sslmode
+    authority:  certificate in PEM that signed the server's, for the modes that verify
+    """
+
+    host: str
+    port: int
+    database: str
+    user: str
+    password: SecretStr
+    tls: str
+    authority: str | None = None
+
+
+def check(login: Login, *, address: str) -> None:
+    """Sign in at this address, under the login's host name, and see that schemas can be made there.
+
+    Raises LoginRefusedError.
+    """
+    import psycopg
+
+    with tempfile.TemporaryDirectory(prefix="orchestrator-") as folder:
+        try:
+            with psycopg.connect(**_parameters(login, address, Path(folder))) as connection:
+                asked = connection.execute("SELECT has_database_privilege(current_database(), 'CREATE')")
+                [may_create] = asked.fetchone() or [False]
+        except psycopg.Error as error:
+            lines = str(error).strip().splitlines()
+            why = lines[0].rstrip(".") if lines else type(error).__name__
+            raise LoginRefusedError(why, "Check host, port, database, user, password and encryption.") from None
+    if not may_create:
+        why = f"{login.user} may not create schemas in {login.database}"
+        raise LoginRefusedError(why, f"Let it: GRANT CREATE ON DATABASE {login.database} TO {login.user}.")
+
+
+def _parameters(login: Login, address: str, folder: Path) -> dict[str, Any]:
+    """What psycopg connects with; nothing of it comes from this machine's environment or files."""
+    authority = folder / "authority.pem"
+    if login.authority is not None:
+        authority.write_text(login.authority, encoding="utf-8")
+    return {
+        "host": login.host,
+        "hostaddr": address,
+        "port": login.port,
+        "dbname": login.database,
+        "user": login.user,
+        "password": login.password.get_secret_value(),
+        "sslmode": login.tls,
+        "sslrootcert": str(authority),
+        "sslcert": _NOWHERE,
+        "sslkey": _NOWHERE,
+        "gssencmode": "disable",
+        "connect_timeout": _SECONDS,
+        "options": f"-c statement_timeout={_SECONDS}s",
+        "application_name": "orchestrator",
+    }
