@@ -217,7 +217,7 @@ class Installation:
                 if process.status() == psutil.STATUS_ZOMBIE:
                     continue
                 words = process.cmdline()
-                if mark in " ".join([*words, *process.environ().values()]):
+                if mark in " ".join([*words, *process.environ().values(), process.cwd()]):
                     found[process.pid] = _kind(words)
         return found
 
