@@ -4,6 +4,7 @@ Whatever is large stays a stream: a file of any size costs a few hundred KB here
 """
 
 import csv
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -48,6 +49,18 @@ def local(url: str) -> Path | None:
     if parts.scheme == "file" and parts.netloc in {"", "localhost"}:
         return Path(unquote(parts.path))
     return None if parts.scheme else Path(url)
+
+
+def delete(url: str, *, within: Path | None) -> None:
+    """Remove a batch file of this machine, if it is a plain file in the folder `within` (None: in any).
+
+    A manifest may name anything, and we may run as root: no link is followed, no device is touched.
+    """
+    path = local(url)
+    if path is None or not stat.S_ISREG(path.lstat().st_mode):
+        return
+    if within is None or path.parent.resolve().is_relative_to(within.resolve()):
+        path.unlink()
 
 
 @contextmanager

@@ -5,10 +5,9 @@ import sys
 from typing import Any, Self
 
 import click
-from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.plugin_base import SingerCommand
 
-from target_postgres_copy.errors import ConfigError, LoadError
+from target_postgres_copy.errors import LoadError
 
 
 class TargetCommand(SingerCommand):  # type: ignore[misc]  # the SDK's types are not followed
@@ -31,9 +30,6 @@ class TargetCommand(SingerCommand):  # type: ignore[misc]  # the SDK's types are
         try:
             return super().main(*args, **kwargs)
         except LoadError as error:
-            failure = error
-        except ConfigValidationError as error:
-            failure = ConfigError("The loader's settings are not valid.", hint="; ".join(error.errors))
-        self.logger.error("%s", failure)
-        self.logger.error("FAILURE: %s", failure.as_json())
-        sys.exit(failure.exit_code)
+            self.logger.error("%s", error)  # noqa: TRY400 - the traceback would tell people nothing
+            self.logger.error("FAILURE: %s", error.as_json())  # noqa: TRY400
+            sys.exit(error.exit_code)

@@ -177,18 +177,21 @@ class Engine:
     # ---- ends
 
     def close(self) -> None:
-        """Stop loading; what is not committed is rolled back, and no batch file stays."""
+        """Stop loading; what is not committed is rolled back.
+
+        Files that failed go too, if they are where batch files are known to be: the tap delivers them again.
+        """
         self._pool.close()
-        self.clean(list(self._files))
+        if self.settings.storage is not None:
+            self.clean(list(self._files))
 
     def clean(self, files: Sequence[str]) -> None:
         """Delete batch files of this machine."""
         for url in files:
             self._files.pop(url, None)
-            path = batchfiles.local(url)
-            if path is not None and self.settings.clean_up:
+            if self.settings.clean_up:
                 with suppress(OSError):
-                    path.unlink(missing_ok=True)
+                    batchfiles.delete(url, within=self.settings.storage)
 
     def _connect(self) -> Connection[Any]:
         settings = self.settings

@@ -26,7 +26,7 @@ Values = Mapping[str, object]
 
 # Whatever the role or the database has set; the transaction is all that survives a pooler.
 PREPARE: Final = (
-    "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO, YMD';"
+    "SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO, YMD';"
     " SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL jit = off"
 )
 

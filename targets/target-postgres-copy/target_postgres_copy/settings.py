@@ -11,9 +11,11 @@ from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
+from jsonschema import Draft202012Validator
 from psycopg.conninfo import conninfo_to_dict
 from singer_sdk import typing as th
 
+from target_postgres_copy.batchfiles import local
 from target_postgres_copy.errors import ConfigError
 
 _SSL_MODES: Final = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
@@ -84,7 +86,12 @@ CONFIG_SCHEMA: Final[dict[str, Any]] = th.PropertiesList(
         title="Connections",
         description="So many batches are copied at once.",
     ),
-    _switch("clean_up_batch_files", "Delete batch files", "Local ones, when they are loaded.", default=True),
+    _switch(
+        "clean_up_batch_files",
+        "Delete batch files",
+        "Local ones, when they are loaded.",
+        default=True,
+    ),
     _switch("validate_records", "Validate records", "Has no effect: Postgres checks every value.", default=True),
     _switch("sanitize_null_text_characters", "Strip NUL", "Has no effect: always done.", default=True),
     th.Property(
@@ -93,7 +100,7 @@ CONFIG_SCHEMA: Final[dict[str, Any]] = th.PropertiesList(
             th.Property("encoding", _ENCODING, title="Encoding"), th.Property("storage", _STORAGE, title="Storage")
         ),
         title="Batches",
-        description="Accepted for compatibility: every BATCH message says itself how its files are written.",
+        description="Of storage.root batch files are deleted, and of nowhere else. The rest is said by every BATCH.",
     ),
 ).to_dict()
 
@@ -105,6 +112,7 @@ class Settings:
     connection: keyword arguments of psycopg.connect; holds the password
     address:    host and database as messages may show them
     batch_rows: RECORD messages per batch
+    storage:    folder of batch files, where it is known: nothing outside of it is deleted
     """
 
     connection: Mapping[str, Any]
@@ -118,6 +126,7 @@ class Settings:
     batch_rows: int
     connections: int
     clean_up: bool
+    storage: Path | None
 
 
 def read(config: Mapping[str, Any]) -> Settings:
@@ -125,6 +134,7 @@ def read(config: Mapping[str, Any]) -> Settings:
     if (config.get("ssh_tunnel") or {}).get("enable"):
         raise ConfigError("This loader opens no SSH tunnel.", hint="Unset ssh_tunnel, or use target-postgres.")
     connection = _from_url(config["sqlalchemy_url"]) if config.get("sqlalchemy_url") else _from_parts(config)
+    root = ((config.get("batch_config") or {}).get("storage") or {}).get("root")
     host = str(connection.get("host") or connection.get("hostaddr") or "the default socket")
     return Settings(
         connection=connection,
@@ -138,7 +148,18 @@ def read(config: Mapping[str, Any]) -> Settings:
         batch_rows=config["batch_size_rows"],
         connections=config["max_connections"],
         clean_up=config["clean_up_batch_files"],
+        storage=local(root) if root else None,
     )
+
+
+def misfits(config: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
+    """What is wrong with a configuration, in words that quote no value of it."""
+    found = Draft202012Validator(schema).iter_errors(config)
+    return [
+        f"{'.'.join(map(str, error.absolute_path)) or 'the configuration'} must be {error.validator}"
+        f" {error.validator_value!r}"
+        for error in found
+    ]
 
 
 def _from_url(url: str) -> dict[str, Any]:

@@ -17,9 +17,9 @@ from singer_sdk.mapper import SameRecordTransform
 from target_postgres_copy import ending
 from target_postgres_copy.command import TargetCommand
 from target_postgres_copy.engine import Engine
-from target_postgres_copy.errors import MessageError, MissingSchemaError
+from target_postgres_copy.errors import ConfigError, MessageError, MissingSchemaError
 from target_postgres_copy.reader import LineReader
-from target_postgres_copy.settings import CONFIG_SCHEMA, read
+from target_postgres_copy.settings import CONFIG_SCHEMA, misfits, read
 from target_postgres_copy.sink import CopySink
 from target_postgres_copy.sources import records_in
 
@@ -59,6 +59,14 @@ class TargetPostgresCopy(Target):  # type: ignore[misc]  # the SDK's types are n
         reader.take, reader.wake = self._take, self.engine.wake
         reader.pause, reader.end = self.engine.pause, self.engine.close
 
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        """As the SDK's, but no message quotes a value, which may be a secret."""
+        super()._validate_config(raise_errors=False)  # fills in defaults
+        errors = misfits(self._config, self.config_jsonschema)
+        if errors and raise_errors:
+            raise ConfigError("The loader's settings are not valid.", hint="; ".join(errors) + ".")
+        return errors
+
     # ---- messages
 
     def _take(self, line: bytes) -> bool:
@@ -85,7 +93,7 @@ class TargetPostgresCopy(Target):  # type: ignore[misc]  # the SDK's types are n
         stream, schema = message_dict.get("stream"), message_dict.get("schema")
         if not isinstance(stream, str) or not isinstance(schema, dict):
             raise MessageError("The tap wrote a SCHEMA message without stream or schema.", hint="See its log.")
-        if not isinstance(schema.get("properties"), dict):
+        if not schema.get("properties") or not isinstance(schema["properties"], dict):
             raise MessageError(f"The SCHEMA of {stream} has no properties.", hint="See the tap's own log.")
         known = self.mapper.stream_maps.get(stream)
         if known and (known[0].raw_schema, known[0].raw_key_properties) == (schema, message_dict.get("key_properties")):

@@ -18,18 +18,34 @@ sys.path.insert(0, str(Path(__file__).parent))  # for copydesk: tests are no pac
 from copydesk import Batches, Load, Warehouse, config, lines
 from target_postgres_copy.target import TargetPostgresCopy
 
-from orchestrator.drivers.embedded_postgres import EmbeddedPostgres
+from orchestrator.drivers.embedded_postgres import EmbeddedPostgres, ServerAddress
 
 
 @pytest.fixture(scope="session")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a warehouse of this session's own."""
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerAddress]:
+    """A Postgres of this session's own."""
     postgres = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"))
     try:
-        yield postgres.start().url("warehouse").get_secret_value()
+        yield postgres.start()
     finally:
         postgres.close()
         postgres.stop_if_unused()
+
+
+@pytest.fixture(scope="session")
+def url(server: ServerAddress) -> str:
+    """Address of its warehouse."""
+    return server.url("warehouse").get_secret_value()
+
+
+@pytest.fixture(scope="session")
+def administrator(server: ServerAddress) -> Iterator[psycopg.Connection]:
+    """Somebody who may make users."""
+    secret = server.password.get_secret_value()
+    with psycopg.connect(
+        host=server.host, port=server.port, user=server.user, password=secret, dbname="warehouse", autocommit=True
+    ) as connection:
+        yield connection
 
 
 @pytest.fixture(scope="session")

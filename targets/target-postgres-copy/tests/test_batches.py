@@ -135,6 +135,33 @@ def test_files_are_deleted_when_they_are_loaded(load: Load, batches: Batches) ->
     assert len(list(batches.folder.iterdir())) == 1
 
 
+def test_only_plain_files_where_batch_files_are_known_to_be_are_deleted(load: Load, batches: Batches, tmp_path) -> None:
+    storage = {"batch_config": {"storage": {"root": batches.folder.as_uri()}}}
+    inside = batches.csv("T", "Id\n1\n", packed=False)
+    outside = tmp_path / "precious.csv"
+    outside.write_text("Id\n2\n")
+    link = batches.folder / "link.csv"
+    link.symlink_to(outside)
+    dotted = f"{batches.folder}/../precious.csv"
+    manifest = [*inside["manifest"], outside.as_uri(), link.as_uri(), dotted]
+    load(schema("T"), inside | {"manifest": manifest}, **storage)
+    assert outside.exists()
+    assert list(batches.folder.iterdir()) == [link]
+    load(schema("T"), inside | {"manifest": [link.as_uri()]})
+    assert outside.exists() and link.is_symlink()
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_files_that_could_not_be_loaded_are_deleted_only_where_batch_files_are_known_to_be(
+    load: Load, batches: Batches, known: bool
+) -> None:
+    message = batches.csv("T", "Id\n1,2,3\n")
+    options = {"batch_config": {"storage": {"root": str(batches.folder)}}} if known else {}
+    with pytest.raises(DamagedBatchError):
+        load(schema("T"), message, **options)
+    assert len(list(batches.folder.iterdir())) == (0 if known else 1)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -159,7 +186,7 @@ def test_a_damaged_file_loads_nothing_and_says_so(load: Load, warehouse: Warehou
     (path,) = batches.folder.iterdir()
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(DamagedBatchError) as raised:
-        load(schema("T", A=TEXT), message, state("never"))
+        load(schema("T", A=TEXT), message, state("never"), batch_config={"storage": {"root": str(batches.folder)}})
     assert (raised.value.kind, raised.value.origin, raised.value.retryable) == ("source_error", "source", True)
     assert load.said == []
     assert warehouse.rows("T", "Id") == [("before",)]
