@@ -34,3 +34,8 @@ def test_notes_and_errors_keep_their_lines_and_lose_what_steers_a_terminal(capsy
 def test_json_says_the_same_without_raw_control_characters(capsys):
     console.show_json({"name": "\x9b31m\u202e\x1b"})
     assert capsys.readouterr().out == '{\n  "name": "\\u009b31m\\u202e\\u001b"\n}\n'
+
+
+def test_where_markup_is_read_a_name_is_still_shown_as_it_is_written(capsys):
+    console.err().print(f"[dim]{console.escaped(':boom: [/b] \x1b')}[/]")
+    assert capsys.readouterr().err == ":boom: [/b] \n"
