@@ -37,5 +37,6 @@ def test_json_says_the_same_without_raw_control_characters(capsys):
 
 
 def test_where_markup_is_read_a_name_is_still_shown_as_it_is_written(capsys):
-    console.err().print(f"[dim]{console.escaped(':boom: [/b] \x1b')}[/]")
+    shown = console.escaped(":boom: [/b] \x1b")
+    console.err().print(f"[dim]{shown}[/]")
     assert capsys.readouterr().err == ":boom: [/b] \n"
