@@ -60,7 +60,7 @@ class Engine:
     # ---- tables
 
     def prepare(self, sink: "CopySink") -> Progress:
-        """The table of a sink, ready for its columns. Waits for the batches that are under way."""
+        """The table of a sink, ready for its columns. Waits for its batches that are under way."""
         layout = sink.layout
         key = (layout.schema, layout.table)
         progress = self._tables.get(key)
@@ -81,7 +81,7 @@ class Engine:
         return progress
 
     def call(self, layout: Layout, work: Callable[[Connection[Any]], _T]) -> _T:
-        """Have something done with a table after all that is under way; its result."""
+        """Have something done with a table after all that is under way for it; its result."""
         return self._pool.call((layout.schema, layout.table), layout.label, work)
 
     # ---- batches

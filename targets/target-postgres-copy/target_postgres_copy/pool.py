@@ -81,7 +81,9 @@ class Pool:
             return work(connection)
 
         self.submit(key, what, in_turn, results.append)
-        self.settle()
+        with self._changed:
+            self._changed.wait_for(lambda: results or self._failure is not None)
+            self._raise()
         return results[0]
 
     def settle(self) -> None:
@@ -148,11 +150,11 @@ class Pool:
     def _finish(self, task: _Task, failure: BaseException | None) -> None:
         task.work = task.done = _nothing  # they hold the rows
         task.after = None
-        task.finished.set()
         with self._changed:
             self._unfinished -= 1
             if failure is not None and self._failure is None and not self._over:
                 self._failure = _in_words(failure, task.what)
+            task.finished.set()
             self._changed.notify_all()
             if not self._over:
                 with suppress(BlockingIOError):

@@ -43,7 +43,7 @@ class TargetPostgresCopy(Target):  # type: ignore[misc]  # the SDK's types are n
     default_sink_class = CopySink
     message_reader_class = LineReader
     capabilities: ClassVar[list[Any]] = [
-        *Target.capabilities,
+        *(known for known in Target.capabilities if known is not TargetCapabilities.VALIDATE_RECORDS),
         PluginCapabilities.ACTIVATE_VERSION,
         PluginCapabilities.BATCH,
         TargetCapabilities.TARGET_SCHEMA,
@@ -98,7 +98,9 @@ class TargetPostgresCopy(Target):  # type: ignore[misc]  # the SDK's types are n
         known = self.mapper.stream_maps.get(stream)
         if known and (known[0].raw_schema, known[0].raw_key_properties) == (schema, message_dict.get("key_properties")):
             return
-        self.engine.flush_all()
+        for stream_map in known or ():  # what came so far belongs to the columns as they were
+            if stream_map.stream_alias in self._sinks_active:
+                self.engine.flush(self._sinks_active[stream_map.stream_alias])
         self._quick.pop(stream, None)
         self._current = None
         super()._process_schema_message(message_dict)

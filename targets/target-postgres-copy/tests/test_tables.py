@@ -237,6 +237,27 @@ def test_what_somebody_did_by_hand_is_mended_or_explained(
     assert load.said == []
 
 
+def test_a_very_wide_table_is_loaded_and_a_wider_one_is_explained(
+    load: Load, warehouse: Warehouse, batches: Batches
+) -> None:
+    names_ = [f"Field_{number}__c" for number in range(900)]
+    line = ",".join(["Id", *names_]) + "\n1" + ",x" * 900 + "\n"
+    facts = dict.fromkeys(names_, TEXT)
+    load(schema("T", **facts), batches.csv("T", line), record("T", Id="2", Field_899__c="y"))
+    assert warehouse.rows("T", "Id", "Field_899__c") == [("1", "x"), ("2", "y")]
+    with pytest.raises(MisfitError, match="more than Postgres can hold"):
+        load(schema("W", **{f"f{number}": TEXT for number in range(1700)}), record("W", Id="1"))
+
+
+def test_streams_may_take_turns_record_by_record(load: Load, warehouse: Warehouse) -> None:
+    rows = [record("AB"[n % 2], Id=f"{n:03}", N=n) for n in range(300)]
+    facts = {"N": {"type": "integer"}}
+    said = load(schema("A", **facts), schema("B", **facts), *rows, state(1), batch_size_rows=40)
+    assert said == [1]
+    for stream, first in (("A", 0), ("B", 1)):
+        assert warehouse.rows(stream, "Id", "N") == [(f"{n:03}", n) for n in range(first, 300, 2)]
+
+
 def test_two_targets_may_load_one_new_schema_at_once(load: Load, warehouse: Warehouse) -> None:
     import threading
 
