@@ -58,7 +58,7 @@ bench: .venv/.dev
 
 .venv/.dev: .venv/.runtime requirements/dev.txt
 	@$(INSTALL) --require-hashes --compile-bytecode -r requirements/dev.txt
-	@$(INSTALL) --no-deps --no-build-isolation -e taps/tap-salesforce -e targets/target-jsonl
+	@$(INSTALL) --no-deps --no-build-isolation -e taps/tap-salesforce -e targets/target-jsonl -e targets/target-postgres-copy
 	@touch $@
 
 # make lock: renew the pinned, hashed requirements

@@ -16,9 +16,9 @@ from psycopg import sql
 sys.path.insert(0, str(Path(__file__).parent))  # for copydesk: tests are no package
 
 from copydesk import Batches, Load, Warehouse, config, lines
-from target_postgres_copy.target import TargetPostgresCopy
 
 from orchestrator.drivers.embedded_postgres import EmbeddedPostgres, ServerAddress
+from target_postgres_copy.target import TargetPostgresCopy
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import pytest
 from copydesk import Batches, Load, Warehouse, record, schema, state
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from target_postgres_copy import batchfiles
 from target_postgres_copy.errors import ConfigError, DamagedBatchError, MisfitError
 

@@ -11,6 +11,7 @@ import pytest
 from copydesk import Batches, Load, Warehouse, config, ended, record, schema, start, state
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
+
 from target_postgres_copy.errors import ConfigError, LoadError, MessageError
 from target_postgres_copy.refusals import told
 from target_postgres_copy.settings import CONFIG_SCHEMA, read

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from copydesk import Warehouse, config
 from singer_sdk.testing import get_target_test_class
+
 from target_postgres_copy.target import TargetPostgresCopy
 
 # The suite takes its configuration while tests are collected; a Postgres is there only later, and goes in then.

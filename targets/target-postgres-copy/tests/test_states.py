@@ -11,6 +11,7 @@ import pytest
 from copydesk import Batches, Load, Warehouse, config, ended, record, schema, start, state
 from hypothesis import given
 from hypothesis import strategies as st
+
 from target_postgres_copy.errors import LoadError
 from target_postgres_copy.ledger import Ledger
 

@@ -6,6 +6,7 @@ import pytest
 from copydesk import Batches, Load, Warehouse, record, schema, state
 from hypothesis import given
 from hypothesis import strategies as st
+
 from target_postgres_copy import names
 from target_postgres_copy.errors import ConfigError, DestinationError, LoadError, MisfitError
 from target_postgres_copy.kinds import Kind, kind_of, widened
@@ -262,6 +263,7 @@ def test_two_targets_may_load_one_new_schema_at_once(load: Load, warehouse: Ware
     import threading
 
     from copydesk import config
+
     from target_postgres_copy.target import TargetPostgresCopy
 
     def other() -> None:

@@ -6,6 +6,7 @@ import psycopg
 import pytest
 from copydesk import Batches, Load, Warehouse, record, schema, state
 from psycopg import sql
+
 from target_postgres_copy.errors import LoadError
 
 NAMED = {"Name": {"type": "string"}}
