@@ -25,7 +25,7 @@ from .soql import parse
 from .soql_sql import Plan, bulk_refusal, find_sobject, plan, stamp
 from .store import Store
 
-RESULTS_KEPT = 16
+RESULTS_KEPT = 200  # of unchanged data: a large object read in windows, and again
 URLS_AT_ONCE = 5
 ROWS_AT_ONCE = 5_000
 JOB_PREFIX = "750"
@@ -205,6 +205,8 @@ class BulkJobs:
             delimiter, ending = DELIMITERS[job.delimiter], LINE_ENDINGS[job.line_ending]
             result = Result(self.store.directory, csv_header(planned.fields, delimiter, ending))
             result.fill(self.store, planned, delimiter, ending)
+            for old in [known for known in self._results if known[0] != self.store.version]:
+                del self._results[old]
             self._results[key] = result
             while len(self._results) > RESULTS_KEPT:
                 self._results.popitem(last=False)

@@ -10,7 +10,7 @@ POST /sandbox/churn                     {"object": …, "update": n, "delete": n
 POST /sandbox/sessions/revoke           {}: every access token ends; {"app": true}: every refresh token too
 POST /sandbox/settings                  any of daily_limit, used_requests, rows_per_second, token_lifetime,
                                         rotate_refresh_tokens, job_seconds, bulk_page_rows, auto_approve
-POST /sandbox/clock                     {"advance": seconds}
+POST /sandbox/clock                     {"advance": seconds}, {"held": true | false}: time stands still, or goes on
 A browser cannot send these from another site: they need a loopback Host, and a JSON body where they take one.
 """
 
@@ -63,7 +63,7 @@ def _dispatch(org: "LocalOrg", request: Request, body: dict[str, Any]) -> Any:
         "POST /sandbox/churn": _churn,
         "POST /sandbox/sessions/revoke": _done(lambda o, b: o.revoke_app() if b.get("app") else o.revoke_sessions()),
         "POST /sandbox/settings": _settings,
-        "POST /sandbox/clock": lambda o, b: {"now": stamp(o.clock.advance(float(b.get("advance", 0))))},
+        "POST /sandbox/clock": _clock,
     }
     handler = handlers.get(f"{request.method} {request.path.rstrip('/')}")
     if handler is None:
@@ -86,6 +86,14 @@ def _done(act: "Callable[[LocalOrg, dict[str, Any]], None]") -> "Callable[[Local
 
 def _add_fault(org: "LocalOrg", body: dict[str, Any]) -> dict[str, int]:
     return {"id": org.faults.add(str(body.pop("kind", "")), **body).id}
+
+
+def _clock(org: "LocalOrg", body: Mapping[str, Any]) -> dict[str, str]:
+    if body.get("held"):
+        org.clock.freeze()
+    elif "held" in body:
+        org.clock.release()
+    return {"now": stamp(org.clock.advance(float(body.get("advance", 0))))}
 
 
 def _churn(org: "LocalOrg", body: Mapping[str, Any]) -> dict[str, list[str]]:

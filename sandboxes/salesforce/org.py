@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -236,6 +237,7 @@ class LocalOrg:
             response = as_json(refused(error).body(), 400)
         if request.path.startswith("/services/data/v"):
             response.headers.setdefault("Sforce-Limit-Info", f"api-usage={self._used}/{self.daily_limit}")
+        response.headers["Date"] = format_datetime(self.clock.now(), usegmt=True)
         return response, Trouble(faults=struck, rows_per_second=self.rows_per_second)
 
     def _route(self, request: Request, struck: Sequence[Fault]) -> Response:

@@ -81,6 +81,10 @@ class OrgControl:
         """{"live": …, "deleted": …}."""
         return self.call("GET", f"/sandbox/records/{name}/count")
 
+    def hold_time(self) -> None:
+        """Time stands still from now on, so that the same questions about unchanged data stay the same."""
+        self.call("POST", "/sandbox/clock", {"held": True})
+
     def settings(self, **values: Any) -> None:
         """Change settings of the running org."""
         self.call("POST", "/sandbox/settings", values)

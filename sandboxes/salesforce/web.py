@@ -222,7 +222,8 @@ class _Handler(BaseHTTPRequestHandler):
         self, response: Response, *, rate: float = 0.0, cut: float | None = None, breaks: Fault | None = None
     ) -> None:
         reason = HTTPStatus(response.status).phrase
-        lines = [f"HTTP/1.1 {response.status} {reason}", f"Date: {self.date_time_string()}"]
+        date = response.headers.pop("Date", None) or self.date_time_string()
+        lines = [f"HTTP/1.1 {response.status} {reason}", f"Date: {date}"]
         if response.status != HTTPStatus.NO_CONTENT:
             lines += [f"Content-Type: {response.type}", f"Content-Length: {len(response.body)}"]
         if response.zipped:

@@ -1,6 +1,8 @@
 """Our own endpoints under /sandbox."""
 
 import json
+import time
+from email.utils import parsedate_to_datetime
 
 import pytest
 
@@ -54,6 +56,15 @@ def test_settings_sessions_and_clock_by_http(client, org):
     assert client.control("POST", "/sandbox/clock", {"advance": 3_600}).json["now"] > before.strftime("%Y-%m-%dT%H")
     assert (org.clock.now() - before).total_seconds() >= 3_600
     org.clock.advance(-3_600)
+
+
+def test_time_can_stand_still_and_is_the_one_that_answers_are_dated_by(client, org):
+    held = client.control("POST", "/sandbox/clock", {"held": True}).json["now"]
+    time.sleep(1.1)
+    assert client.control("POST", "/sandbox/clock", {}).json["now"] == held
+    dated = parsedate_to_datetime(client.get("/limits").headers["date"])
+    assert dated == org.clock.now().replace(microsecond=0)
+    assert client.control("POST", "/sandbox/clock", {"held": False}).json["now"] > held
 
 
 @pytest.mark.parametrize(
