@@ -1,33 +1,30 @@
-"""All SQL about runs, attempts, logs and state: rows in, values out; the database settles races."""
+"""Runs and their attempts: rows in, values out; the database settles races."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Text, bindparam, case, func, literal, select, text, update
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy import case, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from orchestrator.domains.runs.errors import LeaseLostError
-from orchestrator.domains.runs.tables import AttemptRow, RunLogRow, RunRow, RunStreamRow, StreamStateRow
+from orchestrator.domains.runs.tables import AttemptRow, RunRow
 from orchestrator.domains.runs.types import (
     Attempt,
     Failure,
     FailureKind,
-    LogEntry,
     OpenAttempt,
     Origin,
     Run,
     RunStatus,
-    StateEntry,
-    StreamCount,
 )
 from orchestrator.kernel import ids
 
 _ACTIVE = (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.RETRYING, RunStatus.CANCELLING)
-_HELD = (RunStatus.RUNNING, RunStatus.CANCELLING)
-_UNENDED = (RunStatus.QUEUED, *_HELD)
+HELD = (RunStatus.RUNNING, RunStatus.CANCELLING)
+_UNENDED = (RunStatus.QUEUED, *HELD)
 
 
 def _failure(stored: Mapping[str, Any] | None) -> Failure | None:
@@ -212,162 +209,3 @@ def open_attempts(tx: Session) -> list[OpenAttempt]:
         )
         for row in rows
     ]
-
-
-def add_logs(tx: Session, attempt: Attempt, lines: Iterable[tuple[datetime, str, str, str]]) -> None:
-    """Append lines (at, level, source, message), in order. They are kept even where the lease is lost."""
-    rows = [
-        {
-            "org_id": attempt.org_id,
-            "run_id": attempt.run_id,
-            "at": at,
-            "level": level,
-            "source": source,
-            "message": said,
-        }
-        for at, level, source, said in lines
-    ]
-    if rows:
-        tx.execute(insert(RunLogRow), rows)
-
-
-def logs(tx: Session, run_id: str, *, after: int = 0, limit: int = 1000) -> list[LogEntry]:
-    """Lines of a run in order, from a cursor on."""
-    wanted = select(RunLogRow).where(RunLogRow.run_id == run_id, RunLogRow.id > after).order_by(RunLogRow.id)
-    return [
-        LogEntry(id=row.id, at=row.at, level=row.level, source=row.source, message=row.message)
-        for row in tx.scalars(wanted.limit(limit))
-    ]
-
-
-def last_log_id(tx: Session, run_id: str, *, lines: int) -> int:
-    """The cursor that leaves the last `lines` lines to read."""
-    newest = select(RunLogRow.id).where(RunLogRow.run_id == run_id).order_by(RunLogRow.id.desc()).limit(lines)
-    oldest_wanted = tx.scalar(select(func.min(newest.subquery().c.id)))
-    return 0 if oldest_wanted is None else oldest_wanted - 1
-
-
-def save_counts(tx: Session, attempt: Attempt, counts: Iterable[StreamCount]) -> None:
-    """Store how far each stream is, replacing what was stored before for this run."""
-    rows = [
-        {
-            "org_id": attempt.org_id,
-            "run_id": attempt.run_id,
-            "stream": count.stream,
-            "records_read": count.read,
-            "records_written": count.written,
-            "records_deleted": count.deleted,
-            "seconds": count.seconds,
-        }
-        for count in counts
-    ]
-    if rows:
-        added = insert(RunStreamRow)
-        changing = ("records_read", "records_written", "records_deleted", "seconds")
-        tx.execute(
-            added.on_conflict_do_update(
-                index_elements=["org_id", "run_id", "stream"], set_={name: added.excluded[name] for name in changing}
-            ),
-            rows,
-        )
-
-
-def read_since(tx: Session, integration_id: str, stream: str, entry_id: int) -> int:
-    """How many records of a stream the runs read that wrote state after this entry."""
-    later = select(StreamStateRow.run_id).where(
-        StreamStateRow.integration_id == integration_id,
-        StreamStateRow.stream == stream,
-        StreamStateRow.id > entry_id,
-        StreamStateRow.run_id.is_not(None),
-    )
-    total = select(func.coalesce(func.sum(RunStreamRow.records_read), 0)).where(
-        RunStreamRow.run_id.in_(later), RunStreamRow.stream == stream
-    )
-    return int(tx.scalar(total) or 0)
-
-
-def counts(tx: Session, run_id: str) -> tuple[StreamCount, ...]:
-    """What a run moved, by stream."""
-    rows = tx.scalars(select(RunStreamRow).where(RunStreamRow.run_id == run_id).order_by(RunStreamRow.stream))
-    return tuple(
-        StreamCount(
-            stream=row.stream,
-            read=row.records_read,
-            written=row.records_written,
-            deleted=row.records_deleted,
-            seconds=row.seconds,
-        )
-        for row in rows
-    )
-
-
-def _state(row: StreamStateRow) -> StateEntry:
-    return StateEntry(
-        id=row.id, stream=row.stream, bookmark=row.bookmark, reason=row.reason, run_id=row.run_id, at=row.at
-    )
-
-
-def current_state(tx: Session, integration_id: str) -> dict[str, StateEntry]:
-    """The latest entry of each stream."""
-    wanted = (
-        select(StreamStateRow)
-        .where(StreamStateRow.integration_id == integration_id)
-        .distinct(StreamStateRow.stream)
-        .order_by(StreamStateRow.stream, StreamStateRow.id.desc())
-    )
-    return {row.stream: _state(row) for row in tx.scalars(wanted)}
-
-
-def state_history(tx: Session, integration_id: str, *, stream: str | None = None, limit: int = 50) -> list[StateEntry]:
-    """Entries, the newest first."""
-    wanted = select(StreamStateRow).where(StreamStateRow.integration_id == integration_id)
-    if stream is not None:
-        wanted = wanted.where(StreamStateRow.stream == stream)
-    return [_state(row) for row in tx.scalars(wanted.order_by(StreamStateRow.id.desc()).limit(limit))]
-
-
-def state_as_of(tx: Session, integration_id: str, entry_id: int) -> dict[str, StateEntry]:
-    """What the latest entry of each stream was when this one was written."""
-    wanted = (
-        select(StreamStateRow)
-        .where(StreamStateRow.integration_id == integration_id, StreamStateRow.id <= entry_id)
-        .distinct(StreamStateRow.stream)
-        .order_by(StreamStateRow.stream, StreamStateRow.id.desc())
-    )
-    return {row.stream: _state(row) for row in tx.scalars(wanted)}
-
-
-def append_state(tx: Session, attempt: Attempt, bookmarks: Mapping[str, Mapping[str, Any]]) -> None:
-    """Commit bookmarks of a running sync, if it still holds its run. Raises LeaseLostError."""
-    for stream, bookmark in bookmarks.items():
-        held = select(
-            RunRow.org_id,
-            RunRow.integration_id,
-            literal(stream, Text),
-            bindparam("bookmark", dict(bookmark), JSONB),
-            literal("run", Text),
-            RunRow.id,
-            RunRow.epoch,
-        ).where(RunRow.id == attempt.run_id, RunRow.epoch == attempt.epoch, RunRow.status.in_([s.value for s in _HELD]))
-        columns = ["org_id", "integration_id", "stream", "bookmark", "reason", "run_id", "epoch"]
-        added = insert(StreamStateRow).from_select(columns, held).returning(StreamStateRow.id)
-        if tx.scalar(added) is None:
-            raise LeaseLostError(attempt.run_id)
-
-
-def set_state(
-    tx: Session, org_id: str, integration_id: str, bookmarks: Mapping[str, Mapping[str, Any] | None], *, reason: str
-) -> None:
-    """Append bookmarks a person chose; None starts a stream over."""
-    rows = [
-        {
-            "org_id": org_id,
-            "integration_id": integration_id,
-            "stream": stream,
-            "bookmark": None if bookmark is None else dict(bookmark),
-            "reason": reason,
-        }
-        for stream, bookmark in bookmarks.items()
-    ]
-    if rows:
-        tx.execute(insert(StreamStateRow), rows)

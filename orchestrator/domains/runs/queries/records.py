@@ -1,0 +1,88 @@
+"""What a run said and moved."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from orchestrator.domains.runs.tables import RunLogRow, RunStreamRow
+from orchestrator.domains.runs.types import (
+    Attempt,
+    LogEntry,
+    StreamCount,
+)
+
+
+def add_logs(tx: Session, attempt: Attempt, lines: Iterable[tuple[datetime, str, str, str]]) -> None:
+    """Append lines (at, level, source, message), in order. They are kept even where the lease is lost."""
+    rows = [
+        {
+            "org_id": attempt.org_id,
+            "run_id": attempt.run_id,
+            "at": at,
+            "level": level,
+            "source": source,
+            "message": said,
+        }
+        for at, level, source, said in lines
+    ]
+    if rows:
+        tx.execute(insert(RunLogRow), rows)
+
+
+def logs(tx: Session, run_id: str, *, after: int = 0, limit: int = 1000) -> list[LogEntry]:
+    """Lines of a run in order, from a cursor on."""
+    wanted = select(RunLogRow).where(RunLogRow.run_id == run_id, RunLogRow.id > after).order_by(RunLogRow.id)
+    return [
+        LogEntry(id=row.id, at=row.at, level=row.level, source=row.source, message=row.message)
+        for row in tx.scalars(wanted.limit(limit))
+    ]
+
+
+def last_log_id(tx: Session, run_id: str, *, lines: int) -> int:
+    """The cursor that leaves the last `lines` lines to read."""
+    newest = select(RunLogRow.id).where(RunLogRow.run_id == run_id).order_by(RunLogRow.id.desc()).limit(lines)
+    oldest_wanted = tx.scalar(select(func.min(newest.subquery().c.id)))
+    return 0 if oldest_wanted is None else oldest_wanted - 1
+
+
+def save_counts(tx: Session, attempt: Attempt, counts: Iterable[StreamCount]) -> None:
+    """Store how far each stream is, replacing what was stored before for this run."""
+    rows = [
+        {
+            "org_id": attempt.org_id,
+            "run_id": attempt.run_id,
+            "stream": count.stream,
+            "records_read": count.read,
+            "records_written": count.written,
+            "records_deleted": count.deleted,
+            "seconds": count.seconds,
+        }
+        for count in counts
+    ]
+    if rows:
+        added = insert(RunStreamRow)
+        changing = ("records_read", "records_written", "records_deleted", "seconds")
+        tx.execute(
+            added.on_conflict_do_update(
+                index_elements=["org_id", "run_id", "stream"], set_={name: added.excluded[name] for name in changing}
+            ),
+            rows,
+        )
+
+
+def counts(tx: Session, run_id: str) -> tuple[StreamCount, ...]:
+    """What a run moved, by stream."""
+    rows = tx.scalars(select(RunStreamRow).where(RunStreamRow.run_id == run_id).order_by(RunStreamRow.stream))
+    return tuple(
+        StreamCount(
+            stream=row.stream,
+            read=row.records_read,
+            written=row.records_written,
+            deleted=row.records_deleted,
+            seconds=row.seconds,
+        )
+        for row in rows
+    )

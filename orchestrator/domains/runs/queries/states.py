@@ -1,0 +1,102 @@
+"""The history of every stream's state."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Text, bindparam, func, literal, select
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.orm import Session
+
+from orchestrator.domains.runs.errors import LeaseLostError
+from orchestrator.domains.runs.queries.runs import HELD
+from orchestrator.domains.runs.tables import RunRow, RunStreamRow, StreamStateRow
+from orchestrator.domains.runs.types import (
+    Attempt,
+    StateEntry,
+)
+
+
+def read_since(tx: Session, integration_id: str, stream: str, entry_id: int) -> int:
+    """How many records of a stream the runs read that wrote state after this entry."""
+    later = select(StreamStateRow.run_id).where(
+        StreamStateRow.integration_id == integration_id,
+        StreamStateRow.stream == stream,
+        StreamStateRow.id > entry_id,
+        StreamStateRow.run_id.is_not(None),
+    )
+    total = select(func.coalesce(func.sum(RunStreamRow.records_read), 0)).where(
+        RunStreamRow.run_id.in_(later), RunStreamRow.stream == stream
+    )
+    return int(tx.scalar(total) or 0)
+
+
+def _state(row: StreamStateRow) -> StateEntry:
+    return StateEntry(
+        id=row.id, stream=row.stream, bookmark=row.bookmark, reason=row.reason, run_id=row.run_id, at=row.at
+    )
+
+
+def current_state(tx: Session, integration_id: str) -> dict[str, StateEntry]:
+    """The latest entry of each stream."""
+    wanted = (
+        select(StreamStateRow)
+        .where(StreamStateRow.integration_id == integration_id)
+        .distinct(StreamStateRow.stream)
+        .order_by(StreamStateRow.stream, StreamStateRow.id.desc())
+    )
+    return {row.stream: _state(row) for row in tx.scalars(wanted)}
+
+
+def state_history(tx: Session, integration_id: str, *, stream: str | None = None, limit: int = 50) -> list[StateEntry]:
+    """Entries, the newest first."""
+    wanted = select(StreamStateRow).where(StreamStateRow.integration_id == integration_id)
+    if stream is not None:
+        wanted = wanted.where(StreamStateRow.stream == stream)
+    return [_state(row) for row in tx.scalars(wanted.order_by(StreamStateRow.id.desc()).limit(limit))]
+
+
+def state_as_of(tx: Session, integration_id: str, entry_id: int) -> dict[str, StateEntry]:
+    """What the latest entry of each stream was when this one was written."""
+    wanted = (
+        select(StreamStateRow)
+        .where(StreamStateRow.integration_id == integration_id, StreamStateRow.id <= entry_id)
+        .distinct(StreamStateRow.stream)
+        .order_by(StreamStateRow.stream, StreamStateRow.id.desc())
+    )
+    return {row.stream: _state(row) for row in tx.scalars(wanted)}
+
+
+def append_state(tx: Session, attempt: Attempt, bookmarks: Mapping[str, Mapping[str, Any]]) -> None:
+    """Commit bookmarks of a running sync, if it still holds its run. Raises LeaseLostError."""
+    for stream, bookmark in bookmarks.items():
+        held = select(
+            RunRow.org_id,
+            RunRow.integration_id,
+            literal(stream, Text),
+            bindparam("bookmark", dict(bookmark), JSONB),
+            literal("run", Text),
+            RunRow.id,
+            RunRow.epoch,
+        ).where(RunRow.id == attempt.run_id, RunRow.epoch == attempt.epoch, RunRow.status.in_([s.value for s in HELD]))
+        columns = ["org_id", "integration_id", "stream", "bookmark", "reason", "run_id", "epoch"]
+        added = insert(StreamStateRow).from_select(columns, held).returning(StreamStateRow.id)
+        if tx.scalar(added) is None:
+            raise LeaseLostError(attempt.run_id)
+
+
+def set_state(
+    tx: Session, org_id: str, integration_id: str, bookmarks: Mapping[str, Mapping[str, Any] | None], *, reason: str
+) -> None:
+    """Append bookmarks a person chose; None starts a stream over."""
+    rows = [
+        {
+            "org_id": org_id,
+            "integration_id": integration_id,
+            "stream": stream,
+            "bookmark": None if bookmark is None else dict(bookmark),
+            "reason": reason,
+        }
+        for stream, bookmark in bookmarks.items()
+    ]
+    if rows:
+        tx.execute(insert(StreamStateRow), rows)
