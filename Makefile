@@ -26,6 +26,7 @@ lint: .venv/.dev
 	@.venv/bin/deptry orchestrator sandboxes
 	@cd taps/tap-salesforce && ../../.venv/bin/deptry tap_salesforce --known-first-party tap_salesforce
 	@cd targets/target-jsonl && ../../.venv/bin/deptry target_jsonl --known-first-party target_jsonl
+	@cd targets/target-postgres-copy && ../../.venv/bin/deptry target_postgres_copy --known-first-party target_postgres_copy
 	@.venv/bin/check-jsonschema -q --builtin-schema vendor.meltano meltano.yml
 	@.venv/bin/check-jsonschema -q --schemafile schemas/connector.schema.json schemas/connectors/*.json
 

@@ -72,6 +72,14 @@ ENTRIES: Final = (
     ),
     Entry(
         kind="loaders",
+        name="target-postgres-copy",
+        variant="orchestrator",
+        label="PostgreSQL (COPY)",
+        source="targets/target-postgres-copy",
+        repo="targets/target-postgres-copy",
+    ),
+    Entry(
+        kind="loaders",
         name="target-postgres",
         variant="meltanolabs",
         label="PostgreSQL",

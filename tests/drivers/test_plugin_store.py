@@ -238,6 +238,7 @@ def test_every_plugin_we_offer_has_a_lock_file_and_complete_hashed_requirements(
         ("extractors", "tap-postgres", "meltanolabs"),
         ("loaders", "target-postgres", "meltanolabs"),
         ("loaders", "target-jsonl", "orchestrator"),
+        ("loaders", "target-postgres-copy", "orchestrator"),
     }
     for plugin in offered:
         text = plugin.requirements.read_text()
