@@ -1,63 +1,50 @@
-"""What a pipeline is to the benchmark: something that can begin anew, with programs to start and a table at the end."""
+"""What a pipeline is to this benchmark: programs to run, and a look at what they left behind."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
+from typing import Literal, Protocol
 
-from bench.lab.stage import Stage
 from bench.salesforce.measure import Program
 from bench.salesforce.source import Source
-from bench.salesforce.warehouse import Warehouse
+
+Destination = Literal["postgres", "file"]
 
 
-class Kind(StrEnum):
-    """Whose a pipeline is."""
-
-    LIMIT = "limit"
-    OURS = "ours"
-    PEER = "peer"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lab:
-    """Where everything runs.
-
-    folder:  for what a run needs; private, in memory where there is such a place
-    keep:    for what outlives a run and the benchmark: environments, caches
-    """
-
-    at: Stage
-    source: Source
-    warehouse: Warehouse
-    folder: Path
-    keep: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """One run, ready to start: what came before is not measured.
-
-    schema, table:  where the records will be; table None for a pipeline that loads elsewhere
-    counted:        how many records arrived, asked afterwards, where there is no table
-    """
-
-    chain: Sequence[Program]
-    schema: str
-    table: str | None
-    counted: Callable[[], int] | None = None
+class UnavailableError(Exception):
+    """A pipeline that cannot take part on this machine, and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline:
-    """One way from the org into the warehouse.
+    """One way from the org to its destination, cleared of what an earlier run left there, to be run once.
 
-    name:   in figures
-    title:  for people
-    begin:  makes everything ready for one run into a schema that is not there yet
+    chain:  what is started, each program reading what the one before writes
+    check:  how many records arrived; raises if they are not the source's
     """
 
-    name: str
-    title: str
-    kind: Kind
-    begin: Callable[[Lab, str], Attempt]
+    chain: Sequence[Program]
+    check: Callable[[], int]
+
+
+class Peer(Protocol):
+    """Somebody else's pipeline.
+
+    name:   on the command line and in figures
+    title:  as people know it, its version included
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def destination(self) -> Destination: ...
+
+    def install(self, home: Path) -> None:
+        """Build its environment under home unless it is there. Raises UnavailableError."""
+
+    def pipeline(self, source: Source, warehouse: str, home: Path) -> Pipeline:
+        """The way of one object's records into the warehouse (its URL) or into a file under home, made for one run."""
