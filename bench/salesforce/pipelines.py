@@ -1,50 +1,67 @@
-"""What a pipeline is to this benchmark: programs to run, and a look at what they left behind."""
+"""What a pipeline is to the benchmark: something that can begin anew, with programs to start and a table at the end."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Literal, Protocol
 
+from bench.lab.stage import Stage
 from bench.salesforce.measure import Program
 from bench.salesforce.source import Source
-
-Destination = Literal["postgres", "file"]
+from bench.salesforce.warehouse import Warehouse
 
 
 class UnavailableError(Exception):
     """A pipeline that cannot take part on this machine, and why."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pipeline:
-    """One way from the org to its destination, cleared of what an earlier run left there, to be run once.
+class Kind(StrEnum):
+    """Whose a pipeline is."""
 
-    chain:  what is started, each program reading what the one before writes
-    check:  how many records arrived; raises if they are not the source's
+    LIMIT = "limit"
+    OURS = "ours"
+    PEER = "peer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lab:
+    """Where everything runs.
+
+    folder:  for what a run needs; private, in memory where there is such a place
+    keep:    for what outlives a run and the benchmark: environments, caches
+    """
+
+    at: Stage
+    source: Source
+    warehouse: Warehouse
+    folder: Path
+    keep: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One run, ready to start: what came before is not measured.
+
+    schema, table:  where the records will be; table None for a pipeline that loads elsewhere
+    counted:        how many records arrived, asked afterwards, where there is no table
     """
 
     chain: Sequence[Program]
-    check: Callable[[], int]
+    schema: str
+    table: str | None
+    counted: Callable[[], int] | None = None
 
 
-class Peer(Protocol):
-    """Somebody else's pipeline.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """One way from the org into the warehouse.
 
-    name:   on the command line and in figures
-    title:  as people know it, its version included
+    name:   in figures
+    title:  for people
+    begin:  makes everything ready for one run into a schema that is not there yet; raises UnavailableError
     """
 
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def title(self) -> str: ...
-
-    @property
-    def destination(self) -> Destination: ...
-
-    def install(self, home: Path) -> None:
-        """Build its environment under home unless it is there. Raises UnavailableError."""
-
-    def pipeline(self, source: Source, warehouse: str, home: Path) -> Pipeline:
-        """The way of one object's records into the warehouse (its URL) or into a file under home, made for one run."""
+    name: str
+    title: str
+    kind: Kind
+    begin: Callable[[Lab, str], Attempt]
