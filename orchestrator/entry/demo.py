@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 NAME = "Salesforce demo"
 STREAMS = ("Account", "Contact", "Lead", "Opportunity", "User")
 RECORDS = {"Account": 1_000, "Contact": 5_000, "Lead": 2_500, "Opportunity": 2_000, "User": 50}
-_PLUGINS = ("tap-salesforce--orchestrator", "target-postgres--meltanolabs")
+_PLUGINS = ("tap-salesforce--orchestrator", "target-postgres-copy--orchestrator")
 
 
 def mount(app: typer.Typer) -> None:

@@ -17,7 +17,7 @@ from sandboxes.salesforce import LocalOrg
 from tests.e2e.installation import Installation
 
 ROWS = int(os.environ.get("E2E_ROWS", "20000"))
-PLUGINS = ("tap-salesforce--orchestrator", "target-postgres--meltanolabs")
+PLUGINS = ("tap-salesforce--orchestrator", "target-postgres-copy--orchestrator")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

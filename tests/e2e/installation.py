@@ -239,7 +239,7 @@ class Installation:
 
 
 def _kind(words: Sequence[str]) -> str:
-    for kind, ending in (("tap", "/bin/tap-salesforce"), ("target", "/bin/target-postgres")):
+    for kind, ending in (("tap", "/bin/tap-salesforce"), ("target", "/bin/target-postgres-copy")):
         if any(word.endswith(ending) for word in words[:2]):
             return kind
     if any(word.endswith("/supervise.py") for word in words[:5]):

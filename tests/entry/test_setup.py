@@ -38,7 +38,7 @@ def test_init_refuses_a_home_that_is_everybodys_before_anything_is_made(command,
 
 def test_init_removes_plugin_environments_but_those_of_this_version(command, drivers):
     assert command("init").code == 0
-    assert {"tap-salesforce--orchestrator", "target-postgres--meltanolabs"} <= set(drivers.plugins.kept)
+    assert {"tap-salesforce--orchestrator", "target-postgres-copy--orchestrator"} <= set(drivers.plugins.kept)
 
 
 def test_a_lost_key_is_never_papered_over_with_a_new_one(command, drivers, github):

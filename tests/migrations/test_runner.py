@@ -21,7 +21,7 @@ from orchestrator.kernel.errors import ConflictError
 from orchestrator.kernel.ids import uuid7
 from orchestrator.migrations import runner
 
-ACROSS_ORGANIZATIONS = {"organization_named", "organization_ids", "open_attempts"}
+ACROSS_ORGANIZATIONS = {"organization_named", "organization_ids", "open_attempts", "dispatch", "requeue_unclaimed"}
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_every_table_with_an_organization_is_under_forced_row_level_security(poo
                    pg_get_userbyid(c.relowner)
             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
             WHERE n.nspname = 'orchestrator' AND c.relkind = 'r'
-              AND c.relname NOT IN ('alembic_version', 'integration_providers')
+              AND c.relname NOT IN ('alembic_version', 'integration_providers', 'workers')
             """)
         ).all()
     assert len(rows) >= 14
@@ -183,17 +183,22 @@ ROWS = """
 INSERT INTO orchestrator.organizations (id, slug, name) VALUES (:org, :slug, :slug);
 INSERT INTO orchestrator.workspaces (org_id, id, slug, name) VALUES (:org, :org, 'w', 'w');
 INSERT INTO orchestrator.integration_credentials (org_id, id, provider) VALUES (:org, :org, 'p');
-INSERT INTO orchestrator.destinations (org_id, id, type, name, config) VALUES (:org, :org, :type, 'd', :config);
+INSERT INTO orchestrator.destinations (org_id, id, type, name, config{variant[0]})
+    VALUES (:org, :org, :type, 'd', :config{variant[1]});
 INSERT INTO orchestrator.integrations
-    (org_id, id, workspace_id, type, variant, name, credential_id, destination_id, target_schema{more})
-    VALUES (:org, :org, :org, 't', 'v', 'n', :org, :org, 'sales'{values});
+    (org_id, id, workspace_id, type, variant, name, credential_id, destination_id, target_schema{claim[0]})
+    VALUES (:org, :org, :org, 't', 'v', 'n', :org, :org, 'sales'{claim[1]});
 """
 
 
-def fill(connection, slug, *, kind="warehouse", config="{}", more="", values=""):
-    """An organization with one integration that loads into the schema `sales`; answers its id, which all rows have."""
+def fill(connection, slug, *, kind="warehouse", config="{}", newest=True):
+    """An organization with one integration that loads into the schema `sales`; answers its id, which all rows have.
+
+    newest:  with the columns that later migrations added
+    """
     org = uuid7()
-    for statement in ROWS.format(more=more, values=values).split(";")[:-1]:
+    variant, claim = ((", variant", ", 'v'"), (", in_warehouse", ", true")) if newest else (("", ""), ("", ""))
+    for statement in ROWS.format(variant=variant, claim=claim).split(";")[:-1]:
         names = re.findall(r":(\w+)", statement)
         given = {"org": org, "slug": slug, "type": kind, "config": config}
         connection.execute(text(statement), {name: given[name] for name in names})
@@ -219,22 +224,24 @@ def test_schemas_of_the_warehouse_are_claimed_when_a_database_is_migrated(pool, 
     migrated_to("2026_11_21_1000")
     own = '{"connection": {"server": "own"}}'
     with pool.begin() as connection:
-        fill(connection, "one")
-        fill(connection, "two", config=own)
-        fill(connection, "three", kind="jsonl")
+        fill(connection, "one", newest=False)
+        fill(connection, "two", config=own, newest=False)
+        fill(connection, "three", kind="jsonl", newest=False)
     runner.migrate(pool)
     with pool.begin() as connection:
         claimed = connection.execute(
             text("SELECT o.slug, in_warehouse FROM orchestrator.integrations i JOIN orchestrator.organizations o"
                  " ON o.id = i.org_id")
         ).all()  # fmt: skip
+        loaders = connection.scalars(text("SELECT DISTINCT variant FROM orchestrator.destinations")).all()
     assert sorted(claimed) == [("one", True), ("three", False), ("two", False)]
+    assert loaders == ["orchestrator"]
 
 
 def test_a_schema_that_two_organizations_share_stops_the_migration_and_is_named(pool, migrated_to):
     migrated_to("2026_11_21_1000")
     with pool.begin() as connection:
-        shared = sorted(str(fill(connection, slug)) for slug in ("one", "two"))
+        shared = sorted(str(fill(connection, slug, newest=False)) for slug in ("one", "two"))
     with pytest.raises(ConflictError, match="sales") as caught:
         runner.migrate(pool)
     assert all(one in caught.value.message for one in shared)
@@ -244,17 +251,16 @@ def test_a_schema_that_two_organizations_share_stops_the_migration_and_is_named(
 
 def test_a_schema_of_the_warehouse_is_claimed_once_whoever_looks(pool):
     runner.migrate(pool)
-    claim = {"more": ", in_warehouse", "values": ", true"}
     with pool.begin() as connection:
-        fill(connection, "one", **claim)
+        fill(connection, "one")
     with pytest.raises(IntegrityError, match="integrations_warehouse_schema"), pool.begin() as connection:
-        fill(connection, "two", **claim)
+        fill(connection, "two")
 
 
 def test_the_app_can_not_delete_history(pool):
     runner.migrate(pool)
     with pool.begin() as connection:
-        org = fill(connection, "one", more=", in_warehouse", values=", true")
+        org = fill(connection, "one")
         connection.execute(
             text("INSERT INTO orchestrator.stream_states (org_id, integration_id, stream, reason)"
                  " VALUES (:org, :org, 's', 'reset')"), {"org": org},

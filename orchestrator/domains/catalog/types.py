@@ -148,7 +148,8 @@ class Variant:
     settings:           settings that are always these
     operator_settings:  setting > name of the operator's fact it is filled from (see `rules.plugin_settings`)
     counts:             whether it reports how many records it reads or writes, as METRIC lines
-    batch:              encodings of BATCH messages it writes or reads; empty: none
+    batch:              encodings of BATCH messages it writes or reads, the best first; empty: RECORD messages only
+    tombstones:         whether it announces, or understands, that a record is gone at the source
     address_variable:   environment variable that says which address its host has, so that it resolves nothing itself
     """
 
@@ -164,6 +165,7 @@ class Variant:
     operator_settings: Mapping[str, str] = field(default_factory=dict)
     counts: bool = True
     batch: tuple[str, ...] = ()
+    tombstones: bool = False
     address_variable: str | None = None
 
     @property

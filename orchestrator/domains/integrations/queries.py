@@ -36,7 +36,9 @@ def _integration(row: IntegrationRow) -> Integration:
 
 
 def _destination(row: DestinationRow) -> Destination:
-    return Destination(org_id=row.org_id, id=row.id, type=row.type, name=row.name, config=row.config)
+    return Destination(
+        org_id=row.org_id, id=row.id, type=row.type, variant=row.variant, name=row.name, config=row.config
+    )
 
 
 def _stream(row: StreamRow) -> Stream:
@@ -131,9 +133,9 @@ def mark_deleted(tx: Session, integration_id: str) -> None:
     tx.execute(change.values(deleted_at=func.clock_timestamp()))
 
 
-def ensure_destination(tx: Session, org_id: str, *, type_: str, name: str, config: Mapping[str, Any]) -> None:
+def ensure_destination(tx: Session, org_id: str, **values: Any) -> None:
     """Add a destination unless one of this name is there."""
-    row = insert(DestinationRow).values(org_id=org_id, id=ids.new("dst"), type=type_, name=name, config=dict(config))
+    row = insert(DestinationRow).values(org_id=org_id, id=ids.new("dst"), **values)
     tx.execute(row.on_conflict_do_nothing())
 
 

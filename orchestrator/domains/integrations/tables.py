@@ -21,6 +21,7 @@ class DestinationRow(Table):
     )
     id: Mapped[str] = mapped_column(Identifier("dst"), primary_key=True)
     type: Mapped[str]
+    variant: Mapped[str]
     name: Mapped[str]
     config: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())

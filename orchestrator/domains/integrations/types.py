@@ -78,6 +78,7 @@ class Destination:
     org_id: str
     id: str
     type: str
+    variant: str
     name: str
     config: Mapping[str, Any]
 
@@ -134,6 +135,7 @@ class Plan:
 
     catalog:      the Singer catalog with only the selected streams and fields
     streams:      names of the streams that will be read, in catalog order
+    encoding:     of the BATCH messages between the plugins; None: RECORD messages
     counted:      whether both plugins count their records, so that the counts can be compared
     fresh_token:  answers a plugin whose access token was refused; None where it signs in by itself
     """
@@ -143,6 +145,7 @@ class Plan:
     loader: Plugin
     catalog: Mapping[str, Any] = field(repr=False)
     streams: tuple[str, ...]
+    encoding: str | None
     counted: bool
     fresh_token: Callable[[str], dict[str, str]] | None = field(repr=False)
 

@@ -19,6 +19,7 @@ from orchestrator.drivers.meltano.errors import RunStorageError, SettingError, V
 from orchestrator.drivers.meltano.values import Marker, Plugin, Project, Side, reveal
 
 ENVIRONMENT: Final = "run"
+BATCHES: Final = "batches"  # folder of the run's directory; who writes batch files bounds how many lie there
 VALUE_LIMIT: Final = 128 * 1024  # bytes of NAME=value with its NUL; source: execve(2), MAX_ARG_STRLEN
 TOTAL_LIMIT: Final = 1024 * 1024  # all values; Meltano hands each to the plugin twice, Linux allows 2 MiB at least
 
@@ -186,7 +187,7 @@ def _yaml(definitions: Mapping[str, Any]) -> str:
 def write(rendered: Rendered, directory: RunDirectory) -> None:
     """Put the files into the run's directory, readable by nobody else. Raises RunStorageError: no space left."""
     try:
-        for folder in ("launch", "home", "tmp"):
+        for folder in ("launch", "home", "tmp", BATCHES):
             (directory.path / folder).mkdir(mode=0o700)
         for name, text in rendered.files.items():
             path = directory.path / name

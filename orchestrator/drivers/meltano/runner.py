@@ -30,7 +30,7 @@ from orchestrator.drivers.meltano.process import (
 )
 from orchestrator.drivers.meltano.programs import programs
 from orchestrator.drivers.meltano.redact import Redactor
-from orchestrator.drivers.meltano.values import TOKEN_SOCKET, Marker, Plugin, Project, secrets_in
+from orchestrator.drivers.meltano.values import BATCH_FOLDER, TOKEN_SOCKET, Marker, Plugin, Project, secrets_in
 
 CATALOG_LIMIT: Final = 256 * 1024 * 1024  # bytes a discovery may answer with
 _FREE = 64 * 1024  # bytes; with less, whatever else was said follows from it
@@ -184,7 +184,7 @@ class Meltano:
         rendered = project.render(
             plan,
             programs=programs(self.home),
-            markers={TOKEN_SOCKET: "token.sock"},
+            markers={TOKEN_SOCKET: "token.sock", BATCH_FOLDER: project.BATCHES},
             inherited=self.inherited,
         )
         redact = Redactor(_secrets(plan))
@@ -209,7 +209,7 @@ class Meltano:
         with ExitStack() as stack:
             place = stack.enter_context(directory.run_directory(self.runs_root))
             session = _Session(meltano=self, plan=plan, place=place)
-            markers: dict[Marker, str] = {}
+            markers: dict[Marker, str] = {BATCH_FOLDER: (place.path / project.BATCHES).as_uri()}
             if fresh_token is not None:
                 answer = socket_server.token_answers(session.remembering(fresh_token))
                 path = place.sockets / "token.sock"

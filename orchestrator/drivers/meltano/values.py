@@ -22,9 +22,11 @@ class Marker(Enum):
     """Stands in a plugin's config for something only the driver knows once the run's directory exists."""
 
     TOKEN_SOCKET = "token_socket"  # noqa: S105 - a name, not a secret
+    BATCH_FOLDER = "batch_folder"  # as a file:// URL: where the plugins hand batch files over
 
 
 TOKEN_SOCKET: Final = Marker.TOKEN_SOCKET
+BATCH_FOLDER: Final = Marker.BATCH_FOLDER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,7 @@ class Plugin:
 
     name:          tap-… or target-…; also the prefix of its environment variables
     executable:    absolute path of the plugin's own program
-    config:        top-level settings; leaves may be SecretStr (these are redacted from all output) or TOKEN_SOCKET
+    config:        top-level settings; leaves may be SecretStr (these are redacted from all output) or a Marker
     capabilities:  Meltano's words: catalog, discover, state …
     environment:   further variables for this plugin's process alone; never secrets
     """

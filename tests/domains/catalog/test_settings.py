@@ -144,12 +144,10 @@ def test_one_answer_may_fill_two_settings(catalog):
     assert values["ssl_certificate_authority"] == "PEM"
 
 
-LOADING = {
-    "load_method": "upsert",
+LOADING = {"load_method": "upsert", "default_target_schema": "sales", "hard_delete": False}
+THEIRS = {
     "add_record_metadata": True,
     "sanitize_null_text_characters": True,
-    "default_target_schema": "sales",
-    "hard_delete": False,
     "validate_records": True,
     "batch_size_rows": 10_000,
 }
@@ -161,9 +159,10 @@ def test_the_built_in_warehouse_is_that_of_the_installation(warehouse):
     assert shown(settings.secrets) == [ADDRESS]
 
 
-def test_a_warehouse_of_ones_own_is_flattened_and_gets_nothing_of_the_installations(warehouse):
-    settings = made(warehouse, {"connection": {"server": "own", **SERVER}})
-    assert settings.values == {**LOADING, **SERVER, "port": 5432, "ssl_enable": False, "ssl_mode": "prefer"}
+@pytest.mark.parametrize(("variant", "more"), [("orchestrator", {}), ("meltanolabs", THEIRS)])
+def test_a_warehouse_of_ones_own_is_flattened_and_gets_nothing_of_the_installations(warehouse, variant, more):
+    settings = made(warehouse, {"connection": {"server": "own", **SERVER}}, variant)
+    assert settings.values == {**LOADING, **more, **SERVER, "port": 5432, "ssl_enable": False, "ssl_mode": "prefer"}
     assert shown(settings.secrets) == ["hunter2"]
 
 

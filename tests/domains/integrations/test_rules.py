@@ -166,7 +166,12 @@ def test_a_stream_read_whole_has_no_replication_key():
     ],
 )
 def test_the_built_in_warehouse_is_the_one_nobody_named_a_server_for(config, built_in):
-    assert rules.is_built_in(Destination(org_id="o", id="d", type="warehouse", name="w", config=config)) is built_in
+    assert (
+        rules.is_built_in(
+            Destination(org_id="o", id="d", type="warehouse", variant="orchestrator", name="w", config=config)
+        )
+        is built_in
+    )
 
 
 @pytest.mark.parametrize(
@@ -182,7 +187,7 @@ def test_the_built_in_warehouse_is_the_one_nobody_named_a_server_for(config, bui
 )
 def test_streams_that_a_warehouse_would_load_into_one_table_are_found(streams, together):
     def destination(connector):
-        return Destination(org_id="o", id="d", type=connector, name="w", config={})
+        return Destination(org_id="o", id="d", type=connector, variant="orchestrator", name="w", config={})
 
     assert rules.in_one_table(destination("warehouse"), streams) == together
     assert rules.in_one_table(destination("jsonl"), streams) == (), "a file is named after the whole stream"

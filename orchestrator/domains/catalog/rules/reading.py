@@ -60,6 +60,7 @@ def _variant(name: str, facts: Mapping[str, Any]) -> Variant:
         operator_settings=facts.get("operator_settings", {}),
         counts=facts.get("counts", True),
         batch=tuple(facts.get("batch", [])),
+        tombstones=facts.get("tombstones", False),
         address_variable=facts.get("address_variable"),
     )
 

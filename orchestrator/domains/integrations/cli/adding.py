@@ -36,7 +36,7 @@ def add(
     set_: given.Sets = None,
     secret: given.Secrets = None,
     secret_env: given.SecretEnvs = None,
-    variant: Annotated[str | None, typer.Option(help="Which plugin reads it; see connectors show.")] = None,
+    variant: Annotated[str | None, typer.Option(help="Which plugin does the work; see connectors show.")] = None,
     destination: Annotated[str, typer.Option(help="Where it loads to.")] = rules.WAREHOUSE,
     schema: Annotated[str | None, typer.Option(help="Schema of its tables; from the name otherwise.")] = None,
     streams: Annotated[str | None, typer.Option(help="What to read: names and patterns, with commas between.")] = None,
@@ -66,7 +66,7 @@ def add(
     if not fields.any and not asking.possible():
         raise UsageError(f"Nobody is here to answer questions about {kind.title}.", hint=_example(kind))
     if kind.kind is Kind.DESTINATION:
-        _destination(drivers, place, kind, fields, name=name, test=test, as_json=as_json)
+        _destination(drivers, place, kind, fields, variant=chosen, name=name, test=test, as_json=as_json)
     elif not fields.any:
         wizard.walk_through(drivers, place, kind, chosen, name=name, destination=destination, schema=schema)
     else:
@@ -83,20 +83,30 @@ def add(
 
 
 def _destination(
-    drivers: Drivers, place: Place, kind: Connector, fields: Given, *, name: str | None, test: bool, as_json: bool
+    drivers: Drivers,
+    place: Place,
+    kind: Connector,
+    fields: Given,
+    *,
+    variant: str,
+    name: str | None,
+    test: bool,
+    as_json: bool,
 ) -> None:
     """Add a destination instead of a source."""
     made: Destination | None
     if fields.any:
         taken = {one.name for one in service.destinations(drivers, place.org_id)}
-        values = fields.values(kind, kind.default_variant, {})
-        new = NewIntegration(type=kind.name, name=name or wizard.free(kind.title, taken), values=values)
+        values = fields.values(kind, variant, {})
+        new = NewIntegration(
+            type=kind.name, name=name or wizard.free(kind.title, taken), values=values, variant=variant
+        )
         made = service.add_destination(drivers, place, new, test=test)
     else:
-        made = wizard.destination(drivers, place, kind, name=name)
+        made = wizard.destination(drivers, place, kind, variant, name=name)
     if made is None:
         return
-    facts = {"name": made.name, "id": made.id, "connector": made.type}
+    facts = {"name": made.name, "id": made.id, "connector": made.type, "variant": made.variant}
     if as_json:
         console.show_json(facts)
     else:

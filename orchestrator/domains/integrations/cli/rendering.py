@@ -12,13 +12,23 @@ from orchestrator.kernel.console import Json
 def render(context: typer.Context, integration: Wanted, *, as_json: Json = False) -> None:
     """The meltano.yml of a sync and its environment variables, secrets masked. Starts nothing."""
     drivers, found = finding.found(context, integration)
-    preview = service.preview(drivers, found)
+    preview, encoding = service.preview(drivers, found), service.handover(drivers, found)
     if as_json:
         console.show_json(
-            {"meltano_yml": preview.meltano_yml, "variables": dict(preview.variables), "catalog": preview.catalog}
+            {
+                "encoding": encoding,
+                "meltano_yml": preview.meltano_yml,
+                "variables": dict(preview.variables),
+                "catalog": preview.catalog,
+            }
         )
         return
-    lines = ["# meltano.yml", preview.meltano_yml, "# environment; secrets are shown as ***"]
+    lines = [
+        f"# records go as {f'{encoding} batches' if encoding else 'RECORD messages'}",
+        "# meltano.yml",
+        preview.meltano_yml,
+        "# environment; secrets are shown as ***",
+    ]
     for name, value in sorted(preview.variables.items()):
         lines += [f"# {part}" for part in f"{name}={value}".splitlines()]
     console.show_lines("\n".join(lines))

@@ -69,17 +69,19 @@ def walk_through(
     say_next(tested, counts)
 
 
-def destination(drivers: Drivers, place: Place, connector: Connector, *, name: str | None) -> Destination | None:
+def destination(
+    drivers: Drivers, place: Place, connector: Connector, variant: str, *, name: str | None
+) -> Destination | None:
     """The same for a destination; None where it was given up."""
     asking.heading(connector.title, connector.description)
     with _saying("Nothing was saved."):
         service.addable(drivers, place, connector.name)
-        values = _form(drivers, connector, connector.default_variant).asked({})
+        values = _form(drivers, connector, variant).asked({})
         if name is None:
             asking.heading("Name")
             taken = {one.name for one in service.destinations(drivers, place.org_id)}
             name = _unused_name(free(connector.title, taken), taken)
-        new = NewIntegration(type=connector.name, name=name, values=values)
+        new = NewIntegration(type=connector.name, name=name, values=values, variant=variant)
         while True:
             asking.heading("Summary")
             _show_summary(connector, new)
@@ -89,7 +91,7 @@ def destination(drivers: Drivers, place: Place, connector: Connector, *, name: s
                 return service.add_destination(drivers, place, new)
             except _CORRECTABLE as error:
                 asking.wrong(f"{error.message} {error.hint}")
-                values = _form(drivers, connector, connector.default_variant).asked(new.values)
+                values = _form(drivers, connector, variant).asked(new.values)
                 new = replace(new, values=values)
     console.say("Nothing was saved.")
     return None

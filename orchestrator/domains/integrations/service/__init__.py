@@ -25,7 +25,7 @@ from orchestrator.domains.integrations.service.destinations import (
 )
 from orchestrator.domains.integrations.service.opening import Opened, opened
 from orchestrator.domains.integrations.service.planning import plan, to_read
-from orchestrator.domains.integrations.service.previewing import preview
+from orchestrator.domains.integrations.service.previewing import handover, preview
 from orchestrator.domains.integrations.service.selecting import change_mode, choose, choose_only, stream_counts, streams
 from orchestrator.domains.integrations.service.setting_up import Follower, SetUp, Step, make_ready, set_up, verify
 
@@ -49,6 +49,7 @@ __all__ = [
     "edit",
     "ensure_warehouse",
     "find",
+    "handover",
     "hold",
     "listing",
     "make_ready",

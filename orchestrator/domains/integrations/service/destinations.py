@@ -25,7 +25,8 @@ DESTINATIONS = "destinations"
 
 def ensure_warehouse(tx: Session, org_id: str) -> None:
     """Give the organization its default destination."""
-    queries.ensure_destination(tx, org_id, type_=rules.WAREHOUSE, name=rules.WAREHOUSE, config={})
+    variant = connectors.installed().get(rules.WAREHOUSE).default_variant
+    queries.ensure_destination(tx, org_id, type=rules.WAREHOUSE, variant=variant, name=rules.WAREHOUSE, config={})
 
 
 def destinations(drivers: Drivers, org_id: str) -> list[Destination]:
@@ -52,31 +53,39 @@ def named(tx: Session, name: str) -> Destination:
 def add_destination(drivers: Drivers, place: Place, new: NewIntegration, *, test: bool = True) -> Destination:
     """Save a new destination, its secrets in the vault; all or nothing.
 
-    new:   `variant`, `destination` and `target_schema` mean nothing here
+    new:   `destination` and `target_schema` mean nothing here
     test:  sign in first where it is a server of somebody's own; where its address is judged, tested or not
     Raises InvalidIntegrationConfigError with every wrong field, NameTakenError, AddressNotAllowedError,
     UnreachableError, LoginRefusedError, and what the catalog raises.
     """
     with drivers.db.transaction(place.org_id) as tx:
         connector = connectors.addable(tx, connectors.installed(), new.type)
-    values = forms.completed(connector, new.values)
+    variant = forms.variant_of(connector, new.variant or connector.default_variant)
+    allowed = drivers.settings.network.allow_private
+    values = forms.completed(connector, new.values, variant=variant.name)
     problems = [
         (problem.path, problem.message)
-        for problem in forms.validate(connector, values, allow_private=drivers.settings.network.allow_private)
+        for problem in forms.validate(connector, values, variant=variant.name, allow_private=allowed)
     ]
     if said := rules.name_problem(new.name):
         problems.insert(0, ("name", said))
     if problems:
         raise InvalidIntegrationConfigError(connector.title, tuple(problems))
     config, secrets = forms.split(connector, values)
-    addresses = called(drivers, connector, connector.variant, config)
+    addresses = called(drivers, connector, variant, config)
     login = rules.login_of(connector.name, config, secrets)
     if test and login is not None:
         postgres_login.check(login, address=addresses[0])
     try:
         with drivers.db.transaction(place.org_id) as tx:
             destination = queries.insert_destination(
-                tx, org_id=place.org_id, id=ids.new("dst"), type=connector.name, name=new.name, config=config
+                tx,
+                org_id=place.org_id,
+                id=ids.new("dst"),
+                type=connector.name,
+                variant=variant.name,
+                name=new.name,
+                config=config,
             )
             vault.put(tx, drivers.keys, place.org_id, Owner(table=DESTINATIONS, row_id=destination.id), secrets)
             return destination

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import SecretStr
@@ -69,8 +70,11 @@ class Opened:
 
         return fresh
 
-    def extractor(self) -> Plugin:
-        """The plugin with its settings; signs in first where that is ours to do."""
+    def extractor(self, agreed: Mapping[str, Any] = MappingProxyType({})) -> Plugin:
+        """The plugin with its settings; signs in first where that is ours to do.
+
+        agreed:  further settings, which the destination's plugin knows of
+        """
         session = self.session() if self.signs_in else None
         operator = {"allow_private": self.drivers.settings.network.allow_private}
         found = forms.plugin_settings(
@@ -79,7 +83,7 @@ class Opened:
         dials = called(self.drivers, self.connector, self.variant, self.integration.config)
         if session is not None and session.instance_url:
             self.drivers.http.judge_host(*forms.host_and_port(session.instance_url))
-        config = concealed(found)
+        config = {**concealed(found), **agreed}
         if self.variant.session_setting is not None:
             config[self.variant.session_setting]["token_socket"] = TOKEN_SOCKET
         return plugin(self.drivers, self.variant, config, dials=dials)

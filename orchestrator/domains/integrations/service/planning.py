@@ -1,9 +1,11 @@
 """What a sync needs, gathered just before it starts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from orchestrator.domains.catalog import rules as forms
 from orchestrator.domains.catalog.service import installed as catalog
+from orchestrator.domains.catalog.types import Variant
 from orchestrator.domains.integrations import queries, rules
 from orchestrator.domains.integrations.errors import (
     DisabledError,
@@ -17,7 +19,7 @@ from orchestrator.domains.integrations.types import Destination, Integration, Pl
 from orchestrator.domains.vault import service as vault
 from orchestrator.domains.vault.types import Owner
 from orchestrator.drivers.bundle import Drivers
-from orchestrator.drivers.meltano.values import Plugin
+from orchestrator.drivers.meltano.values import BATCH_FOLDER, Plugin
 
 
 def plan(drivers: Drivers, integration: Integration, *, only: Sequence[str] | None = None) -> Plan:
@@ -29,14 +31,16 @@ def plan(drivers: Drivers, integration: Integration, *, only: Sequence[str] | No
     chosen = to_read(drivers, integration, only=only)
     with drivers.db.transaction(integration.org_id) as tx:
         destination = queries.destination(tx, integration.destination_id)
-    source = opened(drivers, integration)
+    source, target = opened(drivers, integration), loading(destination)
+    given, taken = forms.agreed_settings(source.variant, target, folder=BATCH_FOLDER)
     return Plan(
         integration=integration,
-        extractor=source.extractor(),
-        loader=loader(drivers, integration, destination),
+        extractor=source.extractor(given),
+        loader=loader(drivers, integration, destination, taken),
         catalog=rules.run_catalog(chosen),
         streams=tuple(stream.name for stream in chosen),
-        counted=source.variant.counts and catalog().get(destination.type).variant.counts,
+        encoding=forms.encoding(source.variant, target),
+        counted=source.variant.counts and target.counts,
         fresh_token=source.fresh_token(),
     )
 
@@ -65,12 +69,18 @@ def to_read(drivers: Drivers, integration: Integration, *, only: Sequence[str] |
     return chosen
 
 
-def loader(drivers: Drivers, integration: Integration, destination: Destination) -> Plugin:
+def loading(destination: Destination) -> Variant:
+    """The plugin that loads into this destination."""
+    return forms.variant_of(catalog().get(destination.type), destination.variant)
+
+
+def loader(drivers: Drivers, integration: Integration, destination: Destination, agreed: Mapping[str, Any]) -> Plugin:
     """The destination's plugin, set to load into this integration's own schema.
 
+    agreed:  further settings, which the source's plugin knows of
     Raises AddressNotAllowedError and UnreachableError for a server of somebody's own.
     """
-    connector = catalog().get(destination.type)
+    connector, variant = catalog().get(destination.type), loading(destination)
     owner = Owner(table=DESTINATIONS, row_id=destination.id)
     with drivers.db.transaction(integration.org_id) as tx:
         secrets = vault.open_all(tx, drivers.keys, integration.org_id, owner)
@@ -81,6 +91,6 @@ def loader(drivers: Drivers, integration: Integration, destination: Destination)
     }
     if rules.is_built_in(destination):
         operator["warehouse_url"] = drivers.warehouse_url.get_secret_value()
-    found = forms.plugin_settings(connector, connector.variant, destination.config, secrets, operator=operator)
-    dials = called(drivers, connector, connector.variant, destination.config)
-    return plugin(drivers, connector.variant, concealed(found), dials=dials)
+    found = forms.plugin_settings(connector, variant, destination.config, secrets, operator=operator)
+    dials = called(drivers, connector, variant, destination.config)
+    return plugin(drivers, variant, {**concealed(found), **agreed}, dials=dials)

@@ -10,17 +10,25 @@ from orchestrator.domains.catalog.types import Session
 from orchestrator.domains.integrations import queries, rules
 from orchestrator.domains.integrations.service.destinations import DESTINATIONS
 from orchestrator.domains.integrations.service.opening import plugin
+from orchestrator.domains.integrations.service.planning import loading
 from orchestrator.domains.integrations.types import Integration
 from orchestrator.domains.oauth import service as credentials
 from orchestrator.domains.vault import service as vault
 from orchestrator.domains.vault.types import Owner
 from orchestrator.drivers.bundle import Drivers
-from orchestrator.drivers.meltano.values import TOKEN_SOCKET, Project
+from orchestrator.drivers.meltano.values import BATCH_FOLDER, TOKEN_SOCKET, Project
 
 if TYPE_CHECKING:
     from orchestrator.drivers.meltano.runner import Preview
 
 _MASK = "***"  # survives JSON as it is
+
+
+def handover(drivers: Drivers, integration: Integration) -> str | None:
+    """The encoding of the BATCH messages that a sync would use; None: RECORD messages."""
+    with drivers.db.transaction(integration.org_id) as tx:
+        destination = queries.destination(tx, integration.destination_id)
+    return forms.encoding(forms.variant_of(catalog().get(integration.type), integration.variant), loading(destination))
 
 
 def preview(drivers: Drivers, integration: Integration) -> "Preview":
@@ -34,7 +42,8 @@ def preview(drivers: Drivers, integration: Integration) -> "Preview":
         source_secrets = vault.describe(tx, integration.org_id, credentials.owner(integration.credential_id))
         loader_secrets = vault.describe(tx, integration.org_id, Owner(table=DESTINATIONS, row_id=destination.id))
     source, target = catalog().get(integration.type), catalog().get(destination.type)
-    variant = forms.variant_of(source, integration.variant)
+    variant, loads = forms.variant_of(source, integration.variant), loading(destination)
+    given, taken = forms.agreed_settings(variant, loads, folder=BATCH_FOLDER)
     operator = {
         "allow_private": drivers.settings.network.allow_private,
         "exports": str(drivers.settings.home / "exports" / integration.org_id),
@@ -49,15 +58,15 @@ def preview(drivers: Drivers, integration: Integration) -> "Preview":
         session=Session(access_token=SecretStr(_MASK), instance_url=_MASK) if variant.uses_session else None,
         operator=operator,
     )
-    settings = dict(found.values)
+    settings = {**found.values, **given}
     if variant.session_setting is not None:
         settings[variant.session_setting]["token_socket"] = TOKEN_SOCKET
     loaded = forms.plugin_settings(
-        target, target.variant, destination.config, dict.fromkeys(loader_secrets, SecretStr(_MASK)), operator=operator
+        target, loads, destination.config, dict.fromkeys(loader_secrets, SecretStr(_MASK)), operator=operator
     )
     project = Project(
         extractor=plugin(drivers, variant, settings, build=False),
-        loader=plugin(drivers, target.variant, loaded.values, build=False),
+        loader=plugin(drivers, loads, {**loaded.values, **taken}, build=False),
         catalog=rules.run_catalog(chosen) if chosen else None,
         state_id=integration.id,
     )

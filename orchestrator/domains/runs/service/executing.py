@@ -95,7 +95,8 @@ def _unexpected(*, stopped: bool) -> tuple[RunStatus, Failure | None]:
 def _prepared(drivers: Drivers, integration: Integration, run: Run, recorder: Recorder) -> Plan:
     recorder.show(Progress(phase="preparing"))
     plan = integrations.plan(drivers, integration, only=run.streams)
-    recorder.say(f"Syncing {', '.join(plan.streams)} into {integration.target_schema}.")
+    how = f", as {plan.encoding} batches" if plan.encoding else ""
+    recorder.say(f"Syncing {', '.join(plan.streams)} into {integration.target_schema}{how}.")
     recorder.show(Progress(phase="starting"))
     return plan
 

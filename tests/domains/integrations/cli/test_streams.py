@@ -121,9 +121,9 @@ def test_the_preview_is_yaml_with_the_environment_as_comments(command, ready, re
     assert answer.code == 0
     document = yaml.safe_load(answer.out)
     assert [plugin["name"] for plugin in document["plugins"]["extractors"]] == ["tap-github"]
-    assert [plugin["name"] for plugin in document["plugins"]["loaders"]] == ["target-postgres"]
+    assert [plugin["name"] for plugin in document["plugins"]["loaders"]] == ["target-postgres-copy"]
     assert "# TAP_GITHUB_AUTH_TOKEN=***" in answer.out
-    assert "# TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA=our_code" in answer.out
+    assert "# TARGET_POSTGRES_COPY_DEFAULT_TARGET_SCHEMA=our_code" in answer.out
 
 
 def test_the_preview_shows_no_secret_and_needs_no_key(command, ready, real_preview, drivers):

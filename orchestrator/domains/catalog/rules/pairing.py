@@ -1,0 +1,30 @@
+"""What a source's plugin and a destination's agree on: Singer has no way for them to ask each other."""
+
+from typing import Any
+
+from orchestrator.domains.catalog.types import Variant
+
+
+def encoding(source: Variant, destination: Variant) -> str | None:
+    """The first of the source's encodings that the destination reads; None: RECORD messages."""
+    return next((one for one in source.batch if one in destination.batch), None)
+
+
+def agreed_settings(source: Variant, destination: Variant, *, folder: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings of the source's plugin and of the destination's that hold for this pair of them.
+
+    folder:  where batch files are handed over, as a file:// URL or something that stands for it
+    source: singer_sdk.helpers._batch.BatchConfig; README of taps/tap-salesforce (hard_deletes)
+    """
+    chosen = encoding(source, destination)
+    batches = {} if chosen is None else {"batch_config": _batch_config(chosen, folder)}
+    deletes = {"hard_deletes": True} if source.tombstones and destination.tombstones else {}
+    return {**batches, **deletes}, batches
+
+
+def _batch_config(encoding_: str, folder: Any) -> dict[str, Any]:
+    kind, _, compression = encoding_.partition("+")
+    return {
+        "encoding": {"format": kind, "compression": compression or "none"},
+        "storage": {"root": folder},
+    }

@@ -1,0 +1,58 @@
+"""What two plugins agree on before they meet."""
+
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.domains.catalog import rules
+
+
+@pytest.fixture
+def pair(salesforce, warehouse):
+    """A source's variant and a destination's, with these encodings."""
+
+    def of(writes, reads):
+        return replace(salesforce.variant, batch=writes), replace(warehouse.variant, batch=reads)
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ("writes", "reads", "chosen"),
+    [
+        pytest.param(("csv+gzip", "jsonl+gzip"), ("jsonl+gzip", "csv+gzip"), "csv+gzip", id="as the source prefers"),
+        pytest.param(("csv+gzip", "jsonl+gzip"), ("jsonl+gzip",), "jsonl+gzip", id="the best that both can"),
+        pytest.param(("csv",), ("csv+gzip",), None, id="packed is another encoding"),
+        pytest.param((), ("csv+gzip",), None, id="a source of records"),
+        pytest.param(("csv+gzip",), (), None, id="a destination of records"),
+    ],
+)
+def test_the_source_writes_the_first_of_its_encodings_that_the_destination_reads(pair, writes, reads, chosen):
+    assert rules.encoding(*pair(writes, reads)) == chosen
+
+
+def test_both_plugins_are_told_the_encoding_and_the_folder(pair):
+    both = rules.agreed_settings(*pair(("csv+gzip",), ("csv+gzip",)), folder="file:///run/batches")
+    expected = {
+        "batch_config": {
+            "encoding": {"format": "csv", "compression": "gzip"},
+            "storage": {"root": "file:///run/batches"},
+        }
+    }
+    assert both == (expected, expected)
+    plain, _ = rules.agreed_settings(*pair(("jsonl",), ("jsonl",)), folder="file:///run/batches")
+    assert plain["batch_config"]["encoding"] == {"format": "jsonl", "compression": "none"}
+
+
+def test_nothing_is_said_of_batches_where_one_of_them_has_none(pair):
+    assert rules.agreed_settings(*pair((), ("csv+gzip",)), folder="file:///run/batches") == ({}, {})
+
+
+@pytest.mark.parametrize(("announces", "understands"), [(True, True), (True, False), (False, True)])
+def test_deletions_are_announced_where_both_know_how(pair, announces, understands):
+    source, destination = pair((), ())
+    given, taken = rules.agreed_settings(
+        replace(source, tombstones=announces), replace(destination, tombstones=understands), folder=""
+    )
+    assert given == ({"hard_deletes": True} if announces and understands else {})
+    assert taken == {}
