@@ -22,6 +22,7 @@ from orchestrator.kernel import ids
 from orchestrator.kernel.errors import InvalidConfigError, TemporaryError
 
 SCHEMA = "orchestrator"
+QUEUE_SCHEMA = "orchestrator_queue"  # the transport's own tables
 _POOLER_PORT = 6543  # Supabase's transaction pooler; source: Supabase documentation, "Connect to your database"
 
 

@@ -77,6 +77,22 @@ class RunSettings(_Section):
     discover_timeout: Duration = Field(default=timedelta(minutes=10), description="hard stop of a discovery")
 
 
+class QueueSettings(_Section):
+    """How many detached runs are under way at once, on all workers together."""
+
+    total: int = Field(default=10_000, ge=1, description="detached runs under way at most, however many workers")
+    per_organization: int = Field(default=10_000, ge=1, description="… of one organization")
+    per_provider: int = Field(default=10_000, ge=1, description="… of one organization at one provider")
+    attempts: int = Field(default=3, ge=1, le=20, description="tries of one detached run")
+    backoff: Duration = Field(
+        default=timedelta(seconds=30), description="before the second try; doubles with each one after, up to an hour"
+    )
+    drain: Duration = Field(
+        default=timedelta(seconds=60),
+        description="how long a stopping worker lets its runs go on until they have committed state",
+    )
+
+
 class Settings(_Section):
     """Everything an operator can set; frozen, passed, never imported as a global."""
 
@@ -103,6 +119,7 @@ class Settings(_Section):
     network: NetworkSettings = NetworkSettings()
     postgres: PostgresSettings = PostgresSettings()
     runs: RunSettings = RunSettings()
+    queue: QueueSettings = QueueSettings()
     oauth_apps: Mapping[str, tuple[SecretStr, SecretStr]] = Field(
         default_factory=dict,
         exclude=True,

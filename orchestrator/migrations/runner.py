@@ -7,7 +7,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
 
-from orchestrator.kernel.db import SCHEMA, DatabaseAwayError, reason
+from orchestrator.kernel.db import QUEUE_SCHEMA, SCHEMA, DatabaseAwayError, reason
 from orchestrator.kernel.errors import ActionNeededError, OrchestratorError
 
 _FOLDER = Path(str(files("orchestrator.migrations")))
@@ -129,6 +129,7 @@ def _prepare(connection: Connection) -> None:
             connection.execute(text(f"CREATE ROLE {role} NOLOGIN"))
         if not connection.scalar(text("SELECT pg_has_role(current_user, :role, :how)"), {"role": role, "how": become}):
             connection.execute(text(f"GRANT {role} TO CURRENT_USER"))
-    connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA} AUTHORIZATION orchestrator_owner"))
+    for schema in (SCHEMA, QUEUE_SCHEMA):
+        connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION orchestrator_owner"))
     connection.execute(text("SET LOCAL ROLE orchestrator_owner"))
     connection.execute(text("SET LOCAL lock_timeout = '5s'"))

@@ -164,7 +164,11 @@ def test_only_the_reviewed_functions_look_across_organizations(pool):
             """)
         ).all()
     assert {name for name, _, _ in definers} == ACROSS_ORGANIZATIONS
-    assert all(config == ["search_path=pg_catalog"] and not public for _, config, public in definers)
+    paths = (
+        ["search_path=pg_catalog"],
+        ["search_path=orchestrator_queue, pg_catalog"],
+    )  # only the owner may create there
+    assert all(config in paths and not public for _, config, public in definers)
 
 
 def test_app_and_worker_can_not_leave_row_level_security(pool):

@@ -16,6 +16,18 @@ class RunStarted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunRetrying(Event):
+    """An attempt ended, and the run waits for another; `failure` is empty where a worker only gave it back."""
+
+    name: ClassVar[str] = "run.retrying.v1"
+    run_id: str
+    integration_id: str
+    attempt: int
+    seconds: float
+    failure: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnded(Event):
     """A run reached its end, once; `status` says which."""
 

@@ -1,6 +1,7 @@
 """Decisions about runs: how one ended, why, and what its state means. No clock, no I/O."""
 
 import json
+import random
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from orchestrator.domains.oauth.errors import ReauthNeededError
-from orchestrator.domains.runs.types import Failure, FailureKind, Origin, RunStatus, StreamCount
+from orchestrator.domains.runs.types import Attempt, Failure, FailureKind, Origin, RunStatus, StreamCount
 from orchestrator.kernel import durations
 from orchestrator.kernel.errors import (
     ActionNeededError,
@@ -217,9 +218,17 @@ def _told(line: str) -> Failure | None:
             message=str(facts["message"]),
             hint=str(facts.get("hint", "")),
             retryable=facts.get("retryable") is True,
+            retry_after=_seconds(facts.get("retry_after")),
         )
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def _seconds(said: object) -> float | None:
+    return float(said) if isinstance(said, int | float) and 0 <= said <= _LONGEST_ASKED else None
+
+
+_LONGEST_ASKED = 24 * 3600
 
 
 def addressed(failure: Failure, *, run_id: str, integration: str) -> Failure:
@@ -262,6 +271,32 @@ def worker_lost() -> Failure:
         hint="Sync again: it goes on from the last committed state.",
         retryable=True,
     )
+
+
+_LONGEST_WAIT = timedelta(hours=1)
+_JITTER = 0.2  # of the delay, either way
+_NEEDS_A_PERSON = frozenset(
+    {FailureKind.CONFIG_ERROR, FailureKind.AUTH_EXPIRED, FailureKind.PERMISSION_MISSING, FailureKind.CONSENT_MISSING}
+)
+
+
+def next_try(
+    status: RunStatus, failure: Failure | None, attempt: Attempt, *, attempts: int, backoff: timedelta
+) -> timedelta | None:
+    """How long a run waits for its next try; None where this was the last.
+
+    attempts: tries of a run at most
+    backoff:  before the second try; doubles with each one after
+
+    The delay is spread by the run's id, so that runs that failed together don't come back together; one the source
+    asked for is never shortened.
+    """
+    again = attempt.number and attempt.number < attempts and status is RunStatus.FAILED and failure is not None
+    if not again or not failure or not failure.retryable or failure.kind in _NEEDS_A_PERSON:
+        return None
+    delay = min(backoff * int(2 ** (attempt.number - 1)), _LONGEST_WAIT)
+    spread = random.Random(f"{attempt.run_id}/{attempt.number}").uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - no secret
+    return max(delay * spread, timedelta(seconds=failure.retry_after or 0))
 
 
 def merged(

@@ -49,6 +49,7 @@ class RunRow(Table):
     streams: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
     full_refresh: Mapped[bool] = mapped_column(server_default="false")
     timeout: Mapped[Any] = mapped_column(Interval)
+    detached: Mapped[bool] = mapped_column(server_default="false")
     epoch: Mapped[int] = mapped_column(server_default="0")
     failure: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     requested_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
@@ -73,6 +74,46 @@ class AttemptRow(Table):
     started_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     finished_at: Mapped[datetime | None]
     exit_code: Mapped[int | None]
+
+
+class QueueRow(Table):
+    """A detached run's place among those that want a worker, from the request to its end.
+
+    requested_at:   its place in its organization's line
+    not_before:     set while it waits to be tried again
+    dispatched_at:  set while it holds one of the workers' slots
+    attempts:       tries so far that counted; one that a draining worker gave back does not
+    """
+
+    __tablename__ = "run_queue"
+    __table_args__ = (
+        ForeignKeyConstraint(["org_id", "run_id"], ["runs.org_id", "runs.id"]),
+        Index("run_queue_waiting", "org_id", "provider", "requested_at", postgresql_where="dispatched_at IS NULL"),
+        Index("run_queue_dispatched", "dispatched_at", postgresql_where="dispatched_at IS NOT NULL"),
+    )
+
+    org_id: Mapped[str] = mapped_column(Identifier("org"), primary_key=True)
+    run_id: Mapped[str] = mapped_column(Identifier("run"), primary_key=True)
+    provider: Mapped[str]
+    requested_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    not_before: Mapped[datetime | None]
+    dispatched_at: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(server_default="0")
+
+
+class WorkerRow(Table):
+    """A process that executes detached runs; the installation's, not an organization's."""
+
+    __tablename__ = "workers"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    host: Mapped[str]
+    pid: Mapped[int]
+    version: Mapped[str]
+    concurrency: Mapped[int]
+    started_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    heartbeat_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    draining: Mapped[bool] = mapped_column(server_default="false")
 
 
 class RunStreamRow(Table):

@@ -56,13 +56,17 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why a run didn't simply succeed, in words for people."""
+    """Why a run didn't simply succeed, in words for people.
+
+    retry_after: seconds the source asked to be left alone
+    """
 
     kind: FailureKind
     origin: Origin
     message: str
     hint: str = ""
     retryable: bool = False
+    retry_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +92,7 @@ class Run:
     streams: tuple[str, ...] | None
     full_refresh: bool
     timeout: timedelta
+    detached: bool
     epoch: int
     failure: Failure | None
     requested_at: datetime
@@ -96,13 +101,34 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """A sync somebody wants, to be done by a worker.
+
+    provider: whose limits apply: the type of the integration's connector
+    streams:  these instead of the selected ones
+    timeout:  of one attempt; None is the operator's
+    """
+
+    integration_id: str
+    provider: str
+    trigger: str
+    streams: tuple[str, ...] | None = None
+    full_refresh: bool = False
+    timeout: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One try at a run; its epoch guards lease, state and end. Logs and counts are kept whoever holds the run."""
+    """One try at a run; its epoch guards lease, state and end. Logs and counts are kept whoever holds the run.
+
+    number: which try it is, of those that count; 0 where nobody tries again by itself
+    """
 
     org_id: str
     run_id: str
     integration_id: str
     epoch: int
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

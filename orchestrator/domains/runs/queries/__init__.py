@@ -1,5 +1,6 @@
 """All SQL about runs: rows in, values out; the database settles races."""
 
+from orchestrator.domains.runs.queries.queue import dispatch, enqueue, requeue_unclaimed
 from orchestrator.domains.runs.queries.records import add_logs, counts, last_log_id, logs, save_counts
 from orchestrator.domains.runs.queries.runs import (
     active_run,
@@ -9,6 +10,7 @@ from orchestrator.domains.runs.queries.runs import (
     hold,
     insert_run,
     open_attempts,
+    put_back,
     run,
     runs,
     runs_like,
@@ -32,12 +34,16 @@ __all__ = [
     "claim",
     "counts",
     "current_state",
+    "dispatch",
+    "enqueue",
     "hold",
     "insert_run",
     "last_log_id",
     "logs",
     "open_attempts",
+    "put_back",
     "read_since",
+    "requeue_unclaimed",
     "run",
     "runs",
     "runs_like",

@@ -1,6 +1,6 @@
 """Runs and their attempts: rows in, values out; the database settles races."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
@@ -10,13 +10,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from orchestrator.domains.runs.errors import LeaseLostError
+from orchestrator.domains.runs.queries import queue
+from orchestrator.domains.runs.queries.values import as_run
 from orchestrator.domains.runs.tables import AttemptRow, RunRow
 from orchestrator.domains.runs.types import (
     Attempt,
     Failure,
-    FailureKind,
     OpenAttempt,
-    Origin,
     Run,
     RunStatus,
 )
@@ -24,37 +24,14 @@ from orchestrator.kernel import ids
 
 _ACTIVE = (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.RETRYING, RunStatus.CANCELLING)
 HELD = (RunStatus.RUNNING, RunStatus.CANCELLING)
-_UNENDED = (RunStatus.QUEUED, *HELD)
-
-
-def _failure(stored: Mapping[str, Any] | None) -> Failure | None:
-    if stored is None:
-        return None
-    return Failure(**{**stored, "kind": FailureKind(stored["kind"]), "origin": Origin(stored["origin"])})
-
-
-def _run(row: RunRow) -> Run:
-    return Run(
-        org_id=row.org_id,
-        id=row.id,
-        integration_id=row.integration_id,
-        status=RunStatus(row.status),
-        trigger=row.trigger,
-        streams=None if row.streams is None else tuple(row.streams),
-        full_refresh=row.full_refresh,
-        timeout=row.timeout,
-        epoch=row.epoch,
-        failure=_failure(row.failure),
-        requested_at=row.requested_at,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-    )
+_WAITING = (RunStatus.QUEUED, RunStatus.RETRYING)
+_UNENDED = (*_WAITING, *HELD)
 
 
 def insert_run(tx: Session, org_id: str, integration_id: str, *, worker: str, lease: timedelta, **values: Any) -> Run:
     """Queue a run, watched by who asked for it; raises IntegrityError where the integration has an active one."""
     row = insert(RunRow).values(org_id=org_id, id=ids.new("run"), integration_id=integration_id, **values)
-    run = _run(tx.scalars(row.returning(RunRow)).one())
+    run = as_run(tx.scalars(row.returning(RunRow)).one())
     _insert_attempt(tx, org_id, run.id, epoch=0, worker=worker, lease=lease)
     return run
 
@@ -82,7 +59,7 @@ def _finish_attempts(tx: Session, run_id: str, *, before: int, exit_code: int | 
 def run(tx: Session, run_id: str) -> Run | None:
     """The run of this id."""
     row = tx.scalars(select(RunRow).where(RunRow.id == run_id)).one_or_none()
-    return None if row is None else _run(row)
+    return None if row is None else as_run(row)
 
 
 def runs_like(tx: Session, beginning: str) -> list[Run]:
@@ -92,7 +69,7 @@ def runs_like(tx: Session, beginning: str) -> list[Run]:
     except ValueError:
         return []
     between = RunRow.id.between(ids.encode("run", low), ids.encode("run", high))
-    return [_run(row) for row in tx.scalars(select(RunRow).where(between).order_by(RunRow.id).limit(2))]
+    return [as_run(row) for row in tx.scalars(select(RunRow).where(between).order_by(RunRow.id).limit(2))]
 
 
 def runs(
@@ -104,7 +81,7 @@ def runs(
         wanted = wanted.where(RunRow.integration_id == integration_id)
     if statuses:
         wanted = wanted.where(RunRow.status.in_([status.value for status in statuses]))
-    return [_run(row) for row in tx.scalars(wanted)]
+    return [as_run(row) for row in tx.scalars(wanted)]
 
 
 def active_run(tx: Session, integration_id: str) -> Run | None:
@@ -113,14 +90,14 @@ def active_run(tx: Session, integration_id: str) -> Run | None:
         RunRow.integration_id == integration_id, RunRow.kind == "sync", RunRow.status.in_([s.value for s in _ACTIVE])
     )
     row = tx.scalars(wanted).one_or_none()
-    return None if row is None else _run(row)
+    return None if row is None else as_run(row)
 
 
 def claim(tx: Session, run_id: str, *, worker: str, lease: timedelta) -> Attempt | None:
-    """Begin an attempt: queued becomes running and the epoch moves on, in one statement; None where it isn't queued."""
+    """Begin an attempt: waiting becomes running and the epoch moves on, in one statement; None if it doesn't wait."""
     change = (
         update(RunRow)
-        .where(RunRow.id == run_id, RunRow.status == RunStatus.QUEUED.value)
+        .where(RunRow.id == run_id, RunRow.status.in_([s.value for s in _WAITING]))
         .values(
             status=RunStatus.RUNNING.value,
             epoch=RunRow.epoch + 1,
@@ -132,7 +109,13 @@ def claim(tx: Session, run_id: str, *, worker: str, lease: timedelta) -> Attempt
         return None
     _finish_attempts(tx, row.id, before=row.epoch)
     _insert_attempt(tx, row.org_id, row.id, epoch=row.epoch, worker=worker, lease=lease)
-    return Attempt(org_id=row.org_id, run_id=row.id, integration_id=row.integration_id, epoch=row.epoch)
+    return Attempt(
+        org_id=row.org_id,
+        run_id=row.id,
+        integration_id=row.integration_id,
+        epoch=row.epoch,
+        number=queue.count_attempt(tx, row.id),
+    )
 
 
 def hold(tx: Session, attempt: Attempt, *, renew: timedelta | None = None) -> RunStatus:
@@ -153,8 +136,8 @@ def hold(tx: Session, attempt: Attempt, *, renew: timedelta | None = None) -> Ru
 
 
 def ask_to_cancel(tx: Session, run_id: str) -> Run | None:
-    """Mark a run as to be cancelled; a queued one is cancelled at once. None where it has ended."""
-    waiting = RunRow.status == RunStatus.QUEUED.value
+    """Mark a run as to be cancelled; one that waits is cancelled at once. None where it has ended."""
+    waiting = RunRow.status.in_([s.value for s in _WAITING])
     aimed = case((waiting, RunStatus.CANCELLED.value), else_=RunStatus.CANCELLING.value)
     ended = case((waiting, func.clock_timestamp()))
     change = update(RunRow).where(RunRow.id == run_id, RunRow.status.in_([s.value for s in _ACTIVE]))
@@ -165,7 +148,8 @@ def ask_to_cancel(tx: Session, run_id: str) -> Run | None:
         return None
     if RunStatus(row.status).ended:
         _finish_attempts(tx, run_id, before=row.epoch + 1)
-    return _run(row)
+        queue.leave(tx, run_id)
+    return as_run(row)
 
 
 def attempt(tx: Session, run_id: str, epoch: int) -> Attempt | None:
@@ -173,7 +157,13 @@ def attempt(tx: Session, run_id: str, epoch: int) -> Attempt | None:
     row = tx.scalars(select(RunRow).where(RunRow.id == run_id, RunRow.epoch == epoch)).one_or_none()
     if row is None:
         return None
-    return Attempt(org_id=row.org_id, run_id=row.id, integration_id=row.integration_id, epoch=row.epoch)
+    return Attempt(
+        org_id=row.org_id,
+        run_id=row.id,
+        integration_id=row.integration_id,
+        epoch=row.epoch,
+        number=queue.attempts(tx, row.id),
+    )
 
 
 def settle(tx: Session, attempt: Attempt, *, status: RunStatus, failure: Failure | None, exit_code: int | None) -> Run:
@@ -193,7 +183,28 @@ def settle(tx: Session, attempt: Attempt, *, status: RunStatus, failure: Failure
     if row is None:
         raise LeaseLostError(attempt.run_id)
     _finish_attempts(tx, attempt.run_id, before=attempt.epoch + 1, exit_code=exit_code)
-    return _run(row)
+    queue.leave(tx, attempt.run_id)
+    return as_run(row)
+
+
+def put_back(
+    tx: Session, attempt: Attempt, *, failure: Failure | None, exit_code: int | None, delay: timedelta, counts: bool
+) -> Run | None:
+    """End the attempt and let the run wait for another. None where somebody asked to stop it, or it isn't ours.
+
+    counts: whether this try was one of the run's attempts
+    """
+    change = (
+        update(RunRow)
+        .where(RunRow.id == attempt.run_id, RunRow.epoch == attempt.epoch, RunRow.status == RunStatus.RUNNING.value)
+        .values(status=RunStatus.RETRYING.value, failure=None if failure is None else asdict(failure))
+    )
+    row = tx.scalars(change.returning(RunRow), execution_options={"populate_existing": True}).one_or_none()
+    if row is None:
+        return None
+    _finish_attempts(tx, attempt.run_id, before=attempt.epoch + 1, exit_code=exit_code)
+    queue.wait_again(tx, attempt.run_id, delay=delay, counts=counts)
+    return as_run(row)
 
 
 def open_attempts(tx: Session) -> list[OpenAttempt]:

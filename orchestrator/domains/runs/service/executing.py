@@ -1,10 +1,12 @@
 """Doing one attempt: claim, plan, sync, settle. No transaction is open while Meltano runs."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from time import monotonic, sleep
 from typing import Any
+
+from sqlalchemy.orm import Session
 
 from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.integrations.types import Integration, Plan
@@ -12,7 +14,7 @@ from orchestrator.domains.runs import queries, rules
 from orchestrator.domains.runs.errors import LeaseLostError, RunEndedError
 from orchestrator.domains.runs.events import RunStarted
 from orchestrator.domains.runs.rules import Outcome
-from orchestrator.domains.runs.service.ending import end
+from orchestrator.domains.runs.service.queueing import end_or_try_again, give_back
 from orchestrator.domains.runs.service.recording import OnProgress, Recorder
 from orchestrator.domains.runs.types import Attempt, Failure, FailureKind, Origin, Progress, Run, RunStatus
 from orchestrator.drivers.bundle import Drivers
@@ -34,11 +36,13 @@ def execute(
     run: Run,
     *,
     cancel: threading.Event | None = None,
+    drain: threading.Event | None = None,
     on_progress: OnProgress = lambda _: None,
 ) -> Run:
-    """Do a queued run to its end; the same call serves the command line and workers.
+    """Do a waiting run to its end, or to its next try; the same call serves the command line and workers.
 
     cancel:  set it to stop the run; every process is ended and the run settles as cancelled
+    drain:   set it to have a detached run given back as soon as it has committed state, or after a while
     Raises RunEndedError where it isn't queued any more, LeaseLostError where another worker took it over, and
     DatabaseAwayError after a lease's time without a database: the next start then ends the run.
     """
@@ -48,12 +52,14 @@ def execute(
         if attempt is None:
             raise RunEndedError(queries.run(tx, run.id) or run)
         emit(tx, RunStarted(org_id=run.org_id, run_id=run.id, integration_id=run.integration_id))
-    with Recorder(drivers, attempt, stop, on_progress) as recorder:
+    with Recorder(drivers, attempt, stop, on_progress, drain) as recorder:
         status, failure, code = _attempt(drivers, integration, run, recorder)
         if failure is not None:
             failure = rules.addressed(failure, run_id=run.id, integration=integration.name)
             recorder.say(f"{failure.message} {failure.hint}".strip(), level="error")
         recorder.flush()
+        if status is RunStatus.CANCELLED and recorder.drained:
+            return _patiently(drivers, attempt, lambda tx: give_back(tx, attempt))
         return _settled(drivers, attempt, status, failure, code)
 
 
@@ -139,12 +145,22 @@ def _outcome(ended: Exit, recorder: Recorder, *, counted: bool) -> Outcome:
 
 
 def _settled(drivers: Drivers, attempt: Attempt, status: RunStatus, failure: Failure | None, code: int | None) -> Run:
-    """End the run; tries for a lease's time where the database is away."""
+    """End the run, or let it wait for its next try."""
+    settings = drivers.settings
+    return _patiently(
+        drivers,
+        attempt,
+        lambda tx: end_or_try_again(tx, settings, attempt, status=status, failure=failure, exit_code=code),
+    )
+
+
+def _patiently(drivers: Drivers, attempt: Attempt, write: Callable[[Session], Run]) -> Run:
+    """Write the end of an attempt; tries for a lease's time where the database is away."""
     until = monotonic() + drivers.settings.runs.lease.total_seconds()
     while True:
         try:
             with drivers.db.transaction(attempt.org_id, role=Role.WORKER) as tx:
-                return end(tx, attempt, status=status, failure=failure, exit_code=code)
+                return write(tx)
         except DatabaseAwayError:
             if monotonic() > until:
                 raise

@@ -31,13 +31,24 @@ class Recorder:
 
     cancel:     set where the run must stop: somebody asked, or the lease is lost
     cancelled:  whether somebody asked
+    drained:    whether the worker stops, and so the run with it, to be given back
     lost:       why the lease is gone, and then nothing more may be written: another took it, or there was no database
     """
 
-    def __init__(self, drivers: Drivers, attempt: Attempt, cancel: threading.Event, on_progress: OnProgress) -> None:
+    def __init__(
+        self,
+        drivers: Drivers,
+        attempt: Attempt,
+        cancel: threading.Event,
+        on_progress: OnProgress,
+        drain: threading.Event | None = None,
+    ) -> None:
         self._drivers, self.attempt, self.show = drivers, attempt, on_progress
         self._settings = drivers.settings.runs
         self.cancel, self.cancelled = cancel, False
+        self._drain, self.drained = drain or threading.Event(), False
+        self._drain_until = 0.0
+        self._longest_drain = drivers.settings.queue.drain.total_seconds()
         self.lost: Exception | None = None
         self.states = 0
         self._lock = threading.Lock()
@@ -132,6 +143,21 @@ class Recorder:
         self._patiently(lambda: self._append(moved))
         self._known.update(moved)
         self.states += 1
+        if self._drain.is_set():
+            self._stop_drained()
+
+    def _heed_drain(self) -> None:
+        """A run that commits no state for long is stopped all the same."""
+        if self._drain.is_set():
+            self._drain_until = self._drain_until or monotonic() + self._longest_drain
+            if monotonic() > self._drain_until:
+                self._stop_drained()
+
+    def _stop_drained(self) -> None:
+        if not self.cancel.is_set():
+            self.say("This worker stops; another goes on from here.")
+            self.drained = True
+            self.cancel.set()
 
     def _append(self, moved: Mapping[str, Mapping[str, Any]]) -> None:
         with self._transaction() as tx:
@@ -156,6 +182,7 @@ class Recorder:
         beat = self._settings.heartbeat.total_seconds()
         renewed = monotonic()
         while not self._over.wait(min(beat, _LOOK_EVERY)):
+            self._heed_drain()
             due = monotonic() - renewed >= beat
             try:
                 with self._transaction() as tx:
@@ -167,6 +194,7 @@ class Recorder:
             else:
                 renewed = monotonic() if due else renewed
                 self.cancelled = self.cancelled or status is RunStatus.CANCELLING
+                self.drained = self.drained and not self.cancelled
             if self.lost or self.cancelled:
                 self.cancel.set()
             if self.lost:

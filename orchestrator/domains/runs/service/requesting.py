@@ -10,7 +10,8 @@ from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.integrations.types import Integration
 from orchestrator.domains.runs import queries, rules
 from orchestrator.domains.runs.errors import LeaseLostError, RunEndedError, RunInProgressError, UnknownRunError
-from orchestrator.domains.runs.service.ending import announce, end
+from orchestrator.domains.runs.service.ending import announce
+from orchestrator.domains.runs.service.queueing import end_or_try_again
 from orchestrator.domains.runs.types import LogEntry, Run, RunStatus, StreamCount
 from orchestrator.drivers import liveness
 from orchestrator.drivers.bundle import Drivers
@@ -106,7 +107,10 @@ def cancel(drivers: Drivers, run: Run) -> Run:
 
 
 def recover(drivers: Drivers) -> list[Run]:
-    """End every run whose worker is gone, of every organization, and remove what its processes left behind."""
+    """End every run whose worker is gone, of every organization, and remove what its processes left behind.
+
+    A detached run is not over with its worker: it waits for the next, unless it has cost too many already.
+    """
     drivers.meltano.reap()
     with drivers.db.anonymous() as tx:
         unended = queries.open_attempts(tx)
@@ -116,5 +120,8 @@ def recover(drivers: Drivers) -> list[Run]:
             with suppress(LeaseLostError), drivers.db.transaction(one.org_id, role=Role.WORKER) as tx:
                 attempt = queries.attempt(tx, one.run_id, one.epoch)
                 if attempt is not None:
-                    ended.append(end(tx, attempt, status=RunStatus.FAILED, failure=rules.worker_lost()))
+                    settled = end_or_try_again(
+                        tx, drivers.settings, attempt, status=RunStatus.FAILED, failure=rules.worker_lost()
+                    )
+                    ended += [settled] if settled.status.ended else []
     return ended
