@@ -12,7 +12,7 @@ import time
 import weakref
 from array import array
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ JOB_PREFIX = "750"
 
 
 class Result:
-    """All rows of a finished query as one CSV file; pages are cut by row and compressed once."""
+    """All rows of a finished query as one file; pages are cut by row and compressed once."""
 
     def __init__(self, directory: Path, header: bytes) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="result-", dir=directory))
@@ -46,12 +46,11 @@ class Result:
         """How many records there are."""
         return len(self.ends) - 1
 
-    def fill(self, store: Store, planned: Plan, delimiter: str, line_ending: str) -> None:
-        """Run the query and write its lines."""
-        sql = planned.sql(csv_line(planned.fields, delimiter, line_ending))
+    def fill(self, store: Store, planned: Plan, line: str) -> None:
+        """Run the query and write its lines. line: SQL for a record as a line."""
         at = 0
-        with store.reader() as db, (self.directory / "rows.csv").open("wb") as out:
-            cursor = db.execute(sql, planned.params)
+        with store.reader() as db, (self.directory / "rows").open("wb") as out:
+            cursor = db.execute(planned.sql(line), planned.params)
             while lines := cursor.fetchmany(ROWS_AT_ONCE):
                 for (line,) in lines:
                     at += len(line)
@@ -62,18 +61,19 @@ class Result:
         """The header and the rows start … start+count-1, perhaps as gzip."""
         path = self.directory / f"{start}-{count}.gz"
         if not zipped:
-            return self._cut(start, count)
+            return self.cut(start, count)
         if not path.exists():
             with self._lock:
                 if not path.exists():
                     aside = path.with_suffix(".part")
-                    aside.write_bytes(gzip.compress(self._cut(start, count), 1, mtime=0))
+                    aside.write_bytes(gzip.compress(self.cut(start, count), 1, mtime=0))
                     aside.replace(path)
         return path.read_bytes()
 
-    def _cut(self, start: int, count: int) -> bytes:
+    def cut(self, start: int, count: int) -> bytes:
+        """The page as it is."""
         first, end = self.ends[min(start, self.rows)], self.ends[min(start + count, self.rows)]
-        with (self.directory / "rows.csv").open("rb") as file:
+        with (self.directory / "rows").open("rb") as file:
             file.seek(first)
             return self.header + file.read(end - first)
 
@@ -195,19 +195,26 @@ class BulkJobs:
         self._move(job, {"InProgress"}, "JobComplete")
 
     def _result(self, job: Job, planned: Plan) -> Result:
-        """The result, perhaps from an earlier job with the same query on unchanged data."""
-        now = self.store.clock.now()
-        key = (self.store.version, now.date(), job.operation, job.query, job.delimiter, job.line_ending)
+        return self.csv(job.operation, job.query, planned, DELIMITERS[job.delimiter], LINE_ENDINGS[job.line_ending])
+
+    def csv(self, operation: str, query: str, planned: Plan, delimiter: str, line_ending: str) -> Result:
+        """The result as CSV."""
+        line = csv_line(planned.fields, delimiter, line_ending)
+        header = csv_header(planned.fields, delimiter, line_ending)
+        return self.kept((operation, query, delimiter, line_ending), planned, line, lambda at: Result(at, header))
+
+    def kept(self, key: tuple[str, ...], planned: Plan, line: str, made: Callable[[Path], Result]) -> Result:
+        """The result, perhaps from an earlier job with the same key on unchanged data. line: SQL for a record."""
+        known = (self.store.version, self.store.clock.now().date(), *key)
         with self._building:
-            if key in self._results:
-                self._results.move_to_end(key)
-                return self._results[key]
-            delimiter, ending = DELIMITERS[job.delimiter], LINE_ENDINGS[job.line_ending]
-            result = Result(self.store.directory, csv_header(planned.fields, delimiter, ending))
-            result.fill(self.store, planned, delimiter, ending)
-            for old in [known for known in self._results if known[0] != self.store.version]:
+            if known in self._results:
+                self._results.move_to_end(known)
+                return self._results[known]
+            result = made(self.store.directory)
+            result.fill(self.store, planned, line)
+            for old in [other for other in self._results if other[0] != self.store.version]:
                 del self._results[old]
-            self._results[key] = result
+            self._results[known] = result
             while len(self._results) > RESULTS_KEPT:
                 self._results.popitem(last=False)
             return result

@@ -52,13 +52,21 @@ def _csv_cell(f: Field) -> str:
     return f"""REPLACE({value}, '"', '""')""" if f.type in TEXTS else value
 
 
-def json_object(plan: Plan, base: str) -> str:
-    """SQL for a record as JSON text with its `attributes`. base: `/services/data/vNN.N`."""
+def json_object(plan: Plan, base: str, *, epoch: bool = False) -> str:
+    """SQL for a record as JSON text with its `attributes`. base: `/services/data/vNN.N`; epoch: as Bulk 1.0 has it.
+
+    Bulk 1.0 gives date-times as milliseconds since 1970; source: simple-salesforce issue 290
+    """
     url = f"{base}/sobjects/{plan.sobject.name}/"
     pieces = [_literal(f'{{"attributes":{{"type":"{plan.sobject.name}","url":"{url}'), 't."Id"', _literal('"}')]
     for f in plan.fields:
-        pieces += [_literal(f',"{f.name}":'), _json_value(f, plan, url)]
+        value = _milliseconds(f) if epoch and f.type == "datetime" else _json_value(f, plan, url)
+        pieces += [_literal(f',"{f.name}":'), value]
     return _joined([*pieces, _literal("}")])
+
+
+def _milliseconds(f: Field) -> str:
+    return f"COALESCE(strftime('%s', substr({f.sql}, 1, 19)) || substr({f.sql}, 21, 3), 'null')"
 
 
 def _json_value(f: Field, plan: Plan, url: str) -> str:
