@@ -85,7 +85,7 @@ class Report:
             "benchmark": self.name,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": machine(),
-            "commit": _commit(),
+            "commit": commit(),
             "n": self.n,
             "figures": self.figures,
             "targets": [{**asdict(target), "met": target.met} for target in self.targets],
@@ -125,7 +125,8 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
+    """What was measured, as git names it."""
     here = Path(__file__).parent
     found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, check=False)  # noqa: S607
     return found.stdout.decode().strip() or None

@@ -45,8 +45,7 @@ class Source:
     def pages(self) -> Iterator[bytes]:
         """The CSV of all records, unpacked; the first of a kind makes the org build it."""
         with _session(self.org) as (connection, headers):
-            for page in _pages(connection, headers, self.name, list(self.fields)):
-                yield page
+            yield from _pages(connection, headers, self.name, list(self.fields))
 
     def records(self) -> Iterator[list[str]]:
         """All records, as text in the order of `fields`."""

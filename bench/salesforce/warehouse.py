@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
+from uuid import uuid4
 
 import psycopg
 from psycopg import sql
@@ -12,7 +13,6 @@ from psycopg import sql
 from bench.lab.stage import Stage
 from bench.salesforce.source import Source
 
-EXPECTED: Final = "bench_expected"
 _COLUMNS: Final = """
 SELECT attname, format_type(atttypid, NULL) FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid
 JOIN pg_namespace n ON n.oid = relnamespace
@@ -61,10 +61,12 @@ class Warehouse:
         self._connection = psycopg.connect(self.dsn, autocommit=True, options="-c timezone=UTC -c jit=off")
         self._operator = psycopg.connect(_plain(server.url("orchestrator").get_secret_value()), autocommit=True)
         self.pid = at.drivers.postgres.status().pid or 0
+        self._schema = f"bench_expected_{uuid4().hex[:8]}"
         self._expected: dict[str, tuple[int, Decimal]] = {}
 
     def close(self) -> None:
-        """End our own connections."""
+        """Forget what was expected, and end our own connections."""
+        self.drop(self._schema)
         self._connection.close()
         self._operator.close()
 
@@ -78,11 +80,11 @@ class Warehouse:
 
     def expect(self, source: Source) -> None:
         """Remember what the source holds, read by Python's own csv and stored as text."""
-        self.drop(EXPECTED)
-        table = sql.Identifier(EXPECTED, source.name)
+        self.drop(self._schema)
+        table = sql.Identifier(self._schema, source.name)
         columns = sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(name)) for name in source.fields)
         with self._connection.transaction(), self._connection.cursor() as cursor:
-            cursor.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(EXPECTED)))
+            cursor.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(self._schema)))
             cursor.execute(sql.SQL("CREATE TABLE {} ({})").format(table, columns))
             with cursor.copy(sql.SQL("COPY {} FROM STDIN WITH (FREEZE)").format(table)) as copy:
                 for record in source.records():
@@ -91,10 +93,7 @@ class Warehouse:
 
     def end(self, source: Source, schema: str, table: str) -> End:
         """What is in the table, compared with the source. WrongEndError where there is none."""
-        found = {
-            str(name): str(kind)
-            for name, kind in self._connection.execute(_COLUMNS, (schema, table)).fetchall()
-        }
+        found = {str(name): str(kind) for name, kind in self._connection.execute(_COLUMNS, (schema, table)).fetchall()}
         if not found:
             raise WrongEndError(f"There is no table {schema}.{table}.")
         names = {_folded(name): name for name in found}
@@ -126,7 +125,7 @@ class Warehouse:
         """One column beside the key; False where its values cannot even be read as what they should be."""
         some = {name: source.fields[name] for name in dict.fromkeys(("Id", field))}
         text = dict.fromkeys(some, "text")
-        expected = self._sums(sql.Identifier(EXPECTED, source.name), text, some)
+        expected = self._sums(sql.Identifier(self._schema, source.name), text, some)
         try:
             return expected == self._sums(where, types, some, columns)
         except (psycopg.Error, KeyError):
