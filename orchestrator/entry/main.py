@@ -54,9 +54,10 @@ def root(
 DOORS = {
     "orchestrator.entry.setup": ("init", "migrate", "doctor", "query", "db", "sandbox"),
     "orchestrator.entry.demo": ("demo",),
+    "orchestrator.entry.serving": ("up", "worker"),
     "orchestrator.domains.catalog.cli": ("connectors",),
     "orchestrator.domains.integrations.cli": ("add", "integrations", "test", "discover", "streams", "render"),
-    "orchestrator.domains.runs.cli": ("sync", "runs", "state"),
+    "orchestrator.domains.runs.cli": ("sync", "runs", "state", "workers"),
     "orchestrator.domains.vault.cli": ("secrets",),
 }
 _mounted: set[str] = set()

@@ -1,9 +1,15 @@
 """Puts the system together: settings from the environment, drivers from the settings, and what must hold before use."""
 
+from collections.abc import Callable
+from typing import Final
+
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.kernel import settings
 from orchestrator.kernel.db import Database
 from orchestrator.migrations import runner
+
+# What every worker does each second besides dispatching runs.
+TICKS: Final[tuple[Callable[[Drivers], object], ...]] = ()
 
 
 def drivers() -> Drivers:

@@ -21,7 +21,7 @@ from orchestrator.kernel.errors import ConflictError
 from orchestrator.kernel.ids import uuid7
 from orchestrator.migrations import runner
 
-ACROSS_ORGANIZATIONS = {"organization_named", "organization_ids", "open_attempts", "dispatch", "requeue_unclaimed"}
+ACROSS_ORGANIZATIONS = {"organization_named", "organization_ids", "open_attempts", "dispatch", "requeue_unclaimed", "slots_taken"}
 
 
 @pytest.fixture

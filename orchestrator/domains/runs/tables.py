@@ -81,7 +81,7 @@ class QueueRow(Table):
 
     requested_at:   its place in its organization's line
     not_before:     set while it waits to be tried again
-    dispatched_at:  set while it holds one of the workers' slots
+    dispatched_at:  set while it holds a slot of `worker`
     attempts:       tries so far that counted; one that a draining worker gave back does not
     """
 
@@ -98,6 +98,7 @@ class QueueRow(Table):
     requested_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     not_before: Mapped[datetime | None]
     dispatched_at: Mapped[datetime | None]
+    worker: Mapped[str | None]
     attempts: Mapped[int] = mapped_column(server_default="0")
 
 

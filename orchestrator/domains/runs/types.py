@@ -143,6 +143,26 @@ class OpenAttempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """A process that executes detached runs.
+
+    busy:  slots that are taken, of `concurrency`
+    alive: whether its last heartbeat is recent
+    """
+
+    name: str
+    host: str
+    pid: int
+    version: str
+    concurrency: int
+    busy: int
+    started_at: datetime
+    heartbeat_at: datetime
+    draining: bool
+    alive: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogEntry:
     """A line a run said, redacted. `id` is its place in the order, and the cursor to go on from."""
 

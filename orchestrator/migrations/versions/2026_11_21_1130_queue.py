@@ -19,6 +19,7 @@ CREATE TABLE orchestrator.run_queue (
     requested_at timestamptz DEFAULT clock_timestamp() NOT NULL,
     not_before timestamptz,
     dispatched_at timestamptz,
+    worker TEXT,
     attempts INTEGER DEFAULT '0' NOT NULL,
     PRIMARY KEY (org_id, run_id),
     CONSTRAINT run_queue_org_id_run_id_fkey FOREIGN KEY(org_id, run_id) REFERENCES orchestrator.runs (org_id, id)
@@ -58,7 +59,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA orchestrator_queue 
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA orchestrator_queue TO orchestrator_worker;
 """
 
-# Hands waiting runs to free slots, in fair turns. One dispatcher at a time; each call is a short transaction.
+# Hands waiting runs to free slots, in fair turns, the emptiest workers first: each worker has a queue of its own name in
+# the transport, so none holds a run that another could start. One dispatcher at a time; a call is a short transaction.
 #
 # A run's turn is how many runs its organization would then have under way, so that each organization gets its first
 # slot before any gets its second, however long its line is. The lines are walked by (organization, provider), so that
@@ -68,6 +70,7 @@ CREATE FUNCTION orchestrator.dispatch(total integer, per_org integer, per_provid
     RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = orchestrator_queue, pg_catalog
 AS $$
 DECLARE
+    slots text[];
     free integer;
     handed integer;
 BEGIN
@@ -75,9 +78,14 @@ BEGIN
         RETURN 0;
     END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended('orchestrator.dispatch', 0));
-    SELECT least(total, coalesce(sum(concurrency), 0)) INTO free FROM orchestrator.workers
-        WHERE NOT draining AND heartbeat_at > clock_timestamp() - alive;
-    SELECT free - count(*) INTO free FROM orchestrator.run_queue WHERE dispatched_at IS NOT NULL;
+    SELECT coalesce(array_agg(slot.name ORDER BY slot.place, slot.name), '{}') INTO slots FROM (
+        SELECT w.name, generate_series(1 + (SELECT count(*) FROM orchestrator.run_queue q
+                                            WHERE q.dispatched_at IS NOT NULL AND q.worker = w.name),
+                                       w.concurrency) AS place
+        FROM orchestrator.workers w
+        WHERE NOT w.draining AND w.heartbeat_at > clock_timestamp() - alive) slot;
+    SELECT least(cardinality(slots), total - count(*)) INTO free
+        FROM orchestrator.run_queue WHERE dispatched_at IS NOT NULL;
     IF free <= 0 THEN
         RETURN 0;
     END IF;
@@ -107,13 +115,15 @@ BEGIN
                    (PARTITION BY first_ones.org_id ORDER BY first_ones.requested_at, first_ones.run_id) AS turn
         FROM first_ones WHERE of_provider <= per_provider
     ), chosen AS (
-        SELECT org_id, run_id FROM turns WHERE turn <= per_org ORDER BY turn, requested_at, run_id LIMIT free
+        SELECT org_id, run_id, slots[row_number() OVER (ORDER BY turn, requested_at, run_id)] AS worker
+        FROM turns WHERE turn <= per_org ORDER BY turn, requested_at, run_id LIMIT free
     ), marked AS (
-        UPDATE orchestrator.run_queue q SET dispatched_at = clock_timestamp(), not_before = NULL
+        UPDATE orchestrator.run_queue q
+        SET dispatched_at = clock_timestamp(), worker = chosen.worker, not_before = NULL
         FROM chosen WHERE q.org_id = chosen.org_id AND q.run_id = chosen.run_id AND q.dispatched_at IS NULL
-        RETURNING q.org_id, q.run_id
+        RETURNING q.org_id, q.run_id, q.worker
     ), deferred AS (
-        SELECT procrastinate_defer_jobs_v1(array_agg(ROW('runs', 'execute', 0, NULL, NULL,
+        SELECT procrastinate_defer_jobs_v1(array_agg(ROW(worker, 'execute', 0, NULL, NULL,
             jsonb_build_object('org_id', org_id, 'run_id', run_id), NULL)::procrastinate_job_to_defer_v1)) AS ids
         FROM marked HAVING count(*) > 0
     )
@@ -122,12 +132,13 @@ BEGIN
 END
 $$;
 
--- Runs that were handed over, but whose worker died before it claimed them, go back into the line.
+-- Runs that were handed over, but whose worker went before it claimed them, go back into the line. What the transport
+-- still knows of them is harmless: a run is claimed once.
 CREATE FUNCTION orchestrator.requeue_unclaimed(unclaimed interval) RETURNS integer
     LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog
 AS $$
     WITH back AS (
-        UPDATE orchestrator.run_queue q SET dispatched_at = NULL
+        UPDATE orchestrator.run_queue q SET dispatched_at = NULL, worker = NULL
         WHERE q.dispatched_at < clock_timestamp() - unclaimed AND NOT EXISTS (
             SELECT FROM orchestrator.run_attempts a
             WHERE a.org_id = q.org_id AND a.run_id = q.run_id AND a.finished_at IS NULL)
@@ -135,10 +146,16 @@ AS $$
     SELECT count(*)::integer FROM back
 $$;
 
+CREATE FUNCTION orchestrator.slots_taken() RETURNS TABLE (worker text, busy integer)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
+AS $$
+    SELECT worker, count(*)::integer FROM orchestrator.run_queue WHERE dispatched_at IS NOT NULL GROUP BY worker
+$$;
+
 REVOKE ALL ON FUNCTION orchestrator.dispatch(integer, integer, integer, interval),
-    orchestrator.requeue_unclaimed(interval) FROM PUBLIC;
+    orchestrator.requeue_unclaimed(interval), orchestrator.slots_taken() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION orchestrator.dispatch(integer, integer, integer, interval),
-    orchestrator.requeue_unclaimed(interval) TO orchestrator_app, orchestrator_worker;
+    orchestrator.requeue_unclaimed(interval), orchestrator.slots_taken() TO orchestrator_app, orchestrator_worker;
 """
 
 

@@ -1,8 +1,8 @@
-"""The command line's door to runs: sync, runs, state."""
+"""The command line's door to runs: sync, runs, state, workers."""
 
 import typer
 
-from orchestrator.domains.runs.cli import runs, state, sync
+from orchestrator.domains.runs.cli import runs, state, sync, workers
 
 
 def mount(app: typer.Typer) -> None:
@@ -10,3 +10,4 @@ def mount(app: typer.Typer) -> None:
     app.command("sync")(sync.sync)
     app.add_typer(runs.app, name="runs")
     app.command("state")(state.state)
+    app.add_typer(workers.app, name="workers")

@@ -1,5 +1,6 @@
 """`orchestrator sync`."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated
 
@@ -7,10 +8,12 @@ import typer
 
 from orchestrator.domains.identity import service as identity
 from orchestrator.domains.integrations import service as integrations
+from orchestrator.domains.integrations.types import Integration
 from orchestrator.domains.runs import service
 from orchestrator.domains.runs.cli import showing, watching
 from orchestrator.domains.runs.errors import RunFailedError, TimeoutArgumentError
 from orchestrator.domains.runs.types import RunStatus
+from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.inject import of_command
 from orchestrator.kernel import console, durations
 from orchestrator.kernel.console import Json
@@ -27,10 +30,11 @@ def sync(
         bool, typer.Option("--full-refresh", help="Read from the start; other streams keep their state.")
     ] = False,
     timeout: Annotated[str | None, typer.Option(help="Stop after this long: 90s, 15m, 2h.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave it to a worker, and don't wait.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Sync now, and wait for it.
+    """Sync now, and wait for it; with --detach, have a worker do it.
 
     Exits 0 where everything arrived, 9 where a part did, 1 where it failed, 5 where a sync is under way already,
     8 where somebody must sign in again, 124 where it took too long.
@@ -38,6 +42,9 @@ def sync(
     drivers = of_command(context)
     place = identity.find(drivers.db, drivers.settings.organization)
     found = integrations.find(drivers, place.org_id, integration)
+    if detach:
+        _detached(drivers, found, streams=stream or None, full_refresh=full_refresh, timeout=timeout, as_json=as_json)
+        return
     with watching.stoppable() as stop, watching.watching(quiet=quiet or as_json) as watcher:
         run = service.request(
             drivers,
@@ -61,6 +68,27 @@ def sync(
         if stop.code and run.status is RunStatus.CANCELLED:
             failed.exit_code = stop.code
         raise failed
+
+
+def _detached(
+    drivers: Drivers,
+    integration: Integration,
+    *,
+    streams: Sequence[str] | None,
+    full_refresh: bool,
+    timeout: str | None,
+    as_json: bool,
+) -> None:
+    run = service.submit(
+        drivers, integration, streams=streams, full_refresh=full_refresh, timeout=_limit(timeout), trigger="command"
+    )
+    if as_json:
+        console.show_json(showing.run_json(run, integration.name))
+        return
+    console.show_lines(run.id)
+    if not any(worker.alive and not worker.draining for worker in service.workers(drivers)):
+        console.say("No worker runs yet, so it waits. Start one: orchestrator worker")
+    console.say(f"Watch it: orchestrator runs logs {run.id} -f")
 
 
 def _limit(text: str | None) -> timedelta | None:

@@ -24,6 +24,7 @@ from orchestrator.domains.runs.queries.states import (
     state_as_of,
     state_history,
 )
+from orchestrator.domains.runs.queries.workers import beat, forget_silent, register, strike_off, workers
 
 __all__ = [
     "active_run",
@@ -31,11 +32,13 @@ __all__ = [
     "append_state",
     "ask_to_cancel",
     "attempt",
+    "beat",
     "claim",
     "counts",
     "current_state",
     "dispatch",
     "enqueue",
+    "forget_silent",
     "hold",
     "insert_run",
     "last_log_id",
@@ -43,6 +46,7 @@ __all__ = [
     "open_attempts",
     "put_back",
     "read_since",
+    "register",
     "requeue_unclaimed",
     "run",
     "runs",
@@ -52,4 +56,6 @@ __all__ = [
     "settle",
     "state_as_of",
     "state_history",
+    "strike_off",
+    "workers",
 ]

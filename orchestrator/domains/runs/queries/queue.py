@@ -62,6 +62,7 @@ def wait_again(tx: Session, run_id: str, *, delay: timedelta, counts: bool) -> N
     tx.execute(
         change.values(
             dispatched_at=None,
+            worker=None,
             not_before=func.clock_timestamp() + delay,
             attempts=QueueRow.attempts - (0 if counts else 1),
         )

@@ -1,11 +1,13 @@
-"""Use cases of runs, in the order of a life: request, execute, watch, cancel, recover; and state."""
+"""Use cases of runs, in the order of a life: request, execute, watch, cancel, recover; queue and workers; and state."""
 
 from orchestrator.domains.runs.service.executing import execute
-from orchestrator.domains.runs.service.queueing import dispatch, enqueue
+from orchestrator.domains.runs.service.queueing import dispatch, enqueue, submit
 from orchestrator.domains.runs.service.requesting import cancel, counts, find, listing, logs, recover, request
 from orchestrator.domains.runs.service.states import history, reset, rollback, show
+from orchestrator.domains.runs.service.working import beat, join, leave, look_after, take, workers
 
 __all__ = [
+    "beat",
     "cancel",
     "counts",
     "dispatch",
@@ -13,11 +15,17 @@ __all__ = [
     "execute",
     "find",
     "history",
+    "join",
+    "leave",
     "listing",
     "logs",
+    "look_after",
     "recover",
     "request",
     "reset",
     "rollback",
     "show",
+    "submit",
+    "take",
+    "workers",
 ]

@@ -6,13 +6,18 @@ from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
+from orchestrator.domains.integrations import service as integrations
+from orchestrator.domains.integrations.types import Integration
 from orchestrator.domains.runs import queries, rules
+from orchestrator.domains.runs.errors import RunInProgressError
 from orchestrator.domains.runs.events import RunRetrying
 from orchestrator.domains.runs.service.ending import end
 from orchestrator.domains.runs.types import Attempt, Failure, Run, RunRequest, RunStatus
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.kernel.events import emit
 from orchestrator.kernel.settings import Settings
+
+ALIVE_BEATS = 3  # heartbeats; a worker without one for so long gets no new runs
 
 
 def enqueue(drivers: Drivers, tx: Session, org_id: str, requests: Sequence[RunRequest]) -> Mapping[str, Run | None]:
@@ -26,11 +31,42 @@ def enqueue(drivers: Drivers, tx: Session, org_id: str, requests: Sequence[RunRe
 
 def dispatch(drivers: Drivers) -> int:
     """Hand waiting runs to free slots of living workers, of every organization in turns; answers how many."""
-    limits, lease = drivers.settings.queue, drivers.settings.runs.lease
+    limits, alive = drivers.settings.queue, ALIVE_BEATS * drivers.settings.runs.heartbeat
     with drivers.db.anonymous() as tx:
         return queries.dispatch(
-            tx, total=limits.total, per_org=limits.per_organization, per_provider=limits.per_provider, alive=lease
+            tx, total=limits.total, per_org=limits.per_organization, per_provider=limits.per_provider, alive=alive
         )
+
+
+def submit(
+    drivers: Drivers,
+    integration: Integration,
+    *,
+    streams: Sequence[str] | None = None,
+    full_refresh: bool = False,
+    timeout: timedelta | None = None,
+    trigger: str = "person",
+) -> Run:
+    """Queue a sync for a worker, after a look at whether it could do anything at all.
+
+    Raises RunInProgressError, UnknownStreamError, NothingSelectedError, DisabledError.
+    """
+    integrations.to_read(drivers, integration, only=streams)
+    wanted = RunRequest(
+        integration_id=integration.id,
+        provider=integration.type,
+        trigger=trigger,
+        streams=None if streams is None else tuple(streams),
+        full_refresh=full_refresh,
+        timeout=timeout,
+    )
+    with drivers.db.transaction(integration.org_id) as tx:
+        run = enqueue(drivers, tx, integration.org_id, [wanted])[integration.id]
+        under_way = queries.active_run(tx, integration.id)
+    if run is None:
+        raise RunInProgressError(integration.name, under_way.id if under_way else "a run that just ended")
+    dispatch(drivers)
+    return run
 
 
 def end_or_try_again(

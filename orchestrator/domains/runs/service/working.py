@@ -1,0 +1,75 @@
+"""What a worker does beside its runs: says that it lives, takes what was handed to it, looks after the dead."""
+
+import threading
+from contextlib import suppress
+from datetime import timedelta
+
+from orchestrator.domains.integrations import service as integrations
+from orchestrator.domains.integrations.errors import UnknownIntegrationError
+from orchestrator.domains.runs import queries, rules
+from orchestrator.domains.runs.errors import LeaseLostError, RunEndedError
+from orchestrator.domains.runs.service.ending import end
+from orchestrator.domains.runs.service.executing import execute
+from orchestrator.domains.runs.service.queueing import ALIVE_BEATS, dispatch
+from orchestrator.domains.runs.service.requesting import recover
+from orchestrator.domains.runs.types import Run, RunStatus, Worker
+from orchestrator.drivers.bundle import Drivers
+from orchestrator.kernel.db import Role
+
+_UNCLAIMED = timedelta(seconds=10)
+_FORGOTTEN = timedelta(days=1)
+
+
+def join(drivers: Drivers, *, host: str, pid: int, version: str, concurrency: int) -> None:
+    """Begin as a worker; from now on runs are handed to us."""
+    with drivers.db.anonymous(role=Role.WORKER) as tx:
+        queries.register(tx, drivers.worker.name, host=host, pid=pid, version=version, concurrency=concurrency)
+
+
+def beat(drivers: Drivers, *, draining: bool) -> bool:
+    """Say that we live. False where others have struck us off, for having been silent."""
+    with drivers.db.anonymous(role=Role.WORKER) as tx:
+        return queries.beat(tx, drivers.worker.name, draining=draining)
+
+
+def leave(drivers: Drivers) -> None:
+    """End as a worker."""
+    with drivers.db.anonymous(role=Role.WORKER) as tx:
+        queries.strike_off(tx, drivers.worker.name)
+
+
+def workers(drivers: Drivers) -> list[Worker]:
+    """The workers of this installation."""
+    with drivers.db.anonymous() as tx:
+        return queries.workers(tx, alive=ALIVE_BEATS * drivers.settings.runs.heartbeat)
+
+
+def look_after(drivers: Drivers) -> list[Run]:
+    """Recover the runs of dead workers and what was handed to nobody, then dispatch; answers the runs that ended."""
+    ended = recover(drivers)
+    with drivers.db.anonymous(role=Role.WORKER) as tx:
+        queries.requeue_unclaimed(tx, after=_UNCLAIMED)
+        queries.forget_silent(tx, after=_FORGOTTEN)
+    dispatch(drivers)
+    return ended
+
+
+def take(drivers: Drivers, org_id: str, run_id: str, *, drain: threading.Event) -> Run | None:
+    """Execute a run that was handed to us; None where it is nobody's to execute any more."""
+    with drivers.db.transaction(org_id) as tx:
+        run = queries.run(tx, run_id)
+    if run is None:
+        return None
+    with suppress(RunEndedError, LeaseLostError):
+        try:
+            integration = integrations.find(drivers, org_id, run.integration_id)
+        except UnknownIntegrationError as gone:
+            return _end_without_integration(drivers, run, gone)
+        return execute(drivers, integration, run, drain=drain)
+    return None
+
+
+def _end_without_integration(drivers: Drivers, run: Run, gone: UnknownIntegrationError) -> Run | None:
+    with drivers.db.transaction(run.org_id, role=Role.WORKER) as tx:
+        attempt = queries.claim(tx, run.id, worker=drivers.worker.name, lease=drivers.settings.runs.lease)
+        return None if attempt is None else end(tx, attempt, status=RunStatus.FAILED, failure=rules.refused(gone))

@@ -1,0 +1,60 @@
+"""Commands that go on until they are stopped: worker, up."""
+
+import logging
+import signal
+from importlib.metadata import version
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from orchestrator.drivers.bundle import Drivers
+from orchestrator.drivers.inject import of_command
+from orchestrator.kernel import console
+
+Concurrency = Annotated[int, typer.Option("--concurrency", "-c", min=1, max=256, help="Runs at once.")]
+
+
+def mount(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command()(worker)
+    app.command()(up)
+
+
+def worker(context: typer.Context, *, concurrency: Concurrency = 4) -> None:
+    """Execute runs that wait for a worker, here, until stopped; any number of workers may share one DATABASE_URL.
+
+    The first Ctrl-C or SIGTERM drains: nothing new is taken, runs go on until they have committed state, and others
+    take them over from there. The second stops them at once; they are tried again elsewhere.
+    """
+    _work(of_command(context), concurrency)
+
+
+def up(context: typer.Context, *, concurrency: Concurrency = 4) -> None:
+    """Set up what is missing, then run everything here: scheduler and worker."""
+    from orchestrator.entry import installing
+
+    drivers = of_command(context)
+    installing.install(drivers)
+    _work(drivers, concurrency)
+
+
+def _work(drivers: Drivers, concurrency: int) -> None:
+    from orchestrator.entry import wiring
+    from orchestrator.entry.worker import Worker
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
+    for chatty in ("procrastinate", "psycopg.pool", "asyncio"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
+    working = Worker(drivers, concurrency=concurrency, version=version("orchestrator"), ticks=wiring.TICKS)
+
+    def stop(signum: int, _frame: FrameType | None) -> None:
+        signal.signal(signum, signal.default_int_handler)
+        console.say("Draining: runs go on until they have committed state. Once more stops them at once.")
+        working.drain()
+
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, stop)
+    console.say(f"Worker {drivers.worker.name}, {concurrency} runs at once. Ctrl-C drains and ends it.")
+    working.work()
+    console.say("Every run has ended or was given back.")

@@ -1,0 +1,127 @@
+"""A worker process: takes detached runs as they are handed to it, and keeps the house meanwhile.
+
+Every worker keeps house: dispatches, recovers, fires schedules. The database settles who does what, so that one is
+enough and many get along.
+"""
+
+import logging
+import os
+import platform
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+
+from orchestrator.domains.runs import service as runs
+from orchestrator.drivers.bundle import Drivers
+from orchestrator.drivers.queue import Queue, Ticket
+from orchestrator.kernel.db import DatabaseAwayError
+from orchestrator.kernel.errors import OrchestratorError
+
+log = logging.getLogger(__name__)
+_TICK = 1.0  # seconds
+
+Tick = Callable[[Drivers], object]
+
+
+class Worker:
+    """One process's slots.
+
+    ticks: what every worker does each second besides dispatching
+    """
+
+    def __init__(self, drivers: Drivers, *, concurrency: int, version: str, ticks: Sequence[Tick] = ()) -> None:
+        self._drivers, self._concurrency, self._version, self._ticks = drivers, concurrency, version, ticks
+        self._drain = threading.Event()
+        self._over = threading.Event()
+        self._away = False
+        self.refused: OrchestratorError | None = None
+
+    def drain(self) -> None:
+        """Take nothing new, let runs go on until they have committed state, then end."""
+        self._drain.set()
+
+    def work(self) -> None:
+        """Work until `drain` is called. Raises what forbids to go on, such as a newer database."""
+        self._join()
+        house = threading.Thread(target=self._keep_house, name="house", daemon=True)
+        slots = ThreadPoolExecutor(self._concurrency, thread_name_prefix="slot")
+        house.start()
+        try:
+            queue = Queue(self._drivers.database_url, self._drivers.worker.name)
+            queue.serve(lambda ticket: _submit(slots, self._take, ticket), stop=self._drain)
+        finally:
+            self._drain.set()
+            slots.shutdown(wait=True)
+            self._over.set()
+            house.join()
+            self._quietly(runs.leave, self._drivers)
+            self._quietly(runs.look_after, self._drivers)
+        if self.refused is not None:
+            raise self.refused
+
+    def _join(self) -> None:
+        runs.join(
+            self._drivers,
+            host=platform.node(),
+            pid=os.getpid(),
+            version=self._version,
+            concurrency=self._concurrency,
+        )
+
+    def _take(self, ticket: Ticket) -> None:
+        log.info("%s begins.", ticket.run_id)
+        try:
+            run = runs.take(self._drivers, ticket.org_id, ticket.run_id, drain=self._drain)
+        except OrchestratorError as error:
+            log.warning("%s: %s", ticket.run_id, error.message)
+        except Exception:
+            log.exception("%s: something unexpected went wrong in orchestrator itself.", ticket.run_id)
+        else:
+            log.info("%s %s.", ticket.run_id, f"is {run.status.value}" if run else "was somebody else's")
+        self._quietly(runs.dispatch, self._drivers)
+
+    # Keeping house
+
+    def _keep_house(self) -> None:
+        beat_every = self._drivers.settings.runs.heartbeat.total_seconds()
+        due = monotonic()
+        while not self._over.wait(_TICK):
+            if monotonic() >= due:
+                due = monotonic() + beat_every
+                self._quietly(self._beat)
+                self._quietly(runs.look_after, self._drivers)
+            if not self._drain.is_set():
+                self._quietly(runs.dispatch, self._drivers)
+                for tick in self._ticks:
+                    self._quietly(tick, self._drivers)
+
+    def _beat(self) -> None:
+        try:
+            self._drivers.check(self._drivers.unchecked_db)
+        except DatabaseAwayError:
+            raise
+        except OrchestratorError as error:  # the database was migrated under us: go on with what runs, begin nothing
+            self.refused = error
+            self._drain.set()
+        if not runs.beat(self._drivers, draining=self._drain.is_set()) and not self._drain.is_set():
+            self._join()
+
+    def _quietly(self, do: Callable[..., object], *arguments: object) -> None:
+        """Do something that may fail now and is done again soon."""
+        try:
+            do(*arguments)
+        except DatabaseAwayError as error:
+            if not self._away:
+                log.warning("%s", error.message)
+            self._away = True
+        except Exception:
+            log.exception("Keeping house failed; it is tried again.")
+        else:
+            if self._away:
+                log.info("The control-plane database is back.")
+            self._away = False
+
+
+def _submit(slots: ThreadPoolExecutor, take: Callable[[Ticket], None], ticket: Ticket) -> None:
+    slots.submit(take, ticket)
