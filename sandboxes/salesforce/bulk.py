@@ -52,10 +52,10 @@ class Result:
         with store.reader() as db, (self.directory / "rows").open("wb") as out:
             cursor = db.execute(planned.sql(line), planned.params)
             while lines := cursor.fetchmany(ROWS_AT_ONCE):
-                for (line,) in lines:
-                    at += len(line)
+                for (row,) in lines:
+                    at += len(row)
                     self.ends.append(at)
-                out.write(b"".join([line for (line,) in lines]))
+                out.write(b"".join([row for (row,) in lines]))
 
     def page(self, start: int, count: int, *, zipped: bool) -> bytes:
         """The header and the rows start … start+count-1, perhaps as gzip."""

@@ -11,6 +11,7 @@ POST /sandbox/sessions/revoke           {}: every access token ends; {"app": tru
 POST /sandbox/settings                  any of daily_limit, used_requests, rows_per_second, token_lifetime,
                                         rotate_refresh_tokens, job_seconds, bulk_page_rows, auto_approve
 POST /sandbox/clock                     {"advance": seconds}, {"held": true | false}: time stands still, or goes on
+GET  /sandbox/authority                 {"pem": …}: what a client must trust that comes through CONNECT
 A browser cannot send these from another site: they need a loopback Host, and a JSON body where they take one.
 """
 
@@ -64,6 +65,7 @@ def _dispatch(org: "LocalOrg", request: Request, body: dict[str, Any]) -> Any:
         "POST /sandbox/sessions/revoke": _done(lambda o, b: o.revoke_app() if b.get("app") else o.revoke_sessions()),
         "POST /sandbox/settings": _settings,
         "POST /sandbox/clock": _clock,
+        "GET /sandbox/authority": lambda o, _: {"pem": o.authority},
     }
     handler = handlers.get(f"{request.method} {request.path.rstrip('/')}")
     if handler is None:

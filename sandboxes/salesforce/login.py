@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from .errors import ApiError, OAuthError, not_found
+from .tls import MY_DOMAIN, is_salesforce
 from .web import Request, Response, as_json
 
 if TYPE_CHECKING:
@@ -130,8 +131,9 @@ def _soap_login(org: "LocalOrg", request: Request, version: str) -> Response:
         org.signin.check_password(username, password)
     except OAuthError:
         return _soap(_FAULT, 500)
+    url = f"https://{MY_DOMAIN}" if is_salesforce(request.headers.get("host", "")) else org.url
     signed_in = _LOGIN.format(
-        url=org.url, version=version, org=org.app.org_id, user=org.app.user_id, name=org.app.username,
+        url=url, version=version, org=org.app.org_id, user=org.app.user_id, name=org.app.username,
         session=org.access_token(), seconds=int(org.signin.lifetime),
     )  # fmt: skip
     return _soap(signed_in)

@@ -9,9 +9,10 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Any, Self
 
-from . import control, login, rest_bulk, rest_records
+from . import control, login, rest_bulk, rest_bulk_v1, rest_records
 from .app import App
 from .bulk import BulkJobs
+from .bulk_v1 import JobsV1
 from .clock import Clock
 from .errors import ApiError, OAuthError, SandboxError, invalid_session, limit_exceeded
 from .faults import JOB_KINDS, Fault, Faults
@@ -115,6 +116,8 @@ class LocalOrg:
             self._web.stop()
             raise
         self.bulk = BulkJobs(self.store, job_seconds=job_seconds, page_rows=bulk_page_rows)
+        self.bulk_v1 = JobsV1(self.bulk)
+        self._async = rest_bulk_v1.BulkV1(self.bulk_v1, self.app.user_id, self.stats.served)
         self._rest = Rest(
             self.store, self.bulk, self.app.user_id, served=self.stats.served, usage=self.usage,
             routes=(rest_records.ROUTES, rest_bulk.ROUTES),
@@ -125,6 +128,11 @@ class LocalOrg:
         """Where it listens: also the instance_url of every session."""
         return self._web.url
 
+    @property
+    def authority(self) -> str:
+        """The certificate (PEM) that makes a client trust this org where it stands in for Salesforce's hosts."""
+        return self._web.authority.pem
+
     def start(self) -> Self:
         """Begin to answer."""
         self._web.start()
@@ -133,6 +141,7 @@ class LocalOrg:
     def stop(self) -> None:
         """Stop at once and remove the data."""
         self._web.stop()
+        self.bulk_v1.close()
         self.bulk.close()
         self.store.close()
 
@@ -229,7 +238,8 @@ class LocalOrg:
         try:
             response = self._route(request, struck)
         except ApiError as error:
-            response = as_json(error.body(), error.status)
+            v1 = request.path.startswith(rest_bulk_v1.PREFIX)
+            response = rest_bulk_v1.refused(error, request) if v1 else as_json(error.body(), error.status)
         except OAuthError as error:
             response = as_json(error.body(), error.status)
             response.headers["Cache-Control"] = "no-store"
@@ -246,30 +256,38 @@ class LocalOrg:
                 return spoilt
         if request.path.rstrip("/") == "/services/data":
             return as_json([_version(v) for v in VERSIONS])
-        match = _DATA.match(request.path)
-        if match is None:
+        match, v1 = _DATA.match(request.path), request.path.startswith(rest_bulk_v1.PREFIX)
+        if match is None and not v1:
             return login.answer(self, request)
-        self.signin.check(request.headers.get("authorization", ""))
+        self.signin.check(_authorization(request))
         with self._used_lock:
             if self._used >= self.daily_limit:
                 raise limit_exceeded()
             self._used += 1
         jobs = [f for f in struck if f.kind in JOB_KINDS]
+        if match is None:
+            return self._async.answer(request, jobs)
         return self._rest.answer(request, match[1], (match[2] or "").rstrip("/"), jobs)
 
     def _refusal(self, fault: Fault, request: Request) -> Response | None:
         """The answer of a fault that replaces the real one."""
         if fault.kind == "session":
-            self.signin.end(request.headers.get("authorization", "").partition(" ")[2])
-            return as_json(invalid_session().body(), 401)
+            self.signin.end(_authorization(request).partition(" ")[2])
+            raise invalid_session()
         if fault.kind == "limit":
-            return as_json(limit_exceeded().body(), 403)
+            raise limit_exceeded()
         if fault.kind == "status":
             response = as_json([{"message": fault.reason, "errorCode": fault.code}], fault.status)
             if fault.retry_after is not None:
                 response.headers["Retry-After"] = str(fault.retry_after)
             return response
         return None
+
+
+def _authorization(request: Request) -> str:
+    """Bulk 1.0 has a header of its own for what all others call a bearer token."""
+    token = rest_bulk_v1.session(request)
+    return f"Bearer {token}" if token else request.headers.get("authorization", "")
 
 
 def _version(number: int) -> dict[str, str]:

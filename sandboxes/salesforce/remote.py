@@ -85,6 +85,10 @@ class OrgControl:
         """Time stands still from now on, so that the same questions about unchanged data stay the same."""
         self.call("POST", "/sandbox/clock", {"held": True})
 
+    def authority(self) -> str:
+        """The certificate (PEM) that a client must trust that comes through CONNECT."""
+        return str(self.call("GET", "/sandbox/authority")["pem"])
+
     def settings(self, **values: Any) -> None:
         """Change settings of the running org."""
         self.call("POST", "/sandbox/settings", values)

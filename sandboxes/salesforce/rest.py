@@ -202,6 +202,7 @@ def limits(rest: Rest, _: Call) -> Response:
     return as_json(
         {
             "DailyApiRequests": {"Max": daily, "Remaining": max(daily - used, 0)},
+            "DailyBulkApiBatches": {"Max": 15_000, "Remaining": 15_000},
             "DailyBulkV2QueryJobs": {"Max": 10_000, "Remaining": max(10_000 - jobs, 0)},
             "DailyBulkV2QueryFileStorageMB": {"Max": 976_562, "Remaining": 976_562},
             "DataStorageMB": {"Max": 5_120, "Remaining": 5_000},

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from .errors import ApiError, SandboxError
 from .faults import Fault
+from .tls import Authority, is_salesforce
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 MAX_URI = 16_384  # source: REST API guide, "URI and HTTP header limits": then 414
@@ -90,6 +91,7 @@ class WebServer:
             )
         self.stopping = threading.Event()
         self.answer = answer
+        self.authority = Authority()
         server = self
 
         class Handler(_Handler):
@@ -171,6 +173,26 @@ class _Handler(BaseHTTPRequestHandler):
             super().finish()
         except OSError:
             self.rfile.close()
+        if self.connection is not self.request:  # a tunnel's own end
+            self.connection.close()
+
+    def do_CONNECT(self) -> None:
+        """Be every host of Salesforce's to a client that takes this org for its proxy."""
+        if not is_salesforce(self.path):
+            self.close_connection = True
+            self._send(as_json({"error": f"This org is no way to {self.path}."}, 403))
+            return
+        self.connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        self.close_connection = True
+        self.org.closed(self.connection)
+        self.rfile.close()
+        try:
+            self.connection = self.org.authority.context.wrap_socket(self.connection, server_side=True)
+        except OSError:  # the client does not trust us, or has gone
+            return
+        self.org.opened(self.connection)
+        self.rfile = self.connection.makefile("rb", self.rbufsize)
+        self.close_connection = False
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name in the base class
         """Nothing: /sandbox/stats tells what was asked."""
