@@ -18,6 +18,14 @@ from tap_salesforce.errors import ConfigError
 MARKS = ("replication_key", "replication_key_value", "unfinished_since", "reread_from")
 
 
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What a stream's state holds from now on: `marks`, in the place of all those named by `instead_of`."""
+
+    marks: Mapping[str, str]
+    instead_of: tuple[str, ...] = MARKS
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extraction:
     """One pass over a stream.
@@ -25,21 +33,23 @@ class Extraction:
     lower: from when on records are read (None: from the beginning)
     since: when the oldest part of what is already read, and may still gain late records, was read
     upper: when this pass began, by Salesforce's clock
+    first: nothing was read before, as far as the state knows
     """
 
     key: str
     lower: datetime | None
     since: datetime
     upper: datetime
+    first: bool = False
 
-    def closed(self, upper: datetime) -> dict[str, str]:
+    def closed(self, upper: datetime) -> Closed:
         """The bookmark once everything before `upper` is out, with more to come."""
-        return {**self._at(upper), "unfinished_since": iso(self.since)}
+        return Closed({**self._at(upper), "unfinished_since": iso(self.since)})
 
-    def finished(self) -> dict[str, str]:
+    def finished(self) -> Closed:
         """The bookmark once all is out."""
         late = {"reread_from": iso(self.since)} if self.since < self.upper else {}
-        return {**self._at(self.upper), **late}
+        return Closed({**self._at(self.upper), **late})
 
     def _at(self, moment: datetime) -> dict[str, str]:
         return {"replication_key": self.key, "replication_key_value": iso(moment)}
@@ -49,15 +59,15 @@ def begin(
     state: Mapping[str, Any], key: str, *, start: datetime | None, lookback: timedelta, now: datetime
 ) -> Extraction:
     """Read the stream's state; ConfigError if its times are unreadable."""
-    value = _time(state, "replication_key_value") if state.get("replication_key") == key else None
+    value = time_of(state, "replication_key_value") if state.get("replication_key") == key else None
     if value is None:
-        return Extraction(key=key, lower=start, since=now, upper=now)
+        return Extraction(key=key, lower=start, since=now, upper=now, first=True)
     now = max(now, value)  # a bookmark never goes back, even if Salesforce's clock does
-    unfinished = _time(state, "unfinished_since")
+    unfinished = time_of(state, "unfinished_since")
     if unfinished is not None:
         since = unfinished if value > unfinished - lookback else now
         return Extraction(key=key, lower=_later(value, start), since=min(since, now), upper=now)
-    young = _time(state, "reread_from")
+    young = time_of(state, "reread_from")
     lower = min(value, young or value) - lookback
     return Extraction(key=key, lower=_later(lower, start), since=now, upper=now)
 
@@ -71,7 +81,8 @@ def _later(value: datetime, start: datetime | None) -> datetime:
     return max(value, start) if start else value
 
 
-def _time(state: Mapping[str, Any], name: str) -> datetime | None:
+def time_of(state: Mapping[str, Any], name: str) -> datetime | None:
+    """A time in a stream's state, aware, UTC; None if absent, ConfigError if unreadable."""
     text = state.get(name)
     if text is None:
         return None

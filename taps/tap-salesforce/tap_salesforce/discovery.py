@@ -41,6 +41,8 @@ class SalesforceObject:
     replication_key: None for objects that can only be read whole
     deleted_stamp:   the field that tells when a deleted record was deleted; None where nothing tells, or
                      where deleted records are not wanted
+    log_of_deletions: whether Salesforce tells which records were removed for good, and that is wanted
+    formulas:        calculated fields
     """
 
     name: str
@@ -48,10 +50,12 @@ class SalesforceObject:
     primary_key: tuple[str, ...]
     replication_key: str | None
     deleted_stamp: str | None
+    log_of_deletions: bool
+    formulas: frozenset[str]
 
 
 def find_objects(
-    client: Client, names: Iterable[str], *, max_workers: int, include_deleted: bool
+    client: Client, names: Iterable[str], *, max_workers: int, include_deleted: bool, hard_deletes: bool = False
 ) -> list[SalesforceObject]:
     """The named objects, or all that can be queried if none is named, ordered by name.
 
@@ -67,7 +71,8 @@ def find_objects(
             pool.shutdown(cancel_futures=True)
             raise
     found = {facts["name"]: facts for facts in described if facts}
-    return [as_object(found[name], include_deleted=include_deleted) for name in sorted(found)]
+    wanted_deletions = {"include_deleted": include_deleted, "hard_deletes": hard_deletes}
+    return [as_object(found[name], **wanted_deletions) for name in sorted(found)]
 
 
 def _queryable(client: Client) -> tuple[str, ...]:
@@ -111,7 +116,7 @@ def _unknown(client: Client, name: str) -> ConfigError:
     )
 
 
-def as_object(facts: Mapping[str, Any], *, include_deleted: bool) -> SalesforceObject:
+def as_object(facts: Mapping[str, Any], *, include_deleted: bool, hard_deletes: bool = False) -> SalesforceObject:
     """A describe answer as a stream."""
     name = str(facts["name"])
     properties: dict[str, Any] = {}
@@ -124,8 +129,9 @@ def as_object(facts: Mapping[str, Any], *, include_deleted: bool) -> SalesforceO
     if binary:
         log.info("%s of %s is left out: binary contents are not synced.", ", ".join(binary), name)
     stamp = next((key for key in _DELETION_STAMPS if key in properties), None)
-    deleted_stamp = stamp if include_deleted and "IsDeleted" in properties else None
-    if deleted_stamp:
+    deleted_stamp = stamp if (include_deleted or hard_deletes) and "IsDeleted" in properties else None
+    log_of_deletions = hard_deletes and bool(facts.get("replicateable")) and "Id" in properties
+    if deleted_stamp or log_of_deletions:
         properties[DELETED_AT] = {
             "type": ["string", "null"],
             "format": "date-time",
@@ -137,6 +143,8 @@ def as_object(facts: Mapping[str, Any], *, include_deleted: bool) -> SalesforceO
         primary_key=("Id",) if "Id" in properties else (),
         replication_key=_replication_key(facts["fields"]),
         deleted_stamp=deleted_stamp,
+        log_of_deletions=log_of_deletions,
+        formulas=frozenset(str(field["name"]) for field in facts["fields"] if field.get("calculated")),
     )
 
 

@@ -61,7 +61,7 @@ class Columns:
 
     fields:     the columns of a row, in query order
     properties: name → JSON schema of what is emitted, in order; all are fields, but `deleted_at`
-    deleted_at: name of the property that is derived: the value of `deleted_when` where IsDeleted is true
+    deleted_at: name of the property that is derived: the value of `deleted_when` where IsDeleted is true, else null
     """
 
     def __init__(
@@ -79,14 +79,14 @@ class Columns:
         self._encoders = [(place[name], encoder(properties[name])) for name in self._names]
         self._deleted = place.get("IsDeleted")
         self._when = place.get(deleted_when) if deleted_when else None
-        if deleted_at in properties and self._deleted is not None and self._when is not None:
+        self._tells_deletion = deleted_at in properties
+        if self._tells_deletion:
             self._names.append(deleted_at)
             self._encoders.append((len(fields), _moment))
-        else:
-            self._deleted = None
         self._identity = [at for at, _ in self._encoders] == list(range(len(self._encoders)))
         self._functions = [function for _, function in self._encoders]
         self._places = [at for at, _ in self._encoders]
+        self._deleted_at, self._deleted_when = deleted_at, deleted_when
         self._gone = 0
 
     def deletions(self) -> int:
@@ -94,12 +94,20 @@ class Columns:
         gone, self._gone = self._gone, 0
         return gone
 
+    def tombstones(self, ids: Mapping[str, str]) -> Iterable[dict[str, Any]]:
+        """Records of what is gone: the key and the marks of deletion, no other column. ids: with their time."""
+        stamps = [name for name in self._names if name in (self._deleted_at, self._deleted_when)]
+        marks = {"IsDeleted": True} if "IsDeleted" in self._names else {}
+        for name, when in ids.items():
+            self._gone += 1
+            yield {"Id": name, **marks, **dict.fromkeys(stamps, when)}
+
     def values(self, row: Row) -> list[str]:
         """The JSON text of each emitted property; SchemaError names the field that does not fit."""
-        if self._deleted is not None and self._when is not None:
-            gone = row[self._deleted] == "true"
+        if self._tells_deletion:
+            gone = self._deleted is not None and self._when is not None and row[self._deleted] == "true"
             self._gone += gone
-            row = [*row, row[self._when] if gone else None]
+            row = [*row, row[self._when] if gone and self._when is not None else None]
         cells = row if self._identity else [row[at] for at in self._places]
         try:
             return [function(cell) if cell else "null" for function, cell in zip(self._functions, cells, strict=False)]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tap_salesforce import formulas
 from tap_salesforce.errors import ConfigError
 from tap_salesforce.hosts import login_url
 
@@ -59,6 +60,19 @@ CONFIG_SCHEMA: dict[str, Any] = {
             "title": "Include deleted records",
             "default": True,
             "description": "Reads the recycle bin too: rows with IsDeleted true and _sdc_deleted_at set.",
+        },
+        "hard_deletes": {
+            "type": "boolean",
+            "title": "Notice records removed for good",
+            "default": False,
+            "description": "Asks Salesforce's log of deletions; only for loaders that understand tombstones.",
+        },
+        "formula_refresh": {
+            "type": "string",
+            "enum": list(formulas.EVERY),
+            "title": "Read formula fields again",
+            "default": "weekly",
+            "description": "How often streams with formula fields are read whole: their changes leave no trace.",
         },
         "api_type": {"type": "string", "enum": ["REST", "BULK2"], "title": "API", "default": "BULK2"},
         "max_workers": {
@@ -158,6 +172,8 @@ class Settings:
     start: datetime | None
     streams: tuple[str, ...]
     include_deleted: bool
+    hard_deletes: bool
+    formula_refresh: str
     bulk: bool
     max_workers: int
     api_version: str
@@ -183,6 +199,8 @@ def read(config: Mapping[str, Any]) -> Settings:
         start=_start(given.get("start_date")),
         streams=tuple(dict.fromkeys(given.get("streams") or ())),
         include_deleted=given["include_deleted"],
+        hard_deletes=given["hard_deletes"],
+        formula_refresh=given["formula_refresh"],
         bulk=given["api_type"] == "BULK2",
         max_workers=given["max_workers"],
         api_version=given["api_version"],

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from tap_salesforce.errors import ConfigError
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_ID = re.compile(r"[0-9A-Za-z]{15}(?:[0-9A-Za-z]{3})?")
 LONGEST_BULK = 100_000  # source: SOQL guide, "SOQL and SOSL Limits": characters of a statement
 LONGEST_REST = 15_000  # the query travels in the URI: source: REST guide, URI length 16,384 bytes
 
@@ -42,10 +43,22 @@ def count(stream: str, span: Span) -> str:
     return f"SELECT COUNT() FROM {name(stream)}{span.where()}"  # noqa: S608 - names are checked
 
 
+def select_ids(stream: str, ids: Iterable[str]) -> str:
+    """SELECT those of the ids that exist."""
+    listed = ", ".join(f"'{_id(one)}'" for one in ids)
+    return f"SELECT Id FROM {name(stream)} WHERE Id IN ({listed})"  # noqa: S608 - names and ids are checked
+
+
 def name(text: str) -> str:
     """The API name itself; anything else is refused, so that no catalog can inject SOQL."""
     if not _NAME.fullmatch(text):
         raise ConfigError(f"{text!r} is not a Salesforce API name.", hint="Run discovery again and use its catalog.")
+    return text
+
+
+def _id(text: str) -> str:
+    if not _ID.fullmatch(text):
+        raise ValueError(f"{text[:40]!r} is not a Salesforce id")
     return text
 
 

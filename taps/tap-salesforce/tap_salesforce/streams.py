@@ -4,7 +4,6 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import chain, islice
@@ -14,11 +13,14 @@ from singer_sdk import Stream, metrics
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL, Metadata
 
-from tap_salesforce import bookmarks, soql, windows
+from tap_salesforce import bookmarks, deletions, formulas, soql, windows
+from tap_salesforce.bookmarks import Closed, Extraction
 from tap_salesforce.bulk import Job, RefusedError
+from tap_salesforce.deletions import Deletions, Removed
 from tap_salesforce.discovery import DELETED_AT, SalesforceObject
 from tap_salesforce.errors import ConfigError
 from tap_salesforce.exclusions import NOT_IN_BULK
+from tap_salesforce.formulas import Rereading
 from tap_salesforce.records import Columns
 from tap_salesforce.windows import Window
 from tap_salesforce.writer import LineWriter
@@ -45,13 +47,6 @@ def keep_keys(metadata: "MetadataMapping", properties: Mapping[str, Any], keys: 
     for name in (*keys, "IsDeleted", DELETED_AT):
         if name in properties:
             metadata["properties", name].inclusion = Metadata.InclusionType.AUTOMATIC
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """All rows up to here are out: the bookmark to remember."""
-
-    bookmark: Mapping[str, str]
 
 
 class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not followed
@@ -103,7 +98,7 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
         """All records, as Python values and without bookmarks."""
         columns = self._columns()
         for step in self._steps():
-            if not isinstance(step, Closed):
+            if not isinstance(step, Closed | Removed):
                 yield from columns.records(step)
 
     def _sync_records(
@@ -126,9 +121,8 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
                     self._remember(step)
                     if write_messages:
                         self._write_state_message()
-                elif lean:
-                    self._write_lines(columns, step)
-                    counter.increment(len(step))
+                elif lean or isinstance(step, Removed):
+                    counter.increment(self._write(columns, step))
                 else:
                     for record in columns.records(step):
                         if write_messages:
@@ -142,21 +136,32 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
 
     def _is_lean(self) -> bool:
         """Whether lines can be written directly: no stream maps, no flattening, our own writer."""
-        plain = len(self.stream_maps) == 1 and type(self.stream_maps[0]) is SameRecordTransform
-        return plain and not self.config.get("flattening_enabled") and isinstance(self._tap.message_writer, LineWriter)
+        flat = self._is_plain() and not self.config.get("flattening_enabled")
+        return flat and isinstance(self._tap.message_writer, LineWriter)
 
-    def _write_lines(self, columns: Columns, rows: Rows) -> None:
+    def _write(self, columns: Columns, step: Rows | Removed) -> int:
+        """RECORD messages of many rows or tombstones; their number."""
+        if isinstance(step, Removed):
+            for record in columns.tombstones(step.ids):
+                self._write_record_message(record)
+            self.state_manager.is_flushed = False
+            return len(step.ids)
         extracted = datetime.now(UTC).isoformat()
         writer = self._tap.message_writer
         assert isinstance(writer, LineWriter)  # noqa: S101 - _is_lean() said so; for the type checker
-        writer.write_lines(columns.lines(rows, extracted=extracted, version=self._stream_version))
+        writer.write_lines(columns.lines(step, extracted=extracted, version=self._stream_version))
         self.state_manager.is_flushed = False
+        return len(step)
+
+    def _is_plain(self) -> bool:
+        """Whether records are written as they are read."""
+        return len(self.stream_maps) == 1 and type(self.stream_maps[0]) is SameRecordTransform
 
     def _remember(self, step: Closed) -> None:
         state = self.stream_state
-        for name in bookmarks.MARKS:
+        for name in step.instead_of:
             state.pop(name, None)
-        state.update(step.bookmark)
+        state.update(step.marks)
         self.state_manager.is_flushed = False
 
     # ---- extraction
@@ -182,8 +187,8 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
         names = dict.fromkeys([*selected, *filter(None, extra)])
         return [name for name in names if name in existing and name != DELETED_AT]
 
-    def _steps(self) -> Iterator[Rows | Closed]:
-        """Rows and closed windows, in order."""
+    def _steps(self) -> Iterator[Rows | Removed | Closed]:
+        """Rows, tombstones and closed windows, in order."""
         if self.ABORT_AT_RECORD_COUNT is not None:
             yield from self._dry_run(self.ABORT_AT_RECORD_COUNT)
         elif self.replication_method == REPLICATION_INCREMENTAL:
@@ -201,7 +206,7 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
                 number += 1
                 yield [row]
 
-    def _incremental(self) -> Iterator[Rows | Closed]:
+    def _incremental(self) -> Iterator[Rows | Removed | Closed]:
         settings, key = self._org.settings, self._time_key()
         pass_ = bookmarks.begin(
             self.stream_state, key, start=settings.start, lookback=settings.lookback, now=self._org.client.server_time()
@@ -209,13 +214,58 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
         self.log(
             "Reading %s changed since %s.", self.name, bookmarks.iso(pass_.lower) if pass_.lower else "the beginning"
         )
-        planned = windows.plan(key, pass_.lower, pass_.upper, size=settings.window_rows, count=self._count(key))
-        for step in self._read(planned):
+        if pass_.first:
+            for begun in self._begun(pass_.upper):
+                self._remember(begun)
+        yield from self._removed(pass_.upper)
+        yield from self._windows(key, pass_, pass_.upper)
+        yield from self._reread(key, pass_.upper)
+
+    def _begun(self, now: datetime) -> Iterator[Closed]:
+        """What to remember of a first reading's beginning."""
+        if self.described.log_of_deletions:
+            yield deletions.begun(now)
+        if self._formulas():
+            yield formulas.begun(now)
+
+    def _windows(self, key: str, pass_: Extraction | Rereading, upper: datetime) -> Iterator[Rows | Closed]:
+        size = self._org.settings.window_rows
+        for step in self._read(windows.plan(key, pass_.lower, upper, size=size, count=self._count(key))):
             if isinstance(step, Window):
-                last = step.span.upper is None
-                yield Closed(pass_.finished() if last else pass_.closed(step.closes))
+                yield pass_.finished() if step.span.upper is None else pass_.closed(step.closes)
             else:
                 yield step
+
+    def _removed(self, now: datetime) -> Iterator[Removed | Closed]:
+        """What Salesforce's log of deletions names; before the windows, so that nothing read is older than it."""
+        if not self.described.log_of_deletions:
+            return
+        if not self._is_plain() or DELETED_AT not in self._selected():
+            self.log(
+                "Records of %s removed for good are not noticed: stream maps are in use, or the catalog is older "
+                "than the setting hard_deletes.",
+                self.name,
+                level=logging.WARNING,
+            )
+            return
+        yield from Deletions(self._org.client, self.name).steps(self.stream_state, now=now)
+
+    def _formulas(self) -> list[str]:
+        """The selected formula fields, unless they are never to be read again."""
+        if self._org.settings.formula_refresh == "never":
+            return []
+        return sorted(self.described.formulas & self._selected().keys())
+
+    def _reread(self, key: str, now: datetime) -> Iterator[Rows | Closed]:
+        """All records once more, where it is time for that."""
+        settings, client, names = self._org.settings, self._org.client, self._formulas()
+        rereading = formulas.due(self.stream_state, settings.formula_refresh, start=settings.start, now=now)
+        if not names or rereading is None:
+            return
+        self.log("All records of %s are read again for %s (formula_refresh).", self.name, ", ".join(names))
+        made = client.requests_made
+        yield from self._windows(key, rereading, now)
+        self.log("Reading all of %s again took %d API requests.", self.name, client.requests_made - made)
 
     def _time_key(self) -> str:
         key = self.replication_key

@@ -141,7 +141,11 @@ class TapSalesforce(Tap):  # type: ignore[misc]  # the SDK's types are not follo
             if not names:
                 return []
         found = find_objects(
-            self.org.client, names, max_workers=settings.max_workers, include_deleted=settings.include_deleted
+            self.org.client,
+            names,
+            max_workers=settings.max_workers,
+            include_deleted=settings.include_deleted,
+            hard_deletes=settings.hard_deletes,
         )
         streams = [SalesforceStream(self, self.org, described) for described in found]
         for stream in streams:

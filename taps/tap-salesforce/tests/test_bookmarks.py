@@ -28,7 +28,7 @@ def mark(moment: datetime, **more: str) -> dict[str, str]:
 def test_the_first_run_begins_at_the_start_date_and_ends_with_a_plain_bookmark():
     first = started({})
     assert first.lower == START
-    assert first.finished() == mark(NOW)
+    assert first.finished().marks == mark(NOW)
 
 
 def test_without_a_start_date_everything_is_read():
@@ -40,24 +40,24 @@ def test_a_run_after_a_finished_one_looks_back():
 
 
 def test_a_closed_window_is_where_an_interrupted_run_goes_on_without_look_back():
-    state = started({}).closed(at(-1000))
+    state = started({}).closed(at(-1000)).marks
     assert state == mark(at(-1000), unfinished_since="2026-11-21T08:00:00Z")
     assert started(state, now=at(3)).lower == at(-1000)
 
 
 def test_old_windows_need_no_second_look_after_a_resume():
-    state = started({}).closed(at(-1000))
-    assert started(state, now=at(3)).finished() == mark(at(3))
+    state = started({}).closed(at(-1000)).marks
+    assert started(state, now=at(3)).finished().marks == mark(at(3))
 
 
 def test_young_windows_of_an_interrupted_run_are_looked_at_again_by_the_run_after_the_resumed_one():
-    state = started({}).closed(at(-2))
+    state = started({}).closed(at(-2)).marks
     resumed = started(state, now=at(30))
     assert resumed.lower == at(-2)
-    assert resumed.finished() == mark(at(30), reread_from="2026-11-21T08:00:00Z")
-    after = started(resumed.finished(), now=at(60))
+    assert resumed.finished().marks == mark(at(30), reread_from="2026-11-21T08:00:00Z")
+    after = started(resumed.finished().marks, now=at(60))
     assert after.lower == at(-5)
-    assert after.finished() == mark(at(60))
+    assert after.finished().marks == mark(at(60))
 
 
 def test_the_start_date_is_never_undercut():
@@ -70,7 +70,7 @@ def test_a_bookmark_of_another_key_is_not_used():
 
 
 def test_a_bookmark_ahead_of_salesforces_clock_does_not_go_back():
-    assert started(mark(at(10))).finished() == mark(at(10))
+    assert started(mark(at(10))).finished().marks == mark(at(10))
 
 
 @pytest.mark.parametrize("text", ["2026-11-21", "2026-11-21T00:00:00", "2026-11-21T00:00:00.000000+00:00"])
