@@ -113,7 +113,7 @@ def _show(figures: Figures, *, rows: int, alone: float) -> None:
         table,
     )
     judged = [
-        (promise.title, _times(found), f"≥ {promise.least:g}", _verdict(promise.full, kept))
+        (promise.title, _times(found), f"≥ {promise.least:g}", _verdict(found, kept))
         for promise, found, kept in figures.judged()
     ]
     report.show("Promises", ("", "found", "least", ""), judged)
@@ -130,9 +130,9 @@ def _end(way: Summary) -> str:
     return same if way.keyed else f"{same}, no key"
 
 
-def _verdict(full: bool, kept: bool | None) -> str:
+def _verdict(found: float | None, kept: bool | None) -> str:
     if kept is None:
-        return f"judged from {FULL:,} records" if full else "not measured"
+        return "not measured" if found is None else f"judged from {FULL:,} records"
     return "kept" if kept else "MISSED"
 
 
