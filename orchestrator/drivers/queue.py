@@ -15,8 +15,8 @@ import psycopg
 from procrastinate import App, PsycopgConnector
 from procrastinate.exceptions import ProcrastinateException
 from procrastinate.jobs import DeleteJobCondition
+from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
-from sqlalchemy.engine import URL
 
 from orchestrator.kernel import ids
 from orchestrator.kernel.db import QUEUE_SCHEMA, Role, normalised
@@ -80,7 +80,16 @@ class Queue:
 
 
 def _conninfo(address: SecretStr) -> str:
-    url: URL = normalised(address).set(drivername="postgresql")
-    options = f"-c search_path={QUEUE_SCHEMA} -c role={Role.WORKER.value}"
-    query = {**url.query, "options": options, "application_name": "orchestrator worker"}
-    return url.set(query=query).render_as_string(hide_password=False)
+    """As libpq reads it; an address would not do, since there a space is told from a plus."""
+    url = normalised(address)
+    parts = {**url.query, "host": url.host or url.query.get("host"), "port": url.port or url.query.get("port")}
+    given = {name: str(value) for name, value in parts.items() if value is not None and name != "pgbouncer"}
+    return make_conninfo(
+        "",
+        **given,
+        user=url.username,
+        password=url.password,
+        dbname=url.database,
+        options=f"-c search_path={QUEUE_SCHEMA} -c role={Role.WORKER.value}",
+        application_name="orchestrator worker",
+    )

@@ -44,7 +44,7 @@ def _work(drivers: Drivers, concurrency: int) -> None:
     from orchestrator.entry.worker import Worker
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
-    for chatty in ("procrastinate", "psycopg.pool", "asyncio"):
+    for chatty in ("procrastinate", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
     working = Worker(drivers, concurrency=concurrency, version=version("orchestrator"), ticks=wiring.TICKS)
 

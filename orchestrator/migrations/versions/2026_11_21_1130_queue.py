@@ -132,11 +132,13 @@ BEGIN
 END
 $$;
 
--- Runs that were handed over, but whose worker went before it claimed them, go back into the line. What the transport
--- still knows of them is harmless: a run is claimed once.
+-- Runs that were handed over, but whose worker went before it claimed them, go back into the line, and what the
+-- transport holds for workers that are gone is dropped: a run is claimed once, whoever is handed it.
 CREATE FUNCTION orchestrator.requeue_unclaimed(unclaimed interval) RETURNS integer
-    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog
+    LANGUAGE sql SECURITY DEFINER SET search_path = orchestrator_queue, pg_catalog
 AS $$
+    DELETE FROM procrastinate_jobs j WHERE NOT EXISTS (
+        SELECT FROM orchestrator.run_queue q WHERE q.worker = j.queue_name AND q.run_id::text = j.args ->> 'run_id');
     WITH back AS (
         UPDATE orchestrator.run_queue q SET dispatched_at = NULL, worker = NULL
         WHERE q.dispatched_at < clock_timestamp() - unclaimed AND NOT EXISTS (

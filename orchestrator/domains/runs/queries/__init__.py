@@ -4,6 +4,7 @@ from orchestrator.domains.runs.queries.queue import dispatch, enqueue, requeue_u
 from orchestrator.domains.runs.queries.records import add_logs, counts, last_log_id, logs, save_counts
 from orchestrator.domains.runs.queries.runs import (
     active_run,
+    active_runs,
     ask_to_cancel,
     attempt,
     claim,
@@ -28,6 +29,7 @@ from orchestrator.domains.runs.queries.workers import beat, forget_silent, regis
 
 __all__ = [
     "active_run",
+    "active_runs",
     "add_logs",
     "append_state",
     "ask_to_cancel",

@@ -86,11 +86,18 @@ def runs(
 
 def active_run(tx: Session, integration_id: str) -> Run | None:
     """The run that is under way for an integration."""
+    found = active_runs(tx, [integration_id])
+    return found[0] if found else None
+
+
+def active_runs(tx: Session, integration_ids: Sequence[str]) -> list[Run]:
+    """The runs that are under way for these integrations, at most one for each."""
     wanted = select(RunRow).where(
-        RunRow.integration_id == integration_id, RunRow.kind == "sync", RunRow.status.in_([s.value for s in _ACTIVE])
+        RunRow.integration_id.in_(integration_ids),
+        RunRow.kind == "sync",
+        RunRow.status.in_([s.value for s in _ACTIVE]),
     )
-    row = tx.scalars(wanted).one_or_none()
-    return None if row is None else as_run(row)
+    return [as_run(row) for row in tx.scalars(wanted)]
 
 
 def claim(tx: Session, run_id: str, *, worker: str, lease: timedelta) -> Attempt | None:

@@ -29,6 +29,11 @@ def enqueue(drivers: Drivers, tx: Session, org_id: str, requests: Sequence[RunRe
     return queries.enqueue(tx, org_id, requests, timeout=drivers.settings.runs.timeout)
 
 
+def under_way(tx: Session, integration_ids: Sequence[str]) -> list[Run]:
+    """The active runs of these integrations, at most one for each; in the caller's transaction, as `enqueue` is."""
+    return queries.active_runs(tx, integration_ids) if integration_ids else []
+
+
 def dispatch(drivers: Drivers) -> int:
     """Hand waiting runs to free slots of living workers, of every organization in turns; answers how many."""
     limits, alive = drivers.settings.queue, ALIVE_BEATS * drivers.settings.runs.heartbeat

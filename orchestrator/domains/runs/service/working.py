@@ -13,6 +13,7 @@ from orchestrator.domains.runs.service.executing import execute
 from orchestrator.domains.runs.service.queueing import ALIVE_BEATS, dispatch
 from orchestrator.domains.runs.service.requesting import recover
 from orchestrator.domains.runs.types import Run, RunStatus, Worker
+from orchestrator.drivers import liveness
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.kernel.db import Role
 
@@ -48,6 +49,9 @@ def look_after(drivers: Drivers) -> list[Run]:
     """Recover the runs of dead workers and what was handed to nobody, then dispatch; answers the runs that ended."""
     ended = recover(drivers)
     with drivers.db.anonymous(role=Role.WORKER) as tx:
+        for worker in queries.workers(tx, alive=timedelta()):
+            if liveness.known_dead(drivers.workers_folder, worker.name):
+                queries.strike_off(tx, worker.name)
         queries.requeue_unclaimed(tx, after=_UNCLAIMED)
         queries.forget_silent(tx, after=_FORGOTTEN)
     dispatch(drivers)
