@@ -35,8 +35,8 @@ from sandboxes.salesforce import RemoteOrg
 _STREAMS = ("Account", "Contact")
 _RECORDS = {"Account": 500, "Contact": 2_000}
 _MELTANO = str(Path(sys.executable).with_name("meltano"))
-_OWN_SCRIPT = (_MELTANO,)
-_SAME_START = (sys.executable, "-I", begin.__file__, _MELTANO)
+OWN_SCRIPT = (_MELTANO,)
+SAME_START = (sys.executable, "-I", begin.__file__, _MELTANO)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +149,7 @@ def main() -> int:
     parser.add_argument("--home", type=Path, help="an installation to use and keep, instead of a temporary one")
     parser.add_argument("--same-start", action="store_true", help="start the bare side as the orchestrator does")
     given = parser.parse_args()
-    meltano = _SAME_START if given.same_start else _OWN_SCRIPT
+    meltano = SAME_START if given.same_start else OWN_SCRIPT
     with stage(given.home) as at, RemoteOrg(counts=_RECORDS) as org:
         integration = at.salesforce(org, name=f"Overhead {uuid4().hex[:8]}", streams=_STREAMS)
         pair(at, org, integration, changed=0, ours_first=True, meltano=meltano)  # the first load, and warm caches

@@ -54,6 +54,10 @@ class Source:
             next(reader)
             yield from reader
 
+    def size(self) -> int:
+        """Bytes of CSV."""
+        return sum(len(page) for page in self.pages())
+
     def alone(self, seconds: float = 3.0) -> float:
         """Records a second the org hands out as packed pages to a client that does nothing with them."""
         with _session(self.org) as (connection, headers):
