@@ -5,16 +5,14 @@ source: REST API developer guide, "Describe Global", "sObject Describe", "sObjec
 """
 
 import base64
-from datetime import timedelta
 from typing import Any
 
+from . import deleted
 from .errors import ApiError, not_found
 from .rest import Call, Rest, Routes, record_id
 from .schema import SObject
-from .soql_sql import read_datetime, stamp
 from .web import Response, as_json
 
-DELETED_DAYS = 30
 ROUTES = Routes()
 
 
@@ -39,23 +37,11 @@ def basic_information(rest: Rest, call: Call) -> Response:
 
 @ROUTES.on("GET", r"/sobjects/(\w+)/deleted")
 def get_deleted(rest: Rest, call: Call) -> Response:
-    """What was deleted between two moments; seconds are ignored, and only the last 30 days are known."""
-    sobject, now = rest.sobject(call.tail[0]), rest.store.clock.now()
-    earliest = stamp(now - timedelta(days=DELETED_DAYS))
-    try:
-        start, end = (read_datetime(call.request.query.get(n, "").replace(" ", "+")) for n in ("start", "end"))
-    except ValueError as error:
-        raise ApiError(400, "INVALID_VALUE", f"start and end must be ISO 8601 date-times: {error}") from error
-    start, end = (f"{moment[:17]}00.000+0000" for moment in (start, end))
-    if start >= end:
-        raise ApiError(400, "INVALID_REPLICATION_DATE", "startDate must be at least one minute before endDate")
-    if start < f"{earliest[:17]}00.000+0000":
-        raise ApiError(400, "INVALID_REPLICATION_DATE", f"startDate before org's earliest available date {earliest}")
-    found = rest.store.deleted_log(sobject.name, start, end)
-    rest.served("getDeleted", sobject.name, len(found))
-    records = [{"deletedDate": at, "id": gone} for gone, at in found]
-    covered = min(end, stamp(now))
-    return as_json({"deletedRecords": records, "earliestDateAvailable": earliest, "latestDateCovered": covered})
+    """What was deleted between two moments."""
+    sobject = rest.sobject(call.tail[0])
+    told = deleted.answer(rest.store, sobject, call.request.query)
+    rest.served("getDeleted", sobject.name, len(told["deletedRecords"]))
+    return as_json(told)
 
 
 @ROUTES.on("POST", r"/sobjects/(\w+)")

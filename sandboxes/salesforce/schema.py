@@ -195,6 +195,7 @@ class SObject:
 
     prefix:  the first three characters of its records' ids
     bulk:    False if Bulk API 2.0 refuses it
+    replicateable:  False if getDeleted refuses it
     """
 
     name: str
@@ -204,6 +205,7 @@ class SObject:
     plural: str = ""
     bulk: bool = True
     queryable: bool = True
+    replicateable: bool = True
 
     def __post_init__(self) -> None:
         names = [f.name.lower() for f in self.fields]
@@ -256,7 +258,7 @@ class SObject:
             "mruEnabled": True,
             "name": self.name,
             "queryable": self.queryable,
-            "replicateable": self.queryable,
+            "replicateable": self.queryable and self.replicateable,
             "retrieveable": self.queryable,
             "searchable": self.queryable,
             "triggerable": writable,

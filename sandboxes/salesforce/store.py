@@ -21,6 +21,7 @@ from typing import Any
 
 from . import generate, ids
 from .clock import Clock
+from .deleted import LogOfDeletions
 from .errors import SandboxError
 from .schema import Field, SObject
 from .soql_sql import stamp
@@ -45,6 +46,7 @@ class Store:
         self.sobjects = {s.name: s for s in sobjects}
         self.seed, self.clock = seed, clock
         self.version = 0
+        self.log_of_deletions = LogOfDeletions()
         _sweep(Path(tempfile.gettempdir()))
         self.directory = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         self._path = self.directory / "org.sqlite"
