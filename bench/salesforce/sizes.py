@@ -19,7 +19,11 @@ WAYS: Final[Sequence[Pipeline]] = (ours.LIMITS[0], *ours.OURS[:2])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """Records of some width. fields: custom ones, besides eight that every object has; text: characters of a long one."""
+    """Records of some width.
+
+    fields:  custom ones, besides eight that every object has
+    text:    characters of a long one
+    """
 
     name: str
     fields: int

@@ -16,7 +16,6 @@ from bench.lab import report
 from bench.lab.stage import PROGRAM, Stage
 from bench.salesforce.measure import Program, run
 from bench.salesforce.pipelines import Lab
-from bench.salesforce.source import Source
 from bench.salesforce.warehouse import WrongEndError
 from orchestrator.domains.integrations.types import Integration
 from orchestrator.domains.runs import rules
