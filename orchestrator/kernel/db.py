@@ -163,6 +163,14 @@ class Database:
         self.pool.dispose()
 
 
+def work_as(tx: Session, org_id: str) -> None:
+    """From here on the transaction works as this organization; for batches over many, after a reviewed claim."""
+    tx.execute(_WORK_AS, {"org": str(ids.decode("org", org_id))})
+
+
+_WORK_AS = text("SELECT set_config('app.org_id', :org, true)")
+
+
 def reason(error: DBAPIError) -> str:
     """The server's own words, first line, without addresses or parameters."""
     lines = str(error.orig).strip().splitlines()

@@ -6,5 +6,6 @@ import orchestrator.domains.identity.tables
 import orchestrator.domains.integrations.tables
 import orchestrator.domains.oauth.tables
 import orchestrator.domains.runs.tables
+import orchestrator.domains.schedules.tables
 import orchestrator.domains.vault.tables
 import orchestrator.kernel.events

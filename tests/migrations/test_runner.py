@@ -21,7 +21,8 @@ from orchestrator.kernel.errors import ConflictError
 from orchestrator.kernel.ids import uuid7
 from orchestrator.migrations import runner
 
-ACROSS_ORGANIZATIONS = {"organization_named", "organization_ids", "open_attempts", "dispatch", "requeue_unclaimed", "slots_taken"}
+ACROSS_ORGANIZATIONS = {"organization_named", "organization_ids", "open_attempts", "dispatch", "requeue_unclaimed", "slots_taken",
+    "claim_due_schedules"}  # fmt: skip
 
 
 @pytest.fixture
