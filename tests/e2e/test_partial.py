@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -10,36 +9,31 @@ from orchestrator.domains.integrations.types import Integration
 from tests.e2e.installation import Installation
 
 LOSING = """#!{python}
+import subprocess
 import sys
-from target_postgres.sinks import PostgresSink
-from target_postgres.target import TargetPostgres
 
-keep = PostgresSink.preprocess_record
-
-class Losing(TargetPostgres):
-    seen = 0
-
-    def _process_record_message(self, message):
-        Losing.seen += 1
-        if Losing.seen % 100:
-            super()._process_record_message(message)
-
-if __name__ == "__main__":
-    sys.exit(Losing.cli())
+loader = subprocess.Popen([{kept!r}, *sys.argv[1:]], stdin=subprocess.PIPE)
+seen = 0
+for line in sys.stdin.buffer:
+    seen += b'"type":"RECORD"' in line.replace(b" ", b"")
+    if seen % 100 or not seen:
+        loader.stdin.write(line)
+    else:
+        seen += 1
+loader.stdin.close()
+sys.exit(loader.wait())
 """
 
 
 @pytest.fixture
 def losing(installation: Installation) -> Iterator[None]:
     """The loader's program in the plugin environment, losing every hundredth record."""
-    [program] = (installation.home / "plugins").glob("target-postgres--*/bin/target-postgres")
-    kept = program.with_name("target-postgres.kept")
+    [program] = (installation.home / "plugins").glob("target-postgres-copy--*/bin/target-postgres-copy")
+    kept = program.with_name("target-postgres-copy.kept")
     shutil.copy2(program, kept)
-    first = program.read_text(encoding="utf-8")
-    python = Path(program.with_name("python"))
-    program.write_text(LOSING.format(python=python), encoding="utf-8")
+    python = program.with_name("python")
+    program.write_text(LOSING.format(python=python, kept=str(kept)), encoding="utf-8")
     yield
-    assert first
     kept.replace(program)
 
 

@@ -212,16 +212,26 @@ def _told(line: str) -> Failure | None:
         return None
     try:
         facts = json.loads(document)
+        kind, origin = FailureKind(facts["kind"]), Origin(facts["origin"])
         return Failure(
-            kind=FailureKind(facts["kind"]),
-            origin=Origin(facts["origin"]),
+            kind=kind,
+            origin=origin,
             message=str(facts["message"]),
-            hint=str(facts.get("hint", "")),
+            hint=f"{facts.get('hint', '')} {_command(kind, origin)}".strip(),
             retryable=facts.get("retryable") is True,
             retry_after=_seconds(facts.get("retry_after")),
         )
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def _command(kind: FailureKind, origin: Origin) -> str:
+    """The command that does what a plugin's hint asks for; a plugin knows none of ours. Empty where there is none."""
+    if kind is FailureKind.SCHEMA_VIOLATION:
+        return "Discovery: orchestrator discover <id>."
+    if origin is Origin.SOURCE and kind in {FailureKind.AUTH_EXPIRED, FailureKind.CONFIG_ERROR}:
+        return "Its settings: orchestrator integrations edit <id>."
+    return ""
 
 
 def _seconds(said: object) -> float | None:

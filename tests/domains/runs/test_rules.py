@@ -1,3 +1,4 @@
+import json
 from datetime import timedelta
 
 import pytest
@@ -76,6 +77,22 @@ def test_a_plugin_of_ours_says_itself_what_failed():
     failure = rules.explain(Outcome(exit_code=1, complaints=("403 Forbidden", told, "later noise")))
     assert (failure.kind, failure.origin, failure.retryable) == (FailureKind.QUOTA_EXCEEDED, Origin.SOURCE, True)
     assert (failure.message, failure.hint) == ("The daily limit is used up.", "Sync tomorrow.")
+
+
+@pytest.mark.parametrize(
+    ("kind", "origin", "command"),
+    [
+        pytest.param("schema_violation", "destination", "Discovery: orchestrator discover CRM.", id="retyped"),
+        pytest.param("auth_expired", "source", "Its settings: orchestrator integrations edit CRM.", id="signed out"),
+        pytest.param("config_error", "source", "Its settings: orchestrator integrations edit CRM.", id="misconfigured"),
+        pytest.param("config_error", "destination", "", id="a destination has no command for that"),
+        pytest.param("destination_error", "destination", "", id="nothing to type"),
+    ],
+)
+def test_what_a_plugin_asks_for_is_said_as_a_command(kind, origin, command):
+    told = json.dumps({"kind": kind, "origin": origin, "message": "No.", "hint": "Do this."})
+    failure = rules.explain(Outcome(exit_code=1, complaints=(f"FAILURE: {told}",)))
+    assert rules.addressed(failure, run_id="r", integration="CRM").hint == f"Do this. {command}".strip()
 
 
 @pytest.mark.parametrize(
