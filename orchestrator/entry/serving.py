@@ -46,7 +46,7 @@ def _work(drivers: Drivers, concurrency: int) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
     for chatty in ("procrastinate", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
-    working = Worker(drivers, concurrency=concurrency, version=version("orchestrator"), ticks=wiring.TICKS)
+    working = Worker(drivers, concurrency=concurrency, version=version("orchestrator"), ticks=wiring.ticks())
 
     def stop(signum: int, _frame: FrameType | None) -> None:
         signal.signal(signum, signal.default_int_handler)

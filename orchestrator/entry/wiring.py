@@ -1,20 +1,23 @@
 """Puts the system together: settings from the environment, drivers from the settings, and what must hold before use."""
 
 from collections.abc import Callable
-from typing import Final
 
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.kernel import settings
 from orchestrator.kernel.db import Database
 from orchestrator.migrations import runner
 
-# What every worker does each second besides dispatching runs.
-TICKS: Final[tuple[Callable[[Drivers], object], ...]] = ()
-
 
 def drivers() -> Drivers:
     """The outside as this environment has it; nothing is connected or started yet."""
     return Drivers(settings=settings.load(), check=_fits)
+
+
+def ticks() -> tuple[Callable[[Drivers], object], ...]:
+    """What every worker does each second, besides dispatching runs."""
+    from orchestrator.domains.schedules import service as schedules
+
+    return (schedules.fire_due,)
 
 
 def _fits(db: Database) -> None:
