@@ -1,21 +1,14 @@
-"""Reads a query by Bulk API 2.0: a job, its result pages as they stream in, and nothing left behind.
+"""Reads a query by Bulk API 2.0: a job, where its result pages are, and nothing left behind.
 
-source: Bulk API 2.0 guide: "Create a Query Job", "Get Results for a Query Job" (locators stay valid and can
-be read again while the job exists), "Use Compression for Bulk API 2.0 Query Responses".
+source: Bulk API 2.0 guide: "Create a Query Job", "Get Results for a Query Job", "Get Parallel Results for a Query Job"
 """
 
-import csv
-import io
 import logging
 import re
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from datetime import timedelta
-from itertools import islice
 from typing import Any, Self
-
-import requests
 
 from tap_salesforce import soql
 from tap_salesforce.client import LOST, Client
@@ -28,28 +21,22 @@ from tap_salesforce.errors import (
     SourceError,
     UnavailableError,
 )
+from tap_salesforce.pages import Address, Page, Rows
 
 log = logging.getLogger("tap-salesforce")
 
 FIRST_POLL = 0.15  # seconds; a job of a small window is often done by then
 SLOWEST_POLL = 10.0
+NO_MORE = "null"  # the locator behind the last page
+_NOT_FOUND = 404
 _SLOWER = 1.75
-_CHUNK = 500  # rows handed on at once; the last chunk waits until its page is known to be whole
-_BUFFER = 256 * 1024
 _REFUSED = re.compile(
     r"INVALID_?ENTITY|not supported (?:by|in|with) the Bulk API|(?:FEATURE|FUNCTIONALITY)_?NOT_?ENABLED", re.IGNORECASE
 )
-csv.field_size_limit(64 * 1024 * 1024)  # the standard library stops at 128 KiB, rich text areas do not
-
-Rows = list[list[str]]
 
 
 class RefusedError(Exception):
     """Bulk does not serve this object; REST does. The text is Salesforce's reason."""
-
-
-class CutError(Exception):
-    """A result page ended too early."""
 
 
 class Bulk:
@@ -116,22 +103,45 @@ class Job:
 
     def pages(self) -> Iterator[Rows]:
         """Chunks of rows, the cells in the order of the query. JobError with Salesforce's reason."""
-        facts = self._finished()
+        promised = self.finished()
         seen, locator = 0, ""
-        while locator != "null":
-            page = Page(self._client, f"{self._path}/results", locator, self._bulk.page_rows, self._fields)
+        while locator != NO_MORE:
+            page = Page(self._client, self.address(locator), self._fields)
             for rows in page.rows():
                 seen += len(rows)
                 yield rows
             locator = page.next_locator
-        promised = int(facts.get("numberRecordsProcessed") or 0)
+        self.check(seen, promised)
+
+    def address(self, locator: str) -> Address:
+        """Where the page of that locator is to be had; '' for the first."""
+        wish = {"maxRecords": str(self._bulk.page_rows), **({"locator": locator} if locator else {})}
+        return Address(f"{self._path}/results", wish)
+
+    def addresses(self) -> Iterator[Address]:
+        """Where all pages are, to be read at the same time; nothing where the org does not tell (before API 58.0)."""
+        path: str | None = f"{self._path}/resultPages"
+        while path:
+            try:
+                listed = self._client.json("GET", path)
+            except AnswerError as refused:
+                if refused.status == _NOT_FOUND and path.endswith("/resultPages"):
+                    return
+                raise
+            for page in listed["resultPages"]:
+                yield Address(str(page["resultUrl"]))
+            path = listed.get("nextRecordsUrl")
+
+    @staticmethod
+    def check(seen: int, promised: int) -> None:
+        """ShortResultError if there were fewer rows than the job found."""
         if seen < promised:
             raise ShortResultError(
                 f"Salesforce processed {promised:,} rows but delivered {seen:,}.", hint="Run again: nothing is lost."
             )
 
-    def _finished(self) -> dict[str, Any]:
-        """Wait for JobComplete: soon at first, then less and less often."""
+    def finished(self) -> int:
+        """Wait for JobComplete, soon at first, then less and less often; how many rows there are."""
         pause, deadline = FIRST_POLL, self._made + self._bulk.wait.total_seconds()
         due = self._made + pause
         while True:
@@ -139,7 +149,7 @@ class Job:
             facts: dict[str, Any] = self._client.json("GET", self._path)
             self._state = str(facts.get("state"))
             if self._state == "JobComplete":
-                return facts
+                return int(facts.get("numberRecordsProcessed") or 0)
             if self._state in ("Failed", "Aborted"):
                 raise self._failure(facts)
             if time.monotonic() > deadline:
@@ -160,111 +170,3 @@ class Job:
             hint="Run again; if it stays so, lower window_rows or set api_type to REST.",
             reason=reason,
         )
-
-
-class Page:
-    """One set of results. Read again from the same locator when it was cut; no row is handed on twice."""
-
-    def __init__(self, client: Client, path: str, locator: str, rows: int, fields: list[str]) -> None:
-        self._client = client
-        self._path = path
-        self._params = {"maxRecords": str(rows), **({"locator": locator} if locator else {})}
-        self._fields = fields
-        self._width = len(fields)
-        self._handed_on = 0
-        self._size_without_line_end = -1
-        self.next_locator = "null"
-
-    def rows(self) -> Iterator[Rows]:
-        """Chunks of rows; ShortResultError when the page stays short."""
-        for attempt in self._client.backoff.attempts():
-            before = self._handed_on
-            try:
-                with closing(self._client.open(self._path, accept="text/csv", params=self._params)) as reply:
-                    yield from self._read(reply)
-            except (CutError, csv.Error, UnicodeDecodeError, *LOST) as cut:
-                log.info("A result page was cut short (%s); reading it again.", str(cut)[:100] or type(cut).__name__)
-                error = ShortResultError(
-                    f"Salesforce's result page was cut short again and again ({type(cut).__name__}).",
-                    hint="Run again: it goes on from the last bookmark. Lower bulk_page_rows if it stays so.",
-                )
-                attempt.failed(error, progressed=self._handed_on > before)
-            else:
-                return
-
-    def _read(self, reply: requests.Response) -> Iterator[Rows]:
-        body = Body(reply.raw)
-        lines = io.TextIOWrapper(io.BufferedReader(body, _BUFFER), encoding="utf-8", newline="\n")
-        reader = csv.reader(lines, strict=True)
-        order = self._order(next(reader, None))
-        seen, held = 0, list[list[str]]()
-        while chunk := list(islice(reader, _CHUNK)):
-            rows = self._checked(chunk, order)
-            yield from self._hand_on(held, seen)
-            seen += len(held)
-            held = rows
-        self._verify(reply, body, seen + len(held))
-        yield from self._hand_on(held, seen)
-        self.next_locator = reply.headers.get("Sforce-Locator") or "null"
-
-    def _order(self, header: list[str] | None) -> list[int] | None:
-        """How to bring the columns into the order asked for; None if they are."""
-        if header is None or header == self._fields:
-            return None
-        place = {name: number for number, name in enumerate(header)}
-        self._width = len(header)
-        if not place.keys() >= set(self._fields):
-            raise CutError("the header is incomplete")
-        return [place[name] for name in self._fields]
-
-    def _checked(self, chunk: Rows, order: list[int] | None) -> Rows:
-        width = self._width
-        rows = [row for row in chunk if row]
-        for row in rows:
-            if len(row) != width:
-                raise CutError(f"a row of {len(row)} columns instead of {width}")
-        return rows if order is None else [[row[at] for at in order] for row in rows]
-
-    def _hand_on(self, rows: Rows, first: int) -> Iterator[Rows]:
-        """The rows not handed on before; `first` is the number of the first of them within the page."""
-        fresh = rows[max(0, self._handed_on - first) :]
-        if fresh:
-            self._handed_on = first + len(rows)
-            yield fresh
-
-    def _verify(self, reply: requests.Response, body: "Body", rows: int) -> None:
-        """The page is whole: as many rows as announced, and the last of them ends.
-
-        A page that twice has the same size and number of rows, but no final line end, is how it is.
-        """
-        announced = reply.headers.get("Sforce-NumberOfRecords", "")
-        if announced.isdigit() and int(announced) != rows:
-            raise CutError(f"{rows} rows instead of {announced}")
-        if rows and body.last != b"\n":
-            same, self._size_without_line_end = self._size_without_line_end == body.size, body.size
-            if not same:
-                raise CutError("the last row has no end")
-
-
-class Body(io.RawIOBase):
-    """An HTTP body, decompressed as it is read; remembers its size and last byte."""
-
-    def __init__(self, raw: Any) -> None:
-        super().__init__()
-        self._raw = raw
-        self.size = 0
-        self.last = b""
-
-    def readable(self) -> bool:
-        """It is there to be read."""
-        return True
-
-    def readinto(self, target: Any) -> int:
-        """What io.BufferedReader calls."""
-        data: bytes = self._raw.read(len(target), decode_content=True)
-        size = len(data)
-        if size:
-            target[:size] = data
-            self.size += size
-            self.last = data[-1:]
-        return size

@@ -11,6 +11,7 @@ from tap_salesforce.hosts import login_url
 
 _SECRET = {"type": "string", "secret": True, "writeOnly": True}
 _TEXT = {"type": "string", "minLength": 1}
+CSV = "csv"  # a format of batch files that the SDK does not know
 
 
 CONFIG_SCHEMA: dict[str, Any] = {
@@ -146,6 +147,35 @@ CONFIG_SCHEMA: dict[str, Any] = {
             "default": 95,
             "description": "The run stops when the org has used so much of its daily requests.",
         },
+        "batch_config": {
+            "type": "object",
+            "title": "Batches",
+            "description": "Write BATCH messages: csv are Bulk result pages as they come, jsonl what the SDK writes.",
+            "properties": {
+                "encoding": {
+                    "type": "object",
+                    "required": ["format"],
+                    "properties": {
+                        "format": {"type": "string", "enum": [CSV, "jsonl", "parquet"]},
+                        "compression": {"type": "string", "enum": ["gzip", "none"]},
+                    },
+                },
+                "storage": {
+                    "type": "object",
+                    "required": ["root"],
+                    "properties": {"root": _TEXT, "prefix": {"type": "string"}},
+                },
+                "batch_size": {"type": "integer", "minimum": 1},
+            },
+            "required": ["encoding", "storage"],
+        },
+        "batch_storage_mb": {
+            "type": "integer",
+            "minimum": 1,
+            "title": "Room for batch files (MB)",
+            "default": 256,
+            "description": "The tap waits while files of so many MB (csv) lie where the loader has not removed them.",
+        },
         "metrics_interval_seconds": {
             "type": "number",
             "minimum": 0.1,
@@ -182,6 +212,7 @@ class Settings:
     rest_below_rows: int
     bulk_page_rows: int
     bulk_job_wait: timedelta
+    batch_storage: int
     max_retries: int
     timeout: float
     max_api_usage: float
@@ -209,6 +240,7 @@ def read(config: Mapping[str, Any]) -> Settings:
         rest_below_rows=given["rest_below_rows"],
         bulk_page_rows=given["bulk_page_rows"],
         bulk_job_wait=timedelta(minutes=float(given["bulk_job_minutes"])),
+        batch_storage=given["batch_storage_mb"] * 1_000_000,
         max_retries=given["max_retries"],
         timeout=float(given["timeout_seconds"]),
         max_api_usage=float(given["max_api_usage_percent"]),

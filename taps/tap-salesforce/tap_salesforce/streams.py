@@ -1,12 +1,9 @@
 """One Salesforce object as a stream: which query, in which windows, by which API, and where it stands."""
 
 import logging
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk import Stream, metrics
@@ -15,12 +12,11 @@ from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL, Metadata
 
 from tap_salesforce import bookmarks, deletions, formulas, soql, windows
 from tap_salesforce.bookmarks import Closed, Extraction
-from tap_salesforce.bulk import Job, RefusedError
 from tap_salesforce.deletions import Deletions, Removed
 from tap_salesforce.discovery import DELETED_AT, SalesforceObject
 from tap_salesforce.errors import ConfigError
-from tap_salesforce.exclusions import NOT_IN_BULK
 from tap_salesforce.formulas import Rereading
+from tap_salesforce.reading import Reading, Rows
 from tap_salesforce.records import Columns
 from tap_salesforce.windows import Window
 from tap_salesforce.writer import LineWriter
@@ -30,10 +26,6 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib import MetadataMapping
 
     from tap_salesforce.tap import Org
-
-_JOBS_AHEAD = 4  # Bulk jobs under way at once, the one being read included
-
-Rows = Sequence[Sequence[str | None]]
 
 
 class Measure(StrEnum):
@@ -55,7 +47,6 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
     def __init__(self, tap: Any, org: "Org", described: SalesforceObject) -> None:
         self.described = described
         self._org = org
-        self._by_rest = not org.settings.bulk or described.name in NOT_IN_BULK
         super().__init__(tap, schema=described.schema, name=described.name)
         self.primary_keys = list(described.primary_key)
         self.replication_key = described.replication_key
@@ -194,7 +185,7 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
         elif self.replication_method == REPLICATION_INCREMENTAL:
             yield from self._incremental()
         else:
-            yield from self._read([None])
+            yield from (step for step in self._reading().steps([None]) if not isinstance(step, Window))
 
     def _dry_run(self, limit: int) -> Iterator[Rows]:
         """The first records only, by REST; ends as the SDK's dry runs do."""
@@ -219,7 +210,8 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
                 self._remember(begun)
         yield from self._removed(pass_.upper)
         yield from self._windows(key, pass_, pass_.upper)
-        yield from self._reread(key, pass_.upper)
+        if not pass_.first:
+            yield from self._reread(key, pass_.upper)
 
     def _begun(self, now: datetime) -> Iterator[Closed]:
         """What to remember of a first reading's beginning."""
@@ -229,8 +221,8 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
             yield formulas.begun(now)
 
     def _windows(self, key: str, pass_: Extraction | Rereading, upper: datetime) -> Iterator[Rows | Closed]:
-        size = self._org.settings.window_rows
-        for step in self._read(windows.plan(key, pass_.lower, upper, size=size, count=self._count(key))):
+        size, reading = self._org.settings.window_rows, self._reading()
+        for step in reading.steps(windows.plan(key, pass_.lower, upper, size=size, count=reading.counted(key))):
             if isinstance(step, Window):
                 yield pass_.finished() if step.span.upper is None else pass_.closed(step.closes)
             else:
@@ -267,6 +259,9 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
         yield from self._windows(key, rereading, now)
         self.log("Reading all of %s again took %d API requests.", self.name, client.requests_made - made)
 
+    def _reading(self) -> Reading:
+        return Reading(self._org, self.name, self._fields())
+
     def _time_key(self) -> str:
         key = self.replication_key
         described = self.described.schema["properties"].get(key or "", {})
@@ -276,64 +271,3 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
                 hint=f"Use {self.described.replication_key or 'FULL_TABLE'} in the catalog.",
             )
         return key
-
-    def _count(self, key: str) -> windows.Count:
-        def count(lower: datetime | None, upper: datetime | None) -> int | None:
-            return self._org.rest.count(soql.count(self.name, soql.Span(key, lower, upper)))
-
-        return count
-
-    def _read(self, planned: Iterable[Window | None]) -> Iterator[Any]:
-        """Rows of each window, followed by the window itself. Bulk jobs of the next windows run meanwhile."""
-        ahead = min(self._org.settings.max_workers, _JOBS_AHEAD)
-        queue: deque[tuple[Window | None, Job | None]] = deque()
-        todo = iter(planned)
-        try:
-            while True:
-                queue.extend((coming, self._job(coming)) for coming in islice(todo, ahead - len(queue)))
-                if not queue:
-                    return
-                window, job = queue.popleft()
-                with job or nullcontext():
-                    yield from self._rows(window, job)
-                if window is not None:
-                    yield window
-        finally:
-            for _, job in queue:
-                if job is not None:
-                    job.discard()
-
-    def _job(self, window: Window | None) -> Job | None:
-        """A Bulk job for the window, or None if REST reads it."""
-        small = window is not None and window.rows is not None and window.rows <= self._org.settings.rest_below_rows
-        if self._by_rest or small or (window is not None and window.rows == 0):
-            return None
-        try:
-            return self._org.bulk.start(self._query(window), self._fields())
-        except RefusedError as refused:
-            self._use_rest(refused)
-            return None
-
-    def _rows(self, window: Window | None, job: Job | None) -> Iterator[Rows]:
-        if window is not None and window.rows == 0:
-            return
-        if job is not None:
-            pages = job.pages()
-            try:
-                first = next(pages, None)
-            except RefusedError as refused:
-                self._use_rest(refused)
-            else:
-                yield from chain([first] if first else [], pages)
-                return
-        for page in self._org.rest.pages(self._query(window), self._fields()):
-            if page:
-                yield page
-
-    def _use_rest(self, refused: RefusedError) -> None:
-        if not self._by_rest:
-            self.log("The Bulk API does not serve %s (%s); it is read by REST.", self.name, refused)
-        self._by_rest = True
-
-    def _query(self, window: Window | None) -> str:
-        return soql.select(self._fields(), self.name, window.span if window else None)

@@ -7,8 +7,9 @@ import pytest
 import requests
 
 from tap_salesforce import bulk, soap, soql
-from tap_salesforce.bulk import CutError, Page
+from tap_salesforce.counting import PageError
 from tap_salesforce.errors import ConfigError, ShortResultError, SignInError, SourceError, UnavailableError
+from tap_salesforce.pages import Address, Page
 from tap_salesforce.settings import read
 from tap_salesforce.tap import Org, TapSalesforce
 
@@ -90,10 +91,10 @@ def test_a_job_that_cannot_be_deleted_is_no_failure(org, client):
 
 
 def test_columns_in_another_order_are_put_right_and_missing_ones_are_a_cut():
-    page = Page(None, "p", "", 9, ["A", "B"])
+    page = Page(None, Address("p"), ["A", "B"])
     assert page._order(["B", "A", "C"]) == [1, 0]
     assert page._checked([["b", "a", "c"], []], [1, 0]) == [["a", "b"]]
-    with pytest.raises(CutError, match="header"):
+    with pytest.raises(PageError, match="header"):
         page._order(["A"])
     assert page._order(None) is None
 
@@ -126,7 +127,7 @@ class Reply:
 def test_a_page_whose_last_row_may_be_cut_is_read_again(client, monkeypatch, bodies, rows):
     coming = [Reply(body, 1) for body in bodies]
     monkeypatch.setattr(client, "open", lambda *_, **__: coming.pop(0))
-    assert [row for chunk in Page(client, "p", "", 9, ["A", "B"]).rows() for row in chunk] == rows
+    assert [row for chunk in Page(client, Address("p"), ["A", "B"]).rows() for row in chunk] == rows
     assert not coming
 
 

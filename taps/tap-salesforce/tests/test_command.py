@@ -58,7 +58,7 @@ def test_a_failure_in_the_middle_of_a_stream_has_no_traceback_either(command, or
 def test_an_unforeseen_failure_keeps_its_traceback(configure, org, tmp_path, monkeypatch):
     file = tmp_path / "config.json"
     file.write_text(json.dumps(configure(org)))
-    monkeypatch.setattr("tap_salesforce.streams.SalesforceStream._read", lambda *_: 1 / 0)
+    monkeypatch.setattr("tap_salesforce.reading.Reading.steps", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         TapSalesforce.cli(["--config", str(file)])
 

@@ -173,7 +173,7 @@ def test_a_stream_without_a_stamp_is_read_whole_each_time(org, configure, run):
 
 
 def test_objects_bulk_refuses_are_read_by_rest_and_it_is_said(own_org, configure, run, caplog, monkeypatch):
-    monkeypatch.setattr("tap_salesforce.streams.NOT_IN_BULK", frozenset())
+    monkeypatch.setattr("tap_salesforce.reading.NOT_IN_BULK", frozenset())
     caplog.set_level("INFO")
     assert len(run(configure(own_org, streams=["CaseStatus"])).ids("CaseStatus")) == 4
     assert "The Bulk API does not serve CaseStatus" in caplog.text and "read by REST" in caplog.text

@@ -3,6 +3,7 @@
 import pytest
 
 from tap_salesforce import backoff, bulk, client
+from tap_salesforce import pages as pages_module
 from tap_salesforce.backoff import Backoff, seconds_of
 from tap_salesforce.errors import (
     AccessError,
@@ -67,7 +68,7 @@ def test_passing_trouble_costs_one_request_and_no_record(org, configure, run, qu
 @pytest.mark.parametrize("trouble", CUT)
 @pytest.mark.parametrize("page", [1, 2, 3])
 def test_a_cut_page_is_read_again_without_losing_or_repeating_rows(org, configure, run, monkeypatch, trouble, page):
-    monkeypatch.setattr(bulk, "_CHUNK", 50)
+    monkeypatch.setattr(pages_module, "_CHUNK", 50)
     fault = org.faults.add(**CUT[trouble], path="/results", nth=page, times=2)
     out = run(configure(org, bulk_page_rows=300))
     assert sum(out.ids("Contact").values()) == 900 and max(out.ids("Contact").values()) == 1
@@ -82,7 +83,7 @@ def test_a_page_that_stays_cut_ends_the_run_and_moves_no_bookmark(org, configure
 
 
 def test_a_page_announcing_more_rows_than_it_has_is_not_believed(org, configure, run, monkeypatch):
-    monkeypatch.setattr(bulk.Page, "_verify", _pretend(bulk.Page._verify))
+    monkeypatch.setattr(pages_module.Page, "_verify", _pretend(pages_module.Page._verify))
     with pytest.raises(ShortResultError):
         run(configure(org, max_retries=1))
 
@@ -96,20 +97,20 @@ def _pretend(verify):
 
 
 def test_a_page_that_never_ends_with_a_line_end_is_taken_the_second_time(org, configure, run, monkeypatch):
-    read = bulk.Body.readinto
+    read = pages_module.Body.readinto
 
     def shaved(self, target):
         size = read(self, target)
         self.last = b"x"
         return size
 
-    monkeypatch.setattr(bulk.Body, "readinto", shaved)
+    monkeypatch.setattr(pages_module.Body, "readinto", shaved)
     assert sum(run(configure(org)).ids("Contact").values()) == 900
 
 
 def test_fewer_rows_than_the_job_processed_is_an_error(org, configure, run, monkeypatch):
-    finished = bulk.Job._finished
-    monkeypatch.setattr(bulk.Job, "_finished", lambda self: {**finished(self), "numberRecordsProcessed": "901"})
+    finished = bulk.Job.finished
+    monkeypatch.setattr(bulk.Job, "finished", lambda self: finished(self) + 1)
     with pytest.raises(ShortResultError, match=r"processed 901 rows but delivered 900"):
         run(configure(org))
 

@@ -1,0 +1,105 @@
+"""Reads one object in windows: Bulk jobs of the next windows run ahead, and REST reads what Bulk does not serve."""
+
+import logging
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, nullcontext
+from datetime import datetime
+from itertools import chain, islice
+from typing import TYPE_CHECKING
+
+from tap_salesforce import soql, windows
+from tap_salesforce.bulk import Job, RefusedError
+from tap_salesforce.exclusions import NOT_IN_BULK
+from tap_salesforce.windows import Window
+
+if TYPE_CHECKING:
+    from tap_salesforce.tap import Org
+
+log = logging.getLogger("tap-salesforce")
+
+_JOBS_AHEAD = 4  # Bulk jobs under way at once, the one being read included
+
+Rows = Sequence[Sequence[str | None]]
+
+
+class Reading:
+    """One object and the fields that are read of it. A window that is None is all of time."""
+
+    def __init__(self, org: "Org", name: str, fields: Sequence[str]) -> None:
+        self.name = name
+        self.fields = fields
+        self.org = org
+        self.by_rest = not org.settings.bulk or name in NOT_IN_BULK
+
+    def counted(self, key: str) -> windows.Count:
+        """What asks Salesforce how many rows a span holds."""
+
+        def count(lower: datetime | None, upper: datetime | None) -> int | None:
+            return self.org.rest.count(soql.count(self.name, soql.Span(key, lower, upper)))
+
+        return count
+
+    def steps(self, planned: Iterable[Window | None]) -> Iterator[Rows | Window]:
+        """Rows of each window, followed by the window itself."""
+        with closing(self.jobs(planned)) as ahead:
+            for window, job in ahead:
+                with job or nullcontext():
+                    yield from self._rows(window, job)
+                if window is not None:
+                    yield window
+
+    def jobs(self, planned: Iterable[Window | None]) -> Generator[tuple[Window | None, Job | None]]:
+        """Each window with its Bulk job, or None if it is for REST or empty; the jobs after it are under way."""
+        ahead = min(self.org.settings.max_workers, _JOBS_AHEAD)
+        queue: deque[tuple[Window | None, Job | None]] = deque()
+        todo = iter(planned)
+        try:
+            while True:
+                queue.extend((coming, self._job(coming)) for coming in islice(todo, ahead - len(queue)))
+                if not queue:
+                    return
+                yield queue.popleft()
+        finally:
+            for _, job in queue:
+                if job is not None:
+                    job.discard()
+
+    def rest(self, window: Window | None) -> Iterator[Rows]:
+        """The window's rows by REST."""
+        if window is not None and window.rows == 0:
+            return
+        for page in self.org.rest.pages(self._query(window), self.fields):
+            if page:
+                yield page
+
+    def use_rest(self, refused: RefusedError) -> None:
+        """From now on all is read by REST."""
+        if not self.by_rest:
+            log.info("The Bulk API does not serve %s (%s); it is read by REST.", self.name, refused)
+        self.by_rest = True
+
+    def _job(self, window: Window | None) -> Job | None:
+        small = window is not None and window.rows is not None and window.rows <= self.org.settings.rest_below_rows
+        if self.by_rest or small or (window is not None and window.rows == 0):
+            return None
+        try:
+            return self.org.bulk.start(self._query(window), self.fields)
+        except RefusedError as refused:
+            self.use_rest(refused)
+            return None
+
+    def _rows(self, window: Window | None, job: Job | None) -> Iterator[Rows]:
+        if job is not None:
+            pages = job.pages()
+            try:
+                first = next(pages, None)
+            except RefusedError as refused:
+                self.use_rest(refused)
+            else:
+                yield from chain([first] if first else [], pages)
+                return
+        yield from self.rest(window)
+
+    def _query(self, window: Window | None) -> str:
+        return soql.select(self.fields, self.name, window.span if window else None)
