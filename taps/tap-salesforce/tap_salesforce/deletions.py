@@ -78,7 +78,9 @@ class Deletions:
                     raise
                 continue
             if answer.earliest >= start + 2 * _MINUTE:
-                start = self._forgotten(start, min(_minute(answer.earliest), until))
+                start = self._forgotten(start, _minute(answer.earliest))
+                if start >= until:
+                    continue
             yield from self._gone(list(answer.ids.items()))
             start = max(start, _minute(min(until, answer.covered)))
             yield Closed({MARK: bookmarks.iso(start)}, (MARK,))
