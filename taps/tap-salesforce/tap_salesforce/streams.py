@@ -211,7 +211,6 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
         yield from self._removed(pass_.upper)
         yield from self._windows(key, pass_, pass_.upper)
         if not pass_.first:
-            if not pass_.first:
             yield from self._reread(key, pass_.upper)
 
     def _begun(self, now: datetime) -> Iterator[Closed]:
