@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
-from orchestrator.domains.catalog.errors import UnknownConnectorError
+from orchestrator.domains.catalog.errors import UnknownConnectorError, UnknownVariantError
 from orchestrator.domains.identity import service as identity
 from orchestrator.domains.integrations import service
 from orchestrator.domains.integrations.errors import (
@@ -258,6 +258,27 @@ def test_a_plan_has_the_plugins_settings_with_secrets_concealed(drivers, ready):
     assert secrets_in(plan.loader.config) == {warehouse}
     assert plan.loader.config["default_target_schema"] == "our_code"
     assert plan.fresh_token is None
+
+
+def test_a_plan_loads_with_the_plugin_its_destination_was_added_with(drivers, place, meltano):
+    plans = {}
+    for variant in (None, "meltanolabs"):
+        into = service.add_destination(
+            drivers, place, NewIntegration(type="warehouse", name=f"with {variant}", values={}, variant=variant)
+        )
+        new = NewIntegration(type="github", name=f"into {into.name}", values=GITHUB, destination=into.name)
+        meltano.catalog = {"streams": [USERS]}
+        added = service.add(drivers, place, new)
+        service.discover(drivers, added)
+        service.choose(drivers, added, ["*"], selected=True)
+        plans[variant] = service.plan(drivers, added)
+    assert plans[None].loader.name == "target-postgres-copy"
+    assert plans["meltanolabs"].loader.name == "target-postgres"
+    assert "batch_size_rows" in plans["meltanolabs"].loader.config
+    with pytest.raises(UnknownVariantError):
+        service.add_destination(
+            drivers, place, NewIntegration(type="warehouse", name="other", values={}, variant="airbyte")
+        )
 
 
 def test_a_plan_of_some_streams_has_only_those(drivers, ready):

@@ -3,7 +3,9 @@ import json
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import pytest
 from pydantic import SecretStr
@@ -13,7 +15,7 @@ from orchestrator.drivers.meltano.errors import DiscoveryError, SettingError
 from orchestrator.drivers.meltano.output import BlockCompleted, LogLine, Metric
 from orchestrator.drivers.meltano.process import Isolation, Stopped
 from orchestrator.drivers.meltano.runner import Meltano
-from orchestrator.drivers.meltano.values import TOKEN_SOCKET, Project
+from orchestrator.drivers.meltano.values import BATCH_FOLDER, TOKEN_SOCKET, Project
 
 
 class Callbacks:
@@ -198,6 +200,20 @@ def test_a_tap_asks_for_a_fresh_token_and_the_answer_is_redacted(meltano, tap, t
     assert end.code == 0
     assert asked == ["abc"]
     assert "the new token is •••" in callbacks.text
+
+
+def test_both_plugins_are_given_one_private_folder_for_batch_files(meltano, tap, target, tmp_path):
+    callbacks = Callbacks()
+    batches = {"storage": {"root": BATCH_FOLDER}}
+    extractor = tap(streams={"users": 1}, copy_to=str(tmp_path), batch_config=batches)
+
+    end = callbacks.run(meltano, Project(extractor=extractor, loader=target(batch_config=batches)))
+
+    assert end.code == 0
+    config = json.loads((tmp_path / "tap.json").read_text())["config"]
+    folder = Path(urlsplit(config["batch_config"]["storage"]["root"]).path)
+    assert folder.is_relative_to(meltano.runs)
+    assert not folder.exists(), "gone with the run"
 
 
 def test_a_setting_that_needs_the_token_socket_is_refused_without_a_callback(meltano, tap, target):
