@@ -4,7 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from orchestrator.drivers import plugin_site
 from orchestrator.drivers.meltano import begin
 
 MELTANO = Path(sys.executable).with_name("meltano")
@@ -51,9 +50,37 @@ runpy.run_path({begin.__file__!r}, run_name="__main__")
     assert said == "{'SECRET': 'hunter2-😀'} b'' 0\n"
 
 
-def test_plugins_look_for_garbage_less_often():
-    program = (
-        f"import gc, runpy; runpy.run_path({plugin_site.__file__!r}); print(gc.isenabled(), gc.get_threshold()[0])"
-    )
+TABLES = """
+import logging, sqlite3, sys
+from meltano import cli
+from meltano.core import migration_service
+from orchestrator.drivers.meltano import begin
+from sqlalchemy import create_engine
 
-    assert _ran(sys.executable, "-I", "-c", program).stdout == f"True {plugin_site.GARBAGE_AFTER}\n"
+if sys.argv[1] == "ours":
+    begin._make_tables_at_once(migration_service)
+migration_service.MigrationService(create_engine(f"sqlite:///{sys.argv[2]}")).upgrade(silent=True)
+for table in ("runs", "state", "plugin_settings"):
+    print(table, sorted(row[1] for row in sqlite3.connect(sys.argv[2]).execute(f"pragma table_info({table})")))
+"""
+
+
+def test_meltanos_own_database_has_the_tables_that_its_migrations_lead_to(tmp_path):
+    ours = _ran(sys.executable, "-I", "-c", TABLES, "ours", tmp_path / "ours.db").stdout
+
+    assert "run_id" in ours
+    assert ours == _ran(sys.executable, "-I", "-c", TABLES, "theirs", tmp_path / "theirs.db").stdout
+
+
+def test_meltano_starts_without_what_it_has_for_other_commands_only():
+    program = f"""
+import runpy, sys
+sys.argv = ["begin.py", "meltano", "--version"]
+try:
+    runpy.run_path({begin.__file__!r}, run_name="__main__")
+except SystemExit:
+    print([name for name in {begin._WITHOUT!r} if name not in sys.modules])
+    print([name for names in {begin._WITHOUT!r}.values() for name in names if name in sys.modules])
+"""
+
+    assert _ran(sys.executable, "-I", "-c", program).stdout.splitlines()[1:] == ["[]", "[]"]
