@@ -16,12 +16,13 @@ from target_postgres_copy import batchfiles, finishing
 from target_postgres_copy.errors import ConfigError
 from target_postgres_copy.layout import Layout
 from target_postgres_copy.ledger import Ledger
-from target_postgres_copy.loading import Batch, Place, Source
+from target_postgres_copy.loading import Batch, Source
 from target_postgres_copy.names import aside
 from target_postgres_copy.pool import Pool
 from target_postgres_copy.progress import Progress
 from target_postgres_copy.refusals import not_reached
 from target_postgres_copy.settings import LoadMethod, Settings
+from target_postgres_copy.stage import Place
 
 if TYPE_CHECKING:
     from target_postgres_copy.sink import CopySink
@@ -30,6 +31,7 @@ log: Final = logging.getLogger("target-postgres-copy")
 _T = TypeVar("_T")
 _BATCH_BYTES: Final = 8 << 20
 _ALL_BATCHES: Final = 32 << 20
+_HOPES: Final = 3  # batches of a table made in this run that may turn out to hold known keys
 OLDEST: Final = 5.0  # seconds that records wait before they are on their way
 
 
@@ -74,7 +76,7 @@ class Engine:
                 hint="Give one of them another name by a stream map (__alias__), or deselect it.",
             )
         else:
-            progress.place = Place(layout=layout, table=progress.place.table)
+            progress.place = Place(layout=layout, table=progress.place.table, hopes=progress.place.hopes)
         place = progress.place
         progress.stamp = self.states
         self.call(layout, lambda c: finishing.prepare(c, place, keyed=sink.keyed, anew=anew))
@@ -120,6 +122,8 @@ class Engine:
         """Have a batch loaded; held back while too many are under way. files: deleted when it is committed."""
         place, layout = sink.progress.place, sink.layout
         direct, place.exists = not place.exists, True
+        if direct:
+            place.hopes = _HOPES
         batch = Batch(
             place=place,
             direct=direct,

@@ -12,7 +12,8 @@ from psycopg.errors import DependentObjectsStillExist
 
 from target_postgres_copy import names, tables
 from target_postgres_copy.layout import DELETED_AT, VERSION, Layout
-from target_postgres_copy.loading import PREPARE, Place
+from target_postgres_copy.loading import PREPARE
+from target_postgres_copy.stage import Place
 
 log: Final = logging.getLogger("target-postgres-copy")
 

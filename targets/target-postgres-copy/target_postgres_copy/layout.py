@@ -11,6 +11,7 @@ from target_postgres_copy.kinds import Kind, kind_of
 DELETED_AT: Final = "_sdc_deleted_at"
 VERSION: Final = "_sdc_table_version"
 EXTRACTED_AT: Final = "_sdc_extracted_at"
+MARKS: Final = frozenset({"IsDeleted", "SystemModstamp", "LastModifiedDate"})  # what else says that a record is gone
 # Filled by us, the same for a whole batch; source: singer_sdk.sinks.core.Sink._add_sdc_metadata_to_record
 BATCH_WIDE: Final = (
     EXTRACTED_AT,

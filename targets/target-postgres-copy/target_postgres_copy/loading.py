@@ -4,22 +4,24 @@ The stage is a temporary table that goes with the transaction. Where the table d
 stage: made, filled and given its key in the same transaction. In both cases nobody wrote to the stage before and
 COPY is all that writes, so that the physical order of rows (ctid) is the order they came in, and "the last one
 wins" can be told by it. source: Postgres, CopyFrom: tables made in the same transaction bypass the free space map.
+
+Into a table that this run has made, rows are first inserted as if all were new, which they are as a rule: looking
+for duplicates and being ready for conflicts cost a third more. Where Postgres finds a key twice, that is undone.
 """
 
-import itertools
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, LiteralString, Protocol
 
 from psycopg import Connection, sql
 from psycopg.errors import UniqueViolation
 
 from target_postgres_copy import tables
-from target_postgres_copy.batchfiles import Nuls
 from target_postgres_copy.kinds import Kind
-from target_postgres_copy.layout import BATCH_WIDE, DELETED_AT, Column, Derived, Layout
+from target_postgres_copy.layout import BATCH_WIDE, DELETED_AT, Column, Derived
 from target_postgres_copy.settings import LoadMethod
+from target_postgres_copy.stage import Place, Stage
 
 log: Final = logging.getLogger("target-postgres-copy")
 Values = Mapping[str, object]
@@ -34,77 +36,15 @@ PREPARE: Final = (
 class Source(Protocol):
     """Where the rows of a batch come from."""
 
-    def fill(self, stage: "Stage") -> int:
+    @property
+    def marks(self) -> Sequence[Column]:
+        """The columns that tombstones have, the key aside; none if there are no tombstones."""
+
+    def fill(self, stage: Stage) -> int:
         """Copy all rows into the stage; how many there were."""
 
-
-@dataclass(slots=True, kw_only=True)
-class Place:
-    """Where a stream's rows go; shared by all its batches.
-
-    table:  the identifier: the layout's, or one aside while a table is built anew
-    exists: whether the table is there, or will be when the batches before are done
-    types:  its columns' types, where it existed before
-    """
-
-    layout: Layout
-    table: str
-    exists: bool = False
-    types: Mapping[str, str] = field(default_factory=dict)
-
-
-class Stage:
-    """A table that is filled by COPY."""
-
-    def __init__(self, connection: Connection[Any], layout: Layout, where: sql.Identifier, *, fresh: bool) -> None:
-        """fresh: the table was made in this transaction and is no temporary one, so rows can be frozen at once."""
-        self.connection = connection
-        self.layout = layout
-        self.where = where
-        self.nuls = Nuls()
-        self.given: set[str] = set()
-        self._freeze = sql.SQL(", FREEZE" if fresh else "")
-        self._scratch: dict[str, str] = {}
-
-    @property
-    def scratch(self) -> Sequence[str]:
-        """Columns that only the stage has."""
-        return list(self._scratch.values())
-
-    def column_for(self, source: str) -> str:
-        """The column of a field: the table's, or one of the stage's own for a field the table does not have."""
-        column = self.layout.column(source)
-        if column is not None:
-            return column.name
-        if source not in self._scratch:
-            taken = {column.name for column in self.layout.columns} | set(self._scratch.values())
-            name = next(name for at in itertools.count(1) if (name := f"_x{at}") not in taken)
-            self.connection.execute(
-                sql.SQL("ALTER TABLE {} ADD COLUMN {} text").format(self.where, sql.Identifier(name))
-            )
-            self._scratch[source] = name
-        return self._scratch[source]
-
-    def has(self, source: str) -> sql.Identifier | None:
-        """The column in which a field arrived, if it did."""
-        column = self.layout.column(source)
-        if source in self._scratch:
-            return sql.Identifier(self._scratch[source])
-        return sql.Identifier(column.name) if column is not None and column.name in self.given else None
-
-    def copy(self, columns: Sequence[str], chunks: Iterable[bytes | bytearray], *, file: bool) -> int:
-        """COPY CSV into these columns; the number of rows. file: with a header, and quoted empty values are null."""
-        names = sql.SQL(", ").join(map(sql.Identifier, columns))
-        options = sql.SQL(", HEADER, FORCE_NULL ({})").format(names) if file else sql.SQL("")
-        statement = sql.SQL("COPY {} ({}) FROM STDIN WITH (FORMAT csv{}{})").format(
-            self.where, names, options, self._freeze
-        )
-        self.given.update(columns)
-        with self.connection.cursor() as cursor:
-            with cursor.copy(statement) as copy:
-                for chunk in chunks:
-                    copy.write(chunk)
-            return cursor.rowcount
+    def fill_tombstones(self, stage: Stage) -> int:
+        """Copy all tombstones into a stage of their own; how many came."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,18 +77,61 @@ class Batch:
                     stage.nuls.count,
                     self.place.layout.label,
                 )
-            if not self.direct:
-                wait()
-            self._make_unique(stage)
-            if self.derive:
-                self._derive(stage)
-            if self._removes:
-                self._remove(stage)
             if self.direct:
-                self._settle(stage)
+                self._finish(stage)
             else:
+                wait()
                 self._merge(stage)
+            if self.source.marks:
+                rows += self._apply_tombstones(connection)
         return rows
+
+    def _finish(self, stage: Stage) -> None:
+        """The stage is the table."""
+        if self._keyed:
+            try:
+                with stage.connection.transaction():
+                    tables.add_key(stage.connection, self.place.layout, self.place.table)
+            except UniqueViolation:
+                self._keep_last(stage)
+                tables.add_key(stage.connection, self.place.layout, self.place.table)
+        self._adjust(stage)
+        self._settle(stage)
+
+    def _merge(self, stage: Stage) -> None:
+        """From the temporary stage into the table."""
+        if not self._keyed:
+            self._adjust(stage)
+            self._insert(stage)
+            return
+        # Two syncs of one table take turns from here on; the same keys in another order would deadlock.
+        lock = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
+        stage.connection.execute(lock, (f"{self.place.layout.schema}.{self.place.table}",))
+        if self._all_new(stage):
+            return
+        if self._has_twice(stage):
+            self._keep_last(stage)
+        self._adjust(stage)
+        self._insert(stage, self._on_conflict())
+
+    def _all_new(self, stage: Stage) -> bool:
+        """Insert the rows as if none of their keys were there already, in the table or twice in the batch."""
+        if not self.place.hopes or self._removes:
+            return False
+        try:
+            with stage.connection.transaction():
+                self._adjust(stage)
+                self._insert(stage)
+        except UniqueViolation:
+            self.place.hopes -= 1
+            return False
+        return True
+
+    def _adjust(self, stage: Stage) -> None:
+        if self.derive:
+            self._derive(stage)
+        if self._removes:
+            self._remove(stage)
 
     @property
     def _keyed(self) -> bool:
@@ -165,9 +148,9 @@ class Batch:
         self._set_common(stage)
         return stage
 
-    def _temporary_stage(self, connection: Connection[Any]) -> Stage:
+    def _temporary_stage(self, connection: Connection[Any], name: str = "stage") -> Stage:
         layout = self.place.layout
-        where = sql.Identifier("pg_temp", "stage")
+        where = sql.Identifier("pg_temp", name)
         definitions = [
             sql.SQL("{} {}").format(sql.Identifier(column.name), self._stage_type(column)) for column in layout.columns
         ]
@@ -187,10 +170,12 @@ class Batch:
 
     def _set_common(self, stage: Stage) -> None:
         """As defaults, which COPY fills in by itself."""
-        for column in self.place.layout.columns:
-            value = self.common.get(column.source) if column.source in BATCH_WIDE else None
-            if value is not None:
-                self._alter(stage, "ALTER COLUMN {} SET DEFAULT {}", sql.Identifier(column.name), sql.Literal(value))
+        for column in filter(self._is_common, self.place.layout.columns):
+            value = sql.Literal(self.common[column.source])
+            self._alter(stage, "ALTER COLUMN {} SET DEFAULT {}", sql.Identifier(column.name), value)
+
+    def _is_common(self, column: Column) -> bool:
+        return column.source in BATCH_WIDE and self.common.get(column.source) is not None
 
     def _alter(self, stage: Stage, change: LiteralString, *parts: sql.Composable) -> None:
         stage.connection.execute(sql.SQL("ALTER TABLE {} ").format(stage.where) + sql.SQL(change).format(*parts))
@@ -223,37 +208,15 @@ class Batch:
         ).fetchone()
         return str(found[0]) if found else target.kind.value
 
-    def _make_unique(self, stage: Stage) -> None:
-        """Of rows with the same key only the last one stays."""
-        if not self._keyed:
-            return
-        layout, table = self.place.layout, self.place.table
-        if not self.direct:
-            # Two syncs of one table take turns from here on; the same keys in another order would deadlock.
-            lock = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
-            stage.connection.execute(lock, (f"{layout.schema}.{table}",))
-            if self._has_twice(stage):
-                self._keep_last(stage)
-            return
-        try:
-            with stage.connection.transaction():
-                tables.add_key(stage.connection, layout, table)
-        except UniqueViolation:
-            self._keep_last(stage)
-            tables.add_key(stage.connection, layout, table)
-
     def _remove(self, stage: Stage) -> None:
         """Rows that came as deleted are in neither table afterwards."""
         layout = self.place.layout
         column = layout.column(DELETED_AT)
         deleted = sql.Identifier(column.name if column else DELETED_AT)
         if self._keyed and not self.direct:
-            same = sql.SQL(" AND ").join(
-                sql.SQL("t.{} = s.{}").format(sql.Identifier(key.name), sql.Identifier(key.name)) for key in layout.keys
-            )
             stage.connection.execute(
                 sql.SQL("DELETE FROM {} AS t USING {} AS s WHERE {} AND s.{} IS NOT NULL").format(
-                    tables.named(layout.schema, self.place.table), stage.where, same, deleted
+                    tables.named(layout.schema, self.place.table), stage.where, self._same_key(), deleted
                 )
             )
         stage.connection.execute(sql.SQL("DELETE FROM {} WHERE {} IS NOT NULL").format(stage.where, deleted))
@@ -262,12 +225,10 @@ class Batch:
         """The stage is the table: nothing stays of what only loading needed."""
         for name in stage.scratch:
             self._alter(stage, "DROP COLUMN {}", sql.Identifier(name))
-        for column in self.place.layout.columns:
-            if self.common.get(column.source) is not None and column.source in BATCH_WIDE:
-                self._alter(stage, "ALTER COLUMN {} DROP DEFAULT", sql.Identifier(column.name))
+        for column in filter(self._is_common, self.place.layout.columns):
+            self._alter(stage, "ALTER COLUMN {} DROP DEFAULT", sql.Identifier(column.name))
 
-    def _merge(self, stage: Stage) -> None:
-        """From the temporary stage into the table."""
+    def _insert(self, stage: Stage, on_conflict: sql.Composable | None = None) -> None:
         layout = self.place.layout
         statement = sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {} AS s").format(
             tables.named(layout.schema, self.place.table),
@@ -275,7 +236,7 @@ class Batch:
             sql.SQL(", ").join(self._value(column) for column in layout.columns),
             stage.where,
         )
-        stage.connection.execute(statement + self._on_conflict() if self._keyed else statement)
+        stage.connection.execute(statement + on_conflict if on_conflict else statement)
 
     def _on_conflict(self) -> sql.Composable:
         layout = self.place.layout
@@ -287,6 +248,30 @@ class Batch:
         action = sql.SQL("UPDATE SET {}").format(sql.SQL(", ").join(changes)) if changes else sql.SQL("NOTHING")
         return sql.SQL(" ON CONFLICT ({}) DO {}").format(self._keys(), action)
 
+    def _apply_tombstones(self, connection: Connection[Any]) -> int:
+        """Rows whose tombstones came are marked as deleted, or removed; how many tombstones there were.
+
+        Comes after the rows: a tombstone that a later row of the batch outlived is not among them.
+        """
+        stage = self._temporary_stage(connection, "tombstones")
+        count = self.source.fill_tombstones(stage)
+        layout = self.place.layout
+        table = tables.named(layout.schema, self.place.table)
+        if self.hard_delete:
+            statement = sql.SQL("DELETE FROM {} AS t USING {} AS s WHERE {}")
+            connection.execute(statement.format(table, stage.where, self._same_key()))
+            return count
+        marks = [*self.source.marks, *(column for column in layout.columns if self._is_common(column))]
+        changes = [
+            sql.SQL("{} = COALESCE({}, {})").format(
+                sql.Identifier(column.name), sql.Identifier("s", column.name), sql.Identifier("t", column.name)
+            )
+            for column in dict.fromkeys(marks)
+        ]
+        statement = sql.SQL("UPDATE {} AS t SET {} FROM {} AS s WHERE {}")
+        connection.execute(statement.format(table, sql.SQL(", ").join(changes), stage.where, self._same_key()))
+        return count
+
     def _value(self, column: Column) -> sql.Composable:
         name = sql.Identifier("s", column.name)
         existing = self.place.types.get(column.name, "")
@@ -296,6 +281,11 @@ class Batch:
         return sql.SQL("CASE WHEN jsonb_typeof({}) = 'array' THEN ARRAY(SELECT e FROM {}({}) AS e)::{} END").format(
             name, sql.SQL(elements), name, sql.SQL(existing)
         )  # the type comes out of the catalog, quoted by Postgres
+
+    def _same_key(self) -> sql.Composable:
+        """The row t of the table is the row s of the stage."""
+        pairs = ((sql.Identifier("t", key.name), sql.Identifier("s", key.name)) for key in self.place.layout.keys)
+        return sql.SQL(" AND ").join(sql.SQL("{} = {}").format(*pair) for pair in pairs)
 
     def _keys(self) -> sql.Composable:
         return sql.SQL(", ").join(sql.Identifier(column.name) for column in self.place.layout.keys)

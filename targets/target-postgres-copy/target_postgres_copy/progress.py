@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from target_postgres_copy.loading import Place
+from target_postgres_copy.stage import Place
 
 
 @dataclass(slots=True, kw_only=True)

@@ -19,7 +19,7 @@ import simplejson  # type: ignore[import-untyped]  # its stubs are a package of 
 
 from target_postgres_copy.errors import MessageError, MissingKeyError
 from target_postgres_copy.kinds import Kind
-from target_postgres_copy.layout import EXTRACTED_AT, Column, Layout
+from target_postgres_copy.layout import DELETED_AT, EXTRACTED_AT, MARKS, Column, Layout
 
 _AS_TEXT: Final = frozenset({Kind.TEXT, Kind.DATE, Kind.TIME, Kind.TIMESTAMP, Kind.UUID})
 _NOT_IN_JSONB: Final = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")  # NUL, and halves of what may not be a pair
@@ -59,8 +59,9 @@ def text_of(kind: Kind, value: object) -> str | None:
 class RecordFormat:
     r"""How records of one layout become rows.
 
-    sources: the properties in the order of a row. A lone one gets company, because a lone `\.` on a line would
-             end the COPY.
+    sources:    the properties in the order of a row. A lone one gets company, because a lone `\.` on a line would
+                end the COPY.
+    deleted_at: where in a row it says that the record is gone at the source
     """
 
     def __init__(self, layout: Layout, *, metadata: bool) -> None:
@@ -73,6 +74,27 @@ class RecordFormat:
         self.sources += [_FILLER] if self._filler else []
         self._objects = [at for at, column in enumerate(self._columns) if column.kind is Kind.JSONB]
         self._record = _record_type(self._columns)
+        self.deleted_at = next((at for at, name in enumerate(self.sources) if name == DELETED_AT), None)
+        self._keys = [at for at, column in enumerate(self._columns) if column.key]
+        self._all = {name for name in self.sources if not name.startswith("_sdc_")}
+
+    @property
+    def marks(self) -> Sequence[Column]:
+        """The columns that a tombstone has, the key aside."""
+        return [column for column in self._layout.columns if self._is_mark(column.source) and not column.key]
+
+    def is_tombstone(self, properties: Iterable[str]) -> bool:
+        """Whether a deleted row's record had these properties because nothing else is known about it any more."""
+        keys = {self.sources[at] for at in self._keys}
+        given = set(properties)
+        return bool(keys) and not self._all <= given and all(name in keys or self._is_mark(name) for name in given)
+
+    def key_of(self, row: Row) -> tuple[str, ...]:
+        """What tells rows apart."""
+        return tuple(str(row[at]) for at in self._keys)
+
+    def _is_mark(self, name: str) -> bool:
+        return name in MARKS or (name.startswith("_sdc_") and name in self.sources)
 
     def message_decoder(self) -> Callable[[bytes], Any]:
         """Decodes a RECORD line of this stream; msgspec's errors for everything else."""

@@ -13,7 +13,7 @@ from target_postgres_copy import layout as layouts
 from target_postgres_copy.engine import Engine
 from target_postgres_copy.errors import MessageError
 from target_postgres_copy.layout import BATCH_WIDE, DELETED_AT, VERSION
-from target_postgres_copy.records import RecordFormat, Row
+from target_postgres_copy.records import RecordFormat, Row, decode
 from target_postgres_copy.settings import LoadMethod
 from target_postgres_copy.sources import BatchFiles, RecordBuffer
 
@@ -58,23 +58,37 @@ class CopySink(Sink):  # type: ignore[misc]  # the SDK's types are not followed
         self.decode: Callable[[bytes], Any] = self.shape.message_decoder()
         self.progress = self.engine.prepare(self)
         self._row = self.shape.row
+        self._deleted_at = self.shape.deleted_at if self.keyed else None
 
     # ---- records
 
-    def add(self, message: Any, size: int) -> None:
-        """A RECORD message, decoded by `decode` from so many bytes."""
-        self.take(self._row(message), message.version, size)
+    def add(self, message: Any, line: bytes) -> None:
+        """A RECORD message, decoded by `decode` from a line."""
+        row = self._row(message)
+        at = self._deleted_at
+        buried = at is not None and row[at] is not None and self.shape.is_tombstone(decode(line)["record"])
+        self.take(row, message.version, len(line), buried=buried)
 
     def add_record(self, record: Mapping[str, Any], *, extracted: object, version: int | None) -> None:
         """A record the long way: transformed by stream maps, or of an unusual shape."""
-        self.take(self.shape.row_of(record, extracted=extracted), version, 1000)
+        row, at = self.shape.row_of(record, extracted=extracted), self._deleted_at
+        buried = at is not None and row[at] is not None and self.shape.is_tombstone(record)
+        self.take(row, version, 1000, buried=buried)
 
-    def take(self, row: Row, version: int | None, size: int) -> None:
-        """A row."""
+    def take(self, row: Row, version: int | None, size: int, *, buried: bool) -> None:
+        """A row, or a tombstone."""
         progress = self.progress
         progress.stamp = self.engine.states
-        if self.open is None or version != self.open.version:
-            self._begin(version)
+        waiting = self.open
+        if waiting is None or version != waiting.version:
+            waiting = self._begin(version)
+        if buried:
+            waiting.buffer.bury(row)
+            if waiting.buffer.rows > self._limit:
+                self.engine.flush(self)
+            return
+        if waiting.buffer.tombstones:
+            waiting.buffer.revive(row)
         self.pending.append(row)
         self.bytes += size
         if len(self.pending) >= self._step or self.bytes > _BYTES:
@@ -91,13 +105,14 @@ class CopySink(Sink):  # type: ignore[misc]  # the SDK's types are not followed
         if buffer.rows > self._limit or buffer.size >= self.engine.batch_bytes:
             self.engine.flush(self)
 
-    def _begin(self, version: int | None) -> None:
+    def _begin(self, version: int | None) -> Open:
         if self.open is not None:
             self.engine.flush(self)
         self.progress.rows = True
         self.open = Open(
             number=self.engine.opened(self.progress, self), buffer=RecordBuffer(self.shape), version=version
         )
+        return self.open
 
     def common(self, version: int | None, *, extracted: str | None = None) -> dict[str, object]:
         """Values of the metadata columns that a batch shares; source: the SDK's Sink, per record there."""

@@ -9,26 +9,34 @@ from typing import IO, Any, Final
 
 from target_postgres_copy import batchfiles
 from target_postgres_copy.errors import ConfigError, DamagedBatchError, MessageError
-from target_postgres_copy.loading import Stage
+from target_postgres_copy.layout import Column
 from target_postgres_copy.records import RecordFormat, Row, decode, written
+from target_postgres_copy.stage import Stage
 
 log: Final = logging.getLogger("target-postgres-copy")
 _ROWS: Final = 500  # per step; what is in memory at once
 
 
 class RecordBuffer:
-    """Rows that have come so far, as CSV. Not for several threads at once."""
+    """Rows that have come so far, as CSV, and tombstones by key. Not for several threads at once."""
 
     def __init__(self, shape: RecordFormat) -> None:
         self._shape = shape
         self._csv = bytearray()
         self._nuls = 0
+        self._outlived = 0
+        self.tombstones: dict[tuple[str, ...], Row] = {}
         self.rows = 0
 
     @property
     def size(self) -> int:
         """Bytes held."""
         return len(self._csv)
+
+    @property
+    def marks(self) -> Sequence[Column]:
+        """Columns of tombstones, if some came."""
+        return self._shape.marks if self.tombstones else ()
 
     def add(self, rows: Sequence[Row]) -> None:
         """Take rows in."""
@@ -37,11 +45,28 @@ class RecordBuffer:
         self._nuls += nuls
         self.rows += len(rows)
 
+    def bury(self, row: Row) -> None:
+        """Take a tombstone in. It is applied after the rows, whose records came before it."""
+        key = self._shape.key_of(row)
+        self._outlived += key in self.tombstones
+        self.tombstones[key] = row
+        self.rows += 1
+
+    def revive(self, row: Row) -> None:
+        """A row comes, so that an earlier tombstone of its key counts no more."""
+        self._outlived += self.tombstones.pop(self._shape.key_of(row), None) is not None
+
     def fill(self, stage: Stage) -> int:
         """Copy all rows into the stage."""
         stage.nuls.count += self._nuls
         columns = [stage.column_for(source) for source in self._shape.sources]
-        return stage.copy(columns, (self._csv,), file=False)
+        return stage.copy(columns, (self._csv,), file=False) + self._outlived
+
+    def fill_tombstones(self, stage: Stage) -> int:
+        """Copy all tombstones into a stage of their own."""
+        text, _ = written(list(self.tombstones.values()))
+        columns = [stage.column_for(source) for source in self._shape.sources]
+        return stage.copy(columns, (text,), file=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +84,16 @@ class BatchFiles:
     counts: Sequence[int]
     extracted: str | None
     shape: RecordFormat
+
+    @property
+    def marks(self) -> Sequence[Column]:
+        """None: files hold no tombstones."""
+        return ()
+
+    def fill_tombstones(self, stage: Stage) -> int:
+        """There are none."""
+        del stage
+        return 0
 
     def fill(self, stage: Stage) -> int:
         """Copy all files into the stage, one after the other; DamagedBatchError if one has another number of rows."""

@@ -207,7 +207,7 @@ def _taken(sink: CopySink, line: bytes) -> bool:
         return False
     if message.stream != sink.stream_name:
         return False
-    sink.add(message, len(line))
+    sink.add(message, line)
     return True
 
 

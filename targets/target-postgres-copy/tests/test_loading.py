@@ -53,6 +53,21 @@ def test_a_deleted_then_revived_key_is_alive_in_a_file_as_in_records(
     assert warehouse.rows("Account", "Id", "IsDeleted", "_sdc_deleted_at") == [("a", False, None)]
 
 
+def test_keys_that_a_new_table_got_already_are_found_in_later_files(
+    load: Load, warehouse: Warehouse, batches: Batches
+) -> None:
+    stamp = "2024-01-01T00:00:00Z"
+    first, second = (f"Id,Name,IsDeleted,SystemModstamp\n{rows}" for rows in (
+        f"a,1,false,{stamp}\nb,1,false,{stamp}\n",
+        f"c,1,true,{GONE}\nc,2,true,{GONE}\na,2,true,{GONE}\nc,3,false,{stamp}\nd,1,true,{GONE}\n",
+    ))  # fmt: skip
+    later = [batches.csv("Account", text) for text in (first, second, second, second, second, second)]
+    load(schema("Account", **STAMPED, **NAMED), *later)
+    when = datetime(2024, 2, 3, 4, 5, 6, tzinfo=UTC)
+    expected = [("a", "2", when), ("b", "1", None), ("c", "3", None), ("d", "1", when)]
+    assert warehouse.rows("Account", "Id", "Name", "_sdc_deleted_at") == expected
+
+
 def test_append_only_adds_every_row_and_makes_no_key(load: Load, warehouse: Warehouse) -> None:
     for _ in range(2):
         load(schema("People", **NAMED), *people(("1", "Ada"), ("1", "Ada")), load_method="append-only")
