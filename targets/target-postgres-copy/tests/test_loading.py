@@ -68,6 +68,14 @@ def test_keys_that_a_new_table_got_already_are_found_in_later_files(
     assert warehouse.rows("Account", "Id", "Name", "_sdc_deleted_at") == expected
 
 
+def test_a_row_that_is_deleted_later_in_its_file_is_removed_from_a_new_table_too(
+    load: Load, warehouse: Warehouse, batches: Batches
+) -> None:
+    text = f"Id,IsDeleted,SystemModstamp\nb,false,{GONE}\nb,true,{GONE}\n"
+    load(schema("Account", **STAMPED), batches.csv("Account", TWO), batches.csv("Account", text), hard_delete=True)
+    assert warehouse.rows("Account", "Id") == [("a",)]
+
+
 def test_append_only_adds_every_row_and_makes_no_key(load: Load, warehouse: Warehouse) -> None:
     for _ in range(2):
         load(schema("People", **NAMED), *people(("1", "Ada"), ("1", "Ada")), load_method="append-only")
