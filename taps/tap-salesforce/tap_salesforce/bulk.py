@@ -10,12 +10,11 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any, Self
 
-from tap_salesforce import soql
+from tap_salesforce import advice, soql
 from tap_salesforce.client import LOST, Client
 from tap_salesforce.errors import (
     AccessError,
     AnswerError,
-    ConfigError,
     JobError,
     ShortResultError,
     SourceError,
@@ -55,10 +54,7 @@ class Bulk:
     def start(self, query: str, fields: Sequence[str]) -> "Job":
         """Create a job; Salesforce begins at once. RefusedError when the object is not for Bulk."""
         if len(query) > soql.LONGEST_BULK:
-            raise ConfigError(
-                f"The query for {len(fields)} fields is longer than Salesforce's {soql.LONGEST_BULK:,} characters.",
-                hint="Select fewer fields.",
-            )
+            raise advice.too_long(fields, length=len(query), limit=soql.LONGEST_BULK, way="Salesforce")
         wish = {
             "operation": self._operation,
             "query": query,
@@ -167,6 +163,6 @@ class Job:
         ended = "failed" if self._state == "Failed" else "was aborted"
         return JobError(
             f"Salesforce's Bulk job for {facts.get('object') or 'the query'} {ended}: {reason}.",
-            hint="Run again; if it stays so, lower window_rows or set api_type to REST.",
+            hint=advice.hint(reason, "Run again; if it stays so, lower window_rows or set api_type to REST."),
             reason=reason,
         )

@@ -14,6 +14,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError as TransportError
 
+from tap_salesforce import advice
 from tap_salesforce.auth import Door, Session
 from tap_salesforce.backoff import Attempt, Backoff
 from tap_salesforce.errors import (
@@ -94,6 +95,7 @@ class Client:
             except LOST as lost:
                 attempt.failed(_lost_error(lost))
                 continue
+            self._watch_usage(reply)
             problem = self._problem(reply, path)
             if problem is not None:
                 self._retry_or_raise(attempt, reply, problem)
@@ -111,6 +113,7 @@ class Client:
         for attempt in self.backoff.attempts():
             try:
                 reply = self._send("GET", path, stream=True, **more)
+                self._watch_usage(reply)
                 problem = self._problem(reply, path)
             except LOST as lost:
                 attempt.failed(_lost_error(lost))
@@ -137,7 +140,6 @@ class Client:
             reply.close()
             reply = self._once(self._door.renew(session.access_token), method, path, **more)
         self._skew = _date_of(reply.headers.get("Date")) - datetime.now(UTC)
-        self._watch_usage(reply)
         return reply
 
     def _once(
@@ -185,6 +187,8 @@ def _passing(status: int, code: str, reason: str) -> SourceError | None:
     """Trouble that is worth another try."""
     if status == requests.codes.too_many_requests:
         return RateLimitedError(f"Salesforce asks to slow down ({reason}).", hint="Lower max_workers.")
+    if code in advice.POINTLESS_TO_REPEAT:
+        return None
     if status in RETRIED_STATUS or code in RETRIED_CODES:
         return UnavailableError(f"Salesforce cannot answer now ({reason}).", hint="Try again in some minutes.")
     return None
@@ -206,7 +210,7 @@ def _lasting(status: int, code: str, reason: str, path: str) -> SourceError:
         )
     return AnswerError(
         f"Salesforce refused {_named(path)} ({reason}).",
-        hint="Check the objects and fields selected, and api_version.",
+        hint=advice.hint(code, "Check the objects and fields selected, and api_version."),
         status=status,
         code=code,
     )

@@ -4,11 +4,10 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
-from urllib.parse import quote
 
-from tap_salesforce import soql
+from tap_salesforce import advice, soql
 from tap_salesforce.client import Client
-from tap_salesforce.errors import AnswerError, ConfigError
+from tap_salesforce.errors import AnswerError
 
 log = logging.getLogger("tap-salesforce")
 _RESTARTS = 2  # how often an expired cursor is opened anew
@@ -29,10 +28,11 @@ class Rest:
         A lost page is asked for again by itself. Salesforce forgets cursors after a while (or when many are
         open): then the query begins again and rows may come twice.
         """
-        if len(quote(query)) > soql.LONGEST_REST:
-            raise ConfigError(
-                f"The query for {len(fields)} fields is too long for REST.",
-                hint="Select fewer fields, or set api_type to BULK2.",
+        length = soql.length_in_uri(query)
+        if length > soql.LONGEST_REST:
+            bulk = ", or set api_type to BULK2 if Bulk serves the object"
+            raise advice.too_long(
+                fields, length=length, limit=soql.LONGEST_REST, way="REST", comma=len("%2C"), otherwise=bulk
             )
         for restart in range(_RESTARTS + 1):
             try:

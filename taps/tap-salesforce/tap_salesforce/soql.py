@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from urllib.parse import quote_plus
 
 from tap_salesforce.errors import ConfigError
 
@@ -35,7 +36,12 @@ def select(fields: Iterable[str], stream: str, span: Span | None, *, limit: int 
     """SELECT the fields of a stream, within a span."""
     where = span.where() if span else ""
     tail = f" LIMIT {limit:d}" if limit else ""
-    return f"SELECT {', '.join(map(name, fields))} FROM {name(stream)}{where}{tail}"  # noqa: S608 - names are checked
+    return f"SELECT {','.join(map(name, fields))} FROM {name(stream)}{where}{tail}"  # noqa: S608 - names are checked
+
+
+def length_in_uri(query: str) -> int:
+    """How long a query is in the URI of a REST request."""
+    return len(quote_plus(query))
 
 
 def count(stream: str, span: Span) -> str:

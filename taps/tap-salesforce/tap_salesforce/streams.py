@@ -10,7 +10,7 @@ from singer_sdk import Stream, metrics
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL, Metadata
 
-from tap_salesforce import bookmarks, deletions, formulas, soql, windows
+from tap_salesforce import bookmarks, deletions, formulas, windows
 from tap_salesforce.bookmarks import Closed, Extraction
 from tap_salesforce.deletions import Deletions, Removed
 from tap_salesforce.discovery import DELETED_AT, SalesforceObject
@@ -188,10 +188,9 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
             yield from (step for step in self._reading().steps([None]) if not isinstance(step, Window))
 
     def _dry_run(self, limit: int) -> Iterator[Rows]:
-        """The first records only, by REST; ends as the SDK's dry runs do."""
-        query = soql.select(self._fields(), self.name, None, limit=limit + 1)
+        """The first records only; ends as the SDK's dry runs do."""
         number = 0
-        for page in self._org.rest.pages(query, self._fields()):
+        for page in self._reading().first(limit + 1):
             for row in page:
                 self._check_max_record_limit(number)
                 number += 1

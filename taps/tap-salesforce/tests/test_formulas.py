@@ -95,7 +95,7 @@ def test_an_interrupted_reading_goes_on_where_it_was(own_org, sync, stale, run):
     own_org.clock.advance(600)
     rest = sync(state, formula_refresh="daily", window_rows=50)
     assert cut.ids("Contact").keys() | rest.ids("Contact").keys() == first.ids("Contact").keys()
-    assert 0 < len(cut.ids("Contact")) and len(rest.ids("Contact")) < 400
+    assert cut.ids("Contact") and len(rest.ids("Contact")) < 400
     assert rest.bookmark("Contact")["formulas_read_at"] == "2027-01-05T02:00:00Z"
     assert not sync(rest.states()[-1], formula_refresh="daily").ids("Contact")
 
