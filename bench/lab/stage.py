@@ -19,7 +19,7 @@ from orchestrator.entry import installing
 from orchestrator.kernel import settings
 from sandboxes.salesforce import RemoteOrg
 
-PLUGINS = ("tap-salesforce--orchestrator", "target-postgres--meltanolabs")
+PLUGINS = ("tap-salesforce--orchestrator", "target-postgres-copy--orchestrator")
 _DROPPED = ("PYTHONDONTWRITEBYTECODE", "ORCHESTRATOR_", "DATABASE_URL", "WAREHOUSE_URL", "INTEGRATION_ENCRYPTION_KEY")
 PROGRAM = Path(sys.executable).with_name("orchestrator")
 
