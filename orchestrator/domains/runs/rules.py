@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from orchestrator.domains.oauth.errors import ReauthNeededError
-from orchestrator.domains.runs.types import Attempt, Failure, FailureKind, Origin, RunStatus, StreamCount
+from orchestrator.domains.runs.types import Attempt, Failure, FailureKind, Origin, PlaceInLine, RunStatus, StreamCount
 from orchestrator.kernel import durations
 from orchestrator.kernel.errors import (
     ActionNeededError,
@@ -307,6 +307,22 @@ def next_try(
     delay = min(backoff * int(2 ** (attempt.number - 1)), _LONGEST_WAIT)
     spread = random.Random(f"{attempt.run_id}/{attempt.number}").uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - no secret
     return max(delay * spread, timedelta(seconds=failure.retry_after or 0))
+
+
+def waits_for(place: PlaceInLine, *, total: int, per_org: int, per_provider: int) -> str:
+    """Why a run doesn't begin yet, in words for people; the first reason that holds."""
+    if place.slots == 0:
+        return "no worker runs: orchestrator worker"
+    if place.again_in is not None:
+        tries = "one try" if place.attempts == 1 else f"{place.attempts} tries"
+        return f"is tried again in {durations.spoken(place.again_in)}, after {tries}"
+    if place.busy >= min(place.slots, total):
+        return f"all {min(place.slots, total):,} slots are taken"
+    if place.org_busy >= per_org:
+        return f"the organization has {place.org_busy:,} runs under way, which is its limit"
+    if place.provider_busy >= per_provider:
+        return f"{place.provider_busy:,} runs at this provider are under way, which is the limit"
+    return "is handed to a worker next"
 
 
 def merged(

@@ -143,6 +143,26 @@ class OpenAttempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceInLine:
+    """Where a waiting run stands.
+
+    position:      in its organization's line, 1 is next
+    org_busy:      slots its organization holds; provider_busy: of them, at the same provider
+    busy, slots:   of all living workers
+    again_in:      until it may be tried again, where a try failed
+    attempts:      tries so far
+    """
+
+    position: int
+    org_busy: int
+    provider_busy: int
+    busy: int
+    slots: int
+    again_in: timedelta | None
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Worker:
     """A process that executes detached runs.
 

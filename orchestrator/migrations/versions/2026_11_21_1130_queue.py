@@ -154,10 +154,34 @@ AS $$
     SELECT worker, count(*)::integer FROM orchestrator.run_queue WHERE dispatched_at IS NOT NULL GROUP BY worker
 $$;
 
+-- Where a waiting run of one's own organization stands; of others no more than how many slots they leave.
+CREATE FUNCTION orchestrator.place_in_line(wanted uuid, alive interval)
+    RETURNS TABLE ("position" integer, org_busy integer, provider_busy integer, busy integer, slots integer,
+                   again_in interval, attempts integer)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
+AS $$
+    WITH mine AS (
+        SELECT * FROM orchestrator.run_queue q WHERE q.run_id = wanted AND q.dispatched_at IS NULL
+        AND q.org_id = NULLIF(current_setting('app.org_id', true), '')::uuid)
+    SELECT 1 + (SELECT count(*) FROM orchestrator.run_queue q WHERE q.org_id = mine.org_id
+                AND q.dispatched_at IS NULL AND q.requested_at < mine.requested_at)::integer,
+           (SELECT count(*) FROM orchestrator.run_queue q
+                WHERE q.dispatched_at IS NOT NULL AND q.org_id = mine.org_id)::integer,
+           (SELECT count(*) FROM orchestrator.run_queue q WHERE q.dispatched_at IS NOT NULL
+                AND q.org_id = mine.org_id AND q.provider = mine.provider)::integer,
+           (SELECT count(*) FROM orchestrator.run_queue q WHERE q.dispatched_at IS NOT NULL)::integer,
+           (SELECT coalesce(sum(concurrency), 0) FROM orchestrator.workers
+                WHERE NOT draining AND heartbeat_at > clock_timestamp() - alive)::integer,
+           CASE WHEN mine.not_before > clock_timestamp() THEN mine.not_before - clock_timestamp() END, mine.attempts
+    FROM mine
+$$;
+
 REVOKE ALL ON FUNCTION orchestrator.dispatch(integer, integer, integer, interval),
-    orchestrator.requeue_unclaimed(interval), orchestrator.slots_taken() FROM PUBLIC;
+    orchestrator.requeue_unclaimed(interval), orchestrator.slots_taken(),
+    orchestrator.place_in_line(uuid, interval) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION orchestrator.dispatch(integer, integer, integer, interval),
-    orchestrator.requeue_unclaimed(interval), orchestrator.slots_taken() TO orchestrator_app, orchestrator_worker;
+    orchestrator.requeue_unclaimed(interval), orchestrator.slots_taken(),
+    orchestrator.place_in_line(uuid, interval) TO orchestrator_app, orchestrator_worker;
 """
 
 

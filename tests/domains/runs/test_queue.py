@@ -9,7 +9,7 @@ from sqlalchemy import text
 from orchestrator.domains.identity import service as identity
 from orchestrator.domains.runs import queries, rules, service
 from orchestrator.domains.runs.errors import LeaseLostError, RunInProgressError
-from orchestrator.domains.runs.types import Attempt, Failure, FailureKind, Origin, RunRequest, RunStatus
+from orchestrator.domains.runs.types import Attempt, Failure, FailureKind, Origin, PlaceInLine, RunRequest, RunStatus
 from orchestrator.drivers.liveness import WorkerMark
 from orchestrator.kernel import ids
 from orchestrator.kernel.db import Role
@@ -176,6 +176,33 @@ def test_a_run_of_an_integration_that_is_gone_ends_and_says_so(drivers, ready, j
     ended = service.take(drivers, ready.org_id, run.id, drain=threading.Event())
     assert ended is not None
     assert ended.status is RunStatus.FAILED
+
+
+def test_a_waiting_run_says_where_it_stands_and_why(drivers, ready, joined, meltano):
+    run = service.submit(drivers, ready)
+    assert service.waiting(drivers, run) is None, "it was handed over at once"
+    meltano.code, meltano.error = 1, "503 Service Unavailable"
+    service.take(drivers, ready.org_id, run.id, drain=threading.Event())
+    place, reason = service.waiting(drivers, run)
+    assert (place.position, place.attempts) == (1, 1)
+    assert "is tried again in" in reason
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ({"slots": 0}, "no worker runs: orchestrator worker"),
+        ({"again_in": timedelta(seconds=90), "attempts": 2}, "is tried again in 1 min 30 s, after 2 tries"),
+        ({"busy": 4}, "all 4 slots are taken"),
+        ({"org_busy": 3}, "the organization has 3 runs under way, which is its limit"),
+        ({"provider_busy": 2}, "2 runs at this provider are under way, which is the limit"),
+        ({}, "is handed to a worker next"),
+    ],
+)
+def test_why_a_run_waits(facts, reason):
+    usual = {"position": 1, "org_busy": 0, "provider_busy": 0, "busy": 0, "slots": 4, "again_in": None, "attempts": 0}
+    place = PlaceInLine(**{**usual, **facts})
+    assert rules.waits_for(place, total=99, per_org=3, per_provider=2) == reason
 
 
 class TestTheNextTry:

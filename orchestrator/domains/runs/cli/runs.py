@@ -62,8 +62,10 @@ def show(context: typer.Context, run: RunArgument, *, as_json: Json = False) -> 
     """One run: status, why, and what it moved."""
     drivers, found, name = _found(context, run)
     counts = service.counts(drivers, found)
+    place = service.waiting(drivers, found)
     if as_json:
-        console.show_json(showing.run_json(found, name, counts))
+        line = None if place is None else {"position": place[0].position, "reason": place[1]}
+        console.show_json({**showing.run_json(found, name, counts), "waiting": line})
         return
     facts = {
         "run": found.id,
@@ -73,6 +75,8 @@ def show(context: typer.Context, run: RunArgument, *, as_json: Json = False) -> 
         "seconds": showing.seconds(found),
         "full refresh": found.full_refresh,
     }
+    if place is not None:
+        facts |= {"place in line": place[0].position, "waits because": place[1]}
     if found.failure:
         facts |= {"why": found.failure.message, "what to do": found.failure.hint, "kind": found.failure.kind.value}
     console.show_facts(facts)

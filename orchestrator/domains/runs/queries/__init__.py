@@ -1,6 +1,6 @@
 """All SQL about runs: rows in, values out; the database settles races."""
 
-from orchestrator.domains.runs.queries.queue import dispatch, enqueue, requeue_unclaimed
+from orchestrator.domains.runs.queries.queue import dispatch, enqueue, place, requeue_unclaimed
 from orchestrator.domains.runs.queries.records import add_logs, counts, last_log_id, logs, save_counts
 from orchestrator.domains.runs.queries.runs import (
     active_run,
@@ -46,6 +46,7 @@ __all__ = [
     "last_log_id",
     "logs",
     "open_attempts",
+    "place",
     "put_back",
     "read_since",
     "register",

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from orchestrator.domains.runs.queries.values import as_run
 from orchestrator.domains.runs.tables import QueueRow, RunRow
-from orchestrator.domains.runs.types import Run, RunRequest
+from orchestrator.domains.runs.types import PlaceInLine, Run, RunRequest
 from orchestrator.kernel import ids
 
 _ONE_ACTIVE = text("kind = 'sync' AND status IN ('queued', 'running', 'retrying', 'cancelling')")
@@ -88,6 +88,13 @@ def dispatch(tx: Session, *, total: int, per_org: int, per_provider: int, alive:
     """
     call = text("SELECT orchestrator.dispatch(:total, :per_org, :per_provider, :alive)")
     return int(tx.scalar(call, {"total": total, "per_org": per_org, "per_provider": per_provider, "alive": alive}) or 0)
+
+
+def place(tx: Session, run_id: str, *, alive: timedelta) -> PlaceInLine | None:
+    """Where a run stands; None where it doesn't wait for a worker."""
+    call = text("SELECT * FROM orchestrator.place_in_line(:run, :alive)")
+    row = tx.execute(call, {"run": ids.decode("run", run_id), "alive": alive}).one_or_none()
+    return None if row is None else PlaceInLine(**row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
 
 
 def requeue_unclaimed(tx: Session, *, after: timedelta) -> int:

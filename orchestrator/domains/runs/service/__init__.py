@@ -1,7 +1,7 @@
 """Use cases of runs, in the order of a life: request, execute, watch, cancel, recover; queue and workers; and state."""
 
 from orchestrator.domains.runs.service.executing import execute
-from orchestrator.domains.runs.service.queueing import dispatch, enqueue, submit, under_way
+from orchestrator.domains.runs.service.queueing import dispatch, enqueue, submit, under_way, waiting
 from orchestrator.domains.runs.service.requesting import cancel, counts, find, listing, logs, recover, request
 from orchestrator.domains.runs.service.states import history, reset, rollback, show
 from orchestrator.domains.runs.service.working import beat, join, leave, look_after, take, workers
@@ -28,5 +28,6 @@ __all__ = [
     "submit",
     "take",
     "under_way",
+    "waiting",
     "workers",
 ]

@@ -12,7 +12,7 @@ from orchestrator.domains.runs import queries, rules
 from orchestrator.domains.runs.errors import RunInProgressError
 from orchestrator.domains.runs.events import RunRetrying
 from orchestrator.domains.runs.service.ending import end
-from orchestrator.domains.runs.types import Attempt, Failure, Run, RunRequest, RunStatus
+from orchestrator.domains.runs.types import Attempt, Failure, PlaceInLine, Run, RunRequest, RunStatus
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.kernel.events import emit
 from orchestrator.kernel.settings import Settings
@@ -72,6 +72,19 @@ def submit(
         raise RunInProgressError(integration.name, under_way.id if under_way else "a run that just ended")
     dispatch(drivers)
     return run
+
+
+def waiting(drivers: Drivers, run: Run) -> tuple[PlaceInLine, str] | None:
+    """Where a detached run stands in the line and why it doesn't begin; None where it doesn't wait."""
+    limits = drivers.settings.queue
+    with drivers.db.transaction(run.org_id) as tx:
+        place = queries.place(tx, run.id, alive=ALIVE_BEATS * drivers.settings.runs.heartbeat)
+    if place is None:
+        return None
+    reason = rules.waits_for(
+        place, total=limits.total, per_org=limits.per_organization, per_provider=limits.per_provider
+    )
+    return place, reason
 
 
 def end_or_try_again(
