@@ -37,7 +37,7 @@ def arrived(file: Path) -> int:
 
 
 def _begin(lab: Lab, schema: str) -> Attempt:
-    source = program(lab, _NAME, "source-salesforce")
+    source = program(lab.keep, _NAME, "source-salesforce")
     own = folder(lab, schema)
     asked = private(own / "config.json", json.dumps(config(lab.source.org.app)))
     chosen = private(own / "catalog.json", json.dumps(catalog(lab.source.name)))

@@ -21,7 +21,7 @@ def addresses(app: Mapping[str, str], warehouse: str) -> dict[str, str]:
 
 
 def _ingestr(lab: Lab, schema: str) -> Attempt:
-    ingestr = program(lab, "ingestr", "ingestr")
+    ingestr = program(lab.keep, "ingestr", "ingestr")
     own, table = folder(lab, schema), lab.source.name.lower()
     named = ("--source-table", f"custom:{lab.source.name}", "--dest-table", f"{schema}.{table}")
     argv = (ingestr, "ingest", *named, "--loader-file-format", "csv", "--progress", "log", "--yes")
@@ -30,7 +30,7 @@ def _ingestr(lab: Lab, schema: str) -> Attempt:
 
 
 def _dlt(lab: Lab, schema: str) -> Attempt:
-    python = program(lab, "dlt", "python")
+    python = program(lab.keep, "dlt", "python")
     own, table = folder(lab, schema), lab.source.name.lower()
     wish = {
         **{name: lab.source.org.app[name] for name in _SESSION},

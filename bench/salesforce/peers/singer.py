@@ -35,7 +35,7 @@ def catalog(discovered: Mapping[str, Any], stream: str) -> dict[str, Any]:
 
 
 def _begin(lab: Lab, schema: str) -> Attempt:
-    tap, target = program(lab, _TAP, "tap-salesforce"), program(lab, _TARGET, "target-postgres")
+    tap, target = program(lab.keep, _TAP, "tap-salesforce"), program(lab.keep, _TARGET, "target-postgres")
     own = folder(lab, schema)
     env = environ(lab, own)
     asked = private(own / "tap.json", json.dumps(config(lab.source.org.app)))

@@ -16,7 +16,7 @@ from bench.salesforce.pipelines import Lab, UnavailableError
 from orchestrator.kernel.settings import project_root
 
 _OURS = Path(__file__).with_name("requirements")
-_READY = ".ready"
+READY = ".ready"
 _LINES = 8
 _BUILD_SECONDS = 600
 
@@ -33,28 +33,31 @@ def version(name: str, package: str) -> str:
     return found[1] if found else "?"
 
 
-def program(lab: Lab, name: str, script: str) -> Path:
+def place(keep: Path, name: str) -> Path:
+    """Where an environment is kept: another one for other requirements or another Python."""
+    key = sha256(requirements(name).read_bytes() + sys.version.encode() + sys.base_prefix.encode()).hexdigest()[:16]
+    return keep / "peers" / f"{name}-{key}"
+
+
+def program(keep: Path, name: str, script: str) -> Path:
     """A script of an environment, which is built first where it is missing. Raises UnavailableError."""
-    needed = requirements(name)
-    key = sha256(needed.read_bytes() + sys.version.encode() + sys.base_prefix.encode()).hexdigest()[:16]
-    folder = lab.keep / "peers" / f"{name}-{key}"
-    if not (folder / _READY).exists():
+    folder = place(keep, name)
+    if not (folder / READY).exists():
         shutil.rmtree(folder, ignore_errors=True)
-        uv = (find_uv_bin(), "--quiet")
-        _installer(name, *uv, "venv", "--python", sys.executable, str(folder))
-        into = ("--python", str(folder / "bin" / "python"), "--require-hashes")
-        _installer(name, *uv, "pip", "install", *into, "--requirements", str(needed))
-        _installer(name, str(folder / "bin" / "python"), "-m", "compileall", "-qq", str(folder / "lib"), strict=False)
-        (folder / _READY).touch()
+        python = str(folder / "bin" / "python")
+        _build(name, find_uv_bin(), "--quiet", "venv", "--python", sys.executable, str(folder))
+        needed = ("--require-hashes", "--requirements", str(requirements(name)))
+        _build(name, find_uv_bin(), "--quiet", "pip", "install", "--compile-bytecode", "--python", python, *needed)
+        (folder / READY).touch()
     return folder / "bin" / script
 
 
-def _installer(name: str, *command: str, strict: bool = True) -> None:
+def _build(name: str, *command: str) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_BUILD_SECONDS)
     except subprocess.TimeoutExpired as error:
         raise UnavailableError(f"{name} was not installed within {_BUILD_SECONDS} s.") from error
-    if strict and done.returncode:
+    if done.returncode:
         said = "\n".join(done.stderr.strip().splitlines()[-_LINES:])
         raise UnavailableError(f"{name} cannot be installed here: {said}")
 
