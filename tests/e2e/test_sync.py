@@ -25,3 +25,21 @@ def test_the_tables_are_the_source_and_stay_so(
     with installation.drivers() as drivers:
         for name in STREAMS:
             assert not difference(org, drivers.warehouse_url, salesforce.target_schema, name)
+
+
+def test_records_removed_for_good_are_marked_in_the_warehouse(
+    installation: Installation, salesforce: Integration, org: LocalOrg
+) -> None:
+    chosen = ("--stream", "Opportunity")
+    assert installation.run("sync", salesforce.id, *chosen).code == 0
+    removed = sorted(org.hard_delete("Opportunity", 5))
+    org.clock.advance(120)  # Salesforce's log of deletions is asked for whole minutes
+    done = installation.run("sync", salesforce.id, *chosen, "--json")
+    assert done.code == 0, done.err
+    [opportunity] = done.json["streams"]
+    assert (opportunity["read"], opportunity["written"], opportunity["deleted"]) == (5, 5, 5)
+    with installation.drivers() as drivers:
+        found = difference(org, drivers.warehouse_url, salesforce.target_schema, "Opportunity")
+    assert found.extra == found.unmarked == removed, "still there, and marked"
+    assert not found.missing
+    assert not found.differing
