@@ -80,6 +80,7 @@ class Client:
         self._max_api_usage = max_api_usage
         self._base = f"/services/data/v{api_version}/"
         self._skew = timedelta()
+        self._used = 0, 0  # requests of the day, and how many there may be
         self.backoff = backoff
         self.requests_made = 0
 
@@ -89,13 +90,13 @@ class Client:
         The whole body is read inside the retry, so a connection lost half-way repeats this request only.
         """
         for attempt in self.backoff.attempts():
+            self._within_share()
             try:
                 reply = self._send(method, path, **more)
                 content = reply.content
             except LOST as lost:
                 attempt.failed(_lost_error(lost))
                 continue
-            self._watch_usage(reply)
             problem = self._problem(reply, path)
             if problem is not None:
                 self._retry_or_raise(attempt, reply, problem)
@@ -111,9 +112,9 @@ class Client:
     def open(self, path: str, **more: Any) -> requests.Response:
         """An answer whose body is still to be read; close it. Refusals are raised, passing trouble retried."""
         for attempt in self.backoff.attempts():
+            self._within_share()
             try:
                 reply = self._send("GET", path, stream=True, **more)
-                self._watch_usage(reply)
                 problem = self._problem(reply, path)
             except LOST as lost:
                 attempt.failed(_lost_error(lost))
@@ -140,6 +141,7 @@ class Client:
             reply.close()
             reply = self._once(self._door.renew(session.access_token), method, path, **more)
         self._skew = _date_of(reply.headers.get("Date")) - datetime.now(UTC)
+        self._watch_usage(reply)
         return reply
 
     def _once(
@@ -156,11 +158,14 @@ class Client:
         )
 
     def _watch_usage(self, reply: requests.Response) -> None:
-        """Stop before the org is locked out for everybody. source: REST guide, "Limit Info Header"."""
+        """Remember how much of the day's requests is used. source: REST guide, "Limit Info Header"."""
         found = _USAGE.search(reply.headers.get("Sforce-Limit-Info", ""))
-        if not found:
-            return
-        used, limit = int(found[1]), int(found[2])
+        if found:
+            self._used = int(found[1]), int(found[2])
+
+    def _within_share(self) -> None:
+        """Stop before the org is locked out for everybody; what was answered so far is not lost."""
+        used, limit = self._used
         if limit and used * 100 >= limit * self._max_api_usage:
             raise QuotaError(
                 f"The org has used {used:,} of its {limit:,} daily API requests.",
