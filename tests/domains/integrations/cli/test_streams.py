@@ -147,7 +147,13 @@ def test_the_preview_of_a_source_we_sign_in_for_does_not_sign_in(
     answer = command("render", "CRM", "--json")
     assert answer.code == 0
     assert '"access_token": "***"' in answer.json["variables"]["TAP_SALESFORCE_AUTH"]
+    assert answer.json["variables"]["TAP_SALESFORCE_HARD_DELETES"] == "true", "the warehouse's loader understands them"
     assert not org.stats.requests
+
+
+def test_the_preview_says_how_records_go_between_the_plugins(command, ready, real_preview):
+    assert command("render", "Our code", "--json").json["encoding"] is None
+    assert command("render", "Our code").out.startswith("# records go as RECORD messages\n# meltano.yml\n")
 
 
 @pytest.fixture
