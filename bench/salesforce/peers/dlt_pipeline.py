@@ -13,13 +13,14 @@ from typing import Any
 import dlt  # type: ignore[import-not-found]  # in the peer's environment only
 from simple_salesforce import Salesforce  # type: ignore[import-not-found]
 
-_TYPES = {
-    "boolean": "bool",
-    "bigint": "bigint",
-    "numeric": "decimal",
-    "date": "date",
-    "timestamp with time zone": "timestamp",
-    "text": "text",
+_MOMENT = "timestamp with time zone"
+_HINTS = {
+    "boolean": {"data_type": "bool"},
+    "bigint": {"data_type": "bigint"},
+    "numeric": {"data_type": "decimal", "precision": 38, "scale": 18},  # dlt's own scale, 9, cuts what Salesforce has
+    "date": {"data_type": "date"},
+    _MOMENT: {"data_type": "timestamp"},
+    "text": {"data_type": "text"},
 }
 
 
@@ -29,8 +30,8 @@ def main() -> None:
     session = {name: wish[name] for name in ("username", "password", "security_token")}
     bulk = getattr(Salesforce(**session, domain="login").bulk, wish["object"])
     query = f"SELECT {', '.join(wish['fields'])} FROM {wish['object']}"  # noqa: S608 - SOQL, of our own names
-    moments = [name for name, kind in wish["fields"].items() if kind == "timestamp with time zone"]
-    columns = {name: {"data_type": _TYPES[kind]} for name, kind in wish["fields"].items() if kind in _TYPES}
+    moments = [name for name, kind in wish["fields"].items() if kind == _MOMENT]
+    columns = {name: _HINTS[kind] for name, kind in wish["fields"].items() if kind in _HINTS}
 
     def records() -> Iterator[list[dict[str, Any]]]:
         for page in bulk.query_all(query, lazy_operation=True):
