@@ -5,6 +5,7 @@ source: Bulk API 2.0 guide: "Create a Query Job", "Get Results for a Query Job",
 
 import logging
 import re
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -50,6 +51,8 @@ class Bulk:
         self.page_rows = page_rows
         self.wait = wait
         self._operation = "queryAll" if include_deleted else "query"
+        self._there: set[Job] = set()
+        self._lock = threading.Lock()
 
     def start(self, query: str, fields: Sequence[str]) -> "Job":
         """Create a job; Salesforce begins at once. RefusedError when the object is not for Bulk."""
@@ -70,6 +73,23 @@ class Bulk:
             raise
         return Job(self, str(answer["id"]), fields)
 
+    def made(self, job: "Job") -> None:
+        """Remember a job until it is deleted."""
+        with self._lock:
+            self._there.add(job)
+
+    def discard_all(self) -> None:
+        """Delete what is left of jobs, whoever made them."""
+        for job in list(self._there):
+            job.discard()
+
+    def gone(self, job: "Job") -> bool:
+        """Forget a job; False if it was forgotten before."""
+        with self._lock:
+            known = job in self._there
+            self._there.discard(job)
+        return known
+
 
 class Job:
     """One query job. Use as a context: leaving it deletes the job, whatever happened."""
@@ -81,6 +101,7 @@ class Job:
         self._fields = list(fields)
         self._made = time.monotonic()
         self._state = "UploadComplete"
+        bulk.made(self)
 
     def __enter__(self) -> Self:
         return self
@@ -90,6 +111,8 @@ class Job:
 
     def discard(self) -> None:
         """Abort if it still runs, and delete. One try: Salesforce deletes old jobs after 7 days anyway."""
+        if not self._bulk.gone(self):
+            return
         try:
             if self._state in ("UploadComplete", "InProgress"):
                 self._client.once("PATCH", self._path, json={"state": "Aborted"})
@@ -114,19 +137,27 @@ class Job:
         wish = {"maxRecords": str(self._bulk.page_rows), **({"locator": locator} if locator else {})}
         return Address(f"{self._path}/results", wish)
 
-    def addresses(self) -> Iterator[Address]:
-        """Where all pages are, to be read at the same time; nothing where the org does not tell (before API 58.0)."""
+    def addresses(self, promised: int) -> Iterator[Address]:
+        """Where all pages are, to be read at the same time.
+
+        Only the first where one is enough for what was promised, or the org does not list pages (before API 58.0).
+        """
+        listed = self._listed() if promised > self._bulk.page_rows else iter(())
+        first = next(listed, None)
+        yield first or self.address("")
+        yield from listed
+
+    def _listed(self) -> Iterator[Address]:
         path: str | None = f"{self._path}/resultPages"
         while path:
             try:
-                listed = self._client.json("GET", path)
+                answer = self._client.json("GET", path)
             except AnswerError as refused:
-                if refused.status == _NOT_FOUND and path.endswith("/resultPages"):
+                if refused.status == _NOT_FOUND:
                     return
                 raise
-            for page in listed["resultPages"]:
-                yield Address(str(page["resultUrl"]))
-            path = listed.get("nextRecordsUrl")
+            yield from (Address(str(page["resultUrl"])) for page in answer["resultPages"])
+            path = answer.get("nextRecordsUrl")
 
     @staticmethod
     def check(seen: int, promised: int) -> None:

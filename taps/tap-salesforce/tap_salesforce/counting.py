@@ -48,10 +48,8 @@ class RowCounter:
         self.last = piece[-1:]
         text = self._edge + piece
         starts = _ROW.findall(text)
-        if self.rows == 0:
-            self._head += piece
-            if starts:
-                self._head = self._head[: self._head.find(starts[0])]
+        if not self._head.endswith(b"\n"):
+            self._head += piece[: piece.find(b"\n") + 1 or None]
         if starts:
             self.rows += len(starts)
             self.deleted += starts.count(_DELETED)
@@ -62,7 +60,7 @@ class RowCounter:
 
     def header(self) -> list[str]:
         """The names in the first row."""
-        return _parsed(self._head)
+        return _parsed(self._head.strip(b"\r\n"))
 
     def ends_well(self) -> bool:
         """Whether the last row has as many values as the header."""

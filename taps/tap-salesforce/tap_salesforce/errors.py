@@ -114,3 +114,11 @@ class LoaderGoneError(SourceError):
 
     kind = "destination_error"
     origin = "destination"
+
+
+class StorageError(SourceError):
+    """Batch files cannot be written where they belong."""
+
+    kind = "internal"
+    origin = "platform"
+    retryable = True

@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from datetime import datetime
 from itertools import chain, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from tap_salesforce import soql, windows
 from tap_salesforce.bulk import Job, RefusedError
@@ -32,13 +32,23 @@ class Reading:
         self.org = org
         self.by_rest = not org.settings.bulk or name in NOT_IN_BULK
 
-    def counted(self, key: str) -> windows.Count:
-        """What asks Salesforce how many rows a span holds."""
+    def for_files(self) -> Self:
+        """The same, with the fields in an order that lets rows be counted without parsing them."""
+        first = [name for name in ("IsDeleted", "Id") if name in self.fields]
+        self.fields = [*first, *(name for name in self.fields if name not in first)]
+        return self
+
+    def plan(
+        self, key: str, lower: datetime | None, upper: datetime, *, size: int = 0, most: int = windows.MOST_WINDOWS
+    ) -> Iterator[Window]:
+        """Windows of about so many rows as the setting says; of `size` rows, if that is more, but for the first."""
+        wished = self.org.settings.window_rows
 
         def count(lower: datetime | None, upper: datetime | None) -> int | None:
             return self.org.rest.count(soql.count(self.name, soql.Span(key, lower, upper)))
 
-        return count
+        size = max(size, wished)
+        return windows.plan(key, lower, upper, size=size, first_size=wished, most=most, count=count)
 
     def steps(self, planned: Iterable[Window | None]) -> Iterator[Rows | Window]:
         """Rows of each window, followed by the window itself."""

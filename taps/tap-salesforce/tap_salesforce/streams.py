@@ -1,23 +1,31 @@
 """One Salesforce object as a stream: which query, in which windows, by which API, and where it stands."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk import Stream, metrics
+from singer_sdk.helpers._batch import BatchConfig
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL, Metadata
 
-from tap_salesforce import bookmarks, deletions, formulas, windows
+from tap_salesforce import bookmarks, deletions, formulas
+from tap_salesforce.batches import batch_message
+from tap_salesforce.batchfolder import BatchFolder
 from tap_salesforce.bookmarks import Closed, Extraction
 from tap_salesforce.deletions import Deletions, Removed
 from tap_salesforce.discovery import DELETED_AT, SalesforceObject
-from tap_salesforce.errors import ConfigError
+from tap_salesforce.errors import ConfigError, LoaderGoneError
+from tap_salesforce.fetching import Fetching
 from tap_salesforce.formulas import Rereading
+from tap_salesforce.pagefiles import PageFile
 from tap_salesforce.reading import Reading, Rows
 from tap_salesforce.records import Columns
+from tap_salesforce.settings import CSV
 from tap_salesforce.windows import Window
 from tap_salesforce.writer import LineWriter
 
@@ -26,6 +34,9 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib import MetadataMapping
 
     from tap_salesforce.tap import Org
+
+
+Step = Rows | PageFile | Removed | Closed
 
 
 class Measure(StrEnum):
@@ -72,6 +83,14 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
 
     # ---- messages
 
+    def _write_schema_message(self) -> None:
+        """The SDK's, and how loaders of pages find out when a record was deleted."""
+        for message in self._generate_schema_messages():
+            mark = message.schema["properties"].get(DELETED_AT)
+            if mark is not None and self.described.deleted_stamp and self._is_plain():
+                mark["x-derived"] = {"when": "IsDeleted", "value": self.described.deleted_stamp}
+            self._tap.write_message(message)
+
     def get_record_counter(
         self, *, endpoint: str | None = None, log_interval: float = metrics.DEFAULT_LOG_INTERVAL
     ) -> metrics.Counter:
@@ -89,7 +108,7 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
         """All records, as Python values and without bookmarks."""
         columns = self._columns()
         for step in self._steps():
-            if not isinstance(step, Closed | Removed):
+            if not isinstance(step, Closed | Removed | PageFile):
                 yield from columns.records(step)
 
     def _sync_records(
@@ -103,17 +122,53 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
         With write_messages=False (the SDK's own BATCH files) records are yielded instead, and the SDK
         writes STATE behind each file: the bookmark then never covers a record that is not in a file yet.
         """
+        yield from self._sync_steps(None, write_messages=write_messages)
+
+    def _sync_batches(self, batch_config: BatchConfig, context: "Context | None" = None) -> None:
+        """BATCH messages: of csv our own, whose files are Bulk result pages, of other formats the SDK's.
+
+        What cannot come as a page comes as RECORD messages of the same stream.
+        """
+        if batch_config.encoding.format != CSV:
+            super()._sync_batches(batch_config, context)
+            return
+        as_records = self._why_no_files()
+        if as_records:
+            self.log("%s comes as RECORD messages: %s.", self.name, as_records)
+            deque(self._sync_steps(None), maxlen=0)
+            return
+        room = self._org.settings.batch_storage
+        with BatchFolder.of(self.config["batch_config"], room=room) as folder:
+            try:
+                deque(self._sync_steps(folder), maxlen=0)
+            except LoaderGoneError:
+                folder.take_back()
+                raise
+
+    def _why_no_files(self) -> str | None:
+        if not self._is_lean():
+            return "stream maps and flattening need the values"
+        if self.ABORT_AT_RECORD_COUNT is not None:
+            return "a dry run reads a few records only"
+        return "it is not read by the Bulk API" if self._reading().by_rest else None
+
+    def _sync_steps(self, folder: BatchFolder | None, *, write_messages: bool = True) -> Iterator[dict[str, Any]]:
         columns = self._columns()
         lean = write_messages and self._is_lean()
-        with self.get_record_counter() as counter, self._deletion_counter() as deletions, self.get_sync_timer():
-            for step in self._steps():
+        with (
+            self.get_record_counter() as counter,
+            self._deletion_counter() as deletions,
+            self.get_sync_timer(),
+            closing(self._steps(folder)) as steps,
+        ):
+            for step in steps:
                 deletions.increment(columns.deletions())
                 if isinstance(step, Closed):
                     self._remember(step)
                     if write_messages:
                         self._write_state_message()
-                elif lean or isinstance(step, Removed):
-                    counter.increment(self._write(columns, step))
+                elif lean or isinstance(step, Removed | PageFile):
+                    counter.increment(self._write(columns, step, folder))
                 else:
                     for record in columns.records(step):
                         if write_messages:
@@ -130,19 +185,30 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
         flat = self._is_plain() and not self.config.get("flattening_enabled")
         return flat and isinstance(self._tap.message_writer, LineWriter)
 
-    def _write(self, columns: Columns, step: Rows | Removed) -> int:
-        """RECORD messages of many rows or tombstones; their number."""
+    def _write(self, columns: Columns, step: Rows | PageFile | Removed, folder: BatchFolder | None) -> int:
+        """RECORD messages of many rows or tombstones, or a BATCH message of a page; how many records that are."""
+        self.state_manager.is_flushed = False
+        if isinstance(step, PageFile):
+            assert folder is not None  # noqa: S101 - pages come of it; for the type checker
+            columns.found_deleted(step.deleted)
+            self._write_batch(folder, step)
+            return step.rows
         if isinstance(step, Removed):
             for record in columns.tombstones(step.ids):
                 self._write_record_message(record)
-            self.state_manager.is_flushed = False
             return len(step.ids)
         extracted = datetime.now(UTC).isoformat()
         writer = self._tap.message_writer
         assert isinstance(writer, LineWriter)  # noqa: S101 - _is_lean() said so; for the type checker
         writer.write_lines(columns.lines(step, extracted=extracted, version=self._stream_version))
-        self.state_manager.is_flushed = False
         return len(step)
+
+    def _write_batch(self, folder: BatchFolder, page: PageFile) -> None:
+        if not page.rows:
+            folder.drop(page.path)
+            return
+        self._tap.write_message(batch_message(self.name, page, zipped=folder.zipped, version=self._stream_version))
+        folder.give(page.path)
 
     def _is_plain(self) -> bool:
         """Whether records are written as they are read."""
@@ -178,14 +244,14 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
         names = dict.fromkeys([*selected, *filter(None, extra)])
         return [name for name in names if name in existing and name != DELETED_AT]
 
-    def _steps(self) -> Iterator[Rows | Removed | Closed]:
-        """Rows, tombstones and closed windows, in order."""
+    def _steps(self, folder: BatchFolder | None = None) -> Generator[Step]:
+        """Rows (or pages of them, if there is a folder for files), tombstones and closed windows, in order."""
         if self.ABORT_AT_RECORD_COUNT is not None:
             yield from self._dry_run(self.ABORT_AT_RECORD_COUNT)
         elif self.replication_method == REPLICATION_INCREMENTAL:
-            yield from self._incremental()
+            yield from self._incremental(self._reader(folder))
         else:
-            yield from (step for step in self._reading().steps([None]) if not isinstance(step, Window))
+            yield from (step for step in self._reader(folder).steps([None]) if not isinstance(step, Window))
 
     def _dry_run(self, limit: int) -> Iterator[Rows]:
         """The first records only; ends as the SDK's dry runs do."""
@@ -196,7 +262,7 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
                 number += 1
                 yield [row]
 
-    def _incremental(self) -> Iterator[Rows | Removed | Closed]:
+    def _incremental(self, reader: Reading | Fetching) -> Iterator[Step]:
         settings, key = self._org.settings, self._time_key()
         pass_ = bookmarks.begin(
             self.stream_state, key, start=settings.start, lookback=settings.lookback, now=self._org.client.server_time()
@@ -208,9 +274,9 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
             for begun in self._begun(pass_.upper):
                 self._remember(begun)
         yield from self._removed(pass_.upper)
-        yield from self._windows(key, pass_, pass_.upper)
+        yield from self._windows(reader, key, pass_, pass_.upper)
         if not pass_.first:
-            yield from self._reread(key, pass_.upper)
+            yield from self._reread(reader, key, pass_.upper)
 
     def _begun(self, now: datetime) -> Iterator[Closed]:
         """What to remember of a first reading's beginning."""
@@ -219,9 +285,10 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
         if self._formulas():
             yield formulas.begun(now)
 
-    def _windows(self, key: str, pass_: Extraction | Rereading, upper: datetime) -> Iterator[Rows | Closed]:
-        size, reading = self._org.settings.window_rows, self._reading()
-        for step in reading.steps(windows.plan(key, pass_.lower, upper, size=size, count=reading.counted(key))):
+    def _windows(
+        self, reader: Reading | Fetching, key: str, pass_: Extraction | Rereading, upper: datetime
+    ) -> Iterator[Step]:
+        for step in reader.steps(reader.plan(key, pass_.lower, upper)):
             if isinstance(step, Window):
                 yield pass_.finished() if step.span.upper is None else pass_.closed(step.closes)
             else:
@@ -247,7 +314,7 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
             return []
         return sorted(self.described.formulas & self._selected().keys())
 
-    def _reread(self, key: str, now: datetime) -> Iterator[Rows | Closed]:
+    def _reread(self, reader: Reading | Fetching, key: str, now: datetime) -> Iterator[Step]:
         """All records once more, where it is time for that."""
         settings, client, names = self._org.settings, self._org.client, self._formulas()
         rereading = formulas.due(self.stream_state, settings.formula_refresh, start=settings.start, now=now)
@@ -255,8 +322,14 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
             return
         self.log("All records of %s are read again for %s (formula_refresh).", self.name, ", ".join(names))
         made = client.requests_made
-        yield from self._windows(key, rereading, now)
+        yield from self._windows(reader, key, rereading, now)
         self.log("Reading all of %s again took %d API requests.", self.name, client.requests_made - made)
+
+    def _reader(self, folder: BatchFolder | None) -> Reading | Fetching:
+        """What reads windows: into files where there is a folder for them."""
+        if folder is None:
+            return self._reading()
+        return Fetching(self._reading().for_files(), folder, self._tap.message_writer.reader_is_gone)
 
     def _reading(self) -> Reading:
         return Reading(self._org, self.name, self._fields())

@@ -14,7 +14,7 @@ from tap_salesforce.soql import Span
 BEGINNING = datetime(1999, 1, 1, tzinfo=UTC)  # Salesforce has no older stamps; only for halving
 _SECOND = timedelta(seconds=1)  # SystemModstamp's resolution: nothing can be cut finer
 _UNCOUNTABLE = timedelta(hours=1)  # where even counting times out, windows are at least this long
-_MOST_WINDOWS = 40
+MOST_WINDOWS = 40
 _AIM = 0.8  # of the wanted rows, so that a slightly uneven window still fits
 
 # Rows within [lower, upper), or None when Salesforce cannot say.
@@ -41,19 +41,30 @@ class _Part:
     even: bool = True  # whether its rows seem evenly spread
 
 
-def plan(key: str, lower: datetime | None, upper: datetime, *, size: int, count: Count) -> Iterator[Window]:
+def plan(
+    key: str,
+    lower: datetime | None,
+    upper: datetime,
+    *,
+    size: int,
+    count: Count,
+    first_size: int | None = None,
+    most: int = MOST_WINDOWS,
+) -> Iterator[Window]:
     """Windows of at most `size` rows (more only within one second) from `lower` on, in order.
 
-    A stream of more than 40 such windows gets 40 larger ones: a crash then still costs a fortieth at most,
-    and the number of requests stays bounded however many rows there are.
+    A stream of more than `most` such windows gets `most` larger ones: a crash then still costs that share of it
+    only, and the number of requests stays bounded however many rows there are.
+    The first of several has at most `first_size` rows, so that something is there soon.
     The last one has no upper bound: it takes in whatever is visible, also stamps slightly ahead of our clock.
     """
     first = min(lower or BEGINNING, upper)
     edge = _Edges(key, lower, upper, first)
     pending: _Part | None = None
     rows = count(lower, None)
-    size = max(size, (rows or 0) // _MOST_WINDOWS)
-    for leaf in _leaves(_Part(first, upper, rows), size, edge, count):
+    size = max(size, (rows or 0) // most)
+    soon = first_size is not None and first_size < size < (rows or 0)
+    for leaf in _leaves(_Part(first, upper, rows), size, edge, count, first_size=first_size if soon else None):
         if pending is None:
             pending = leaf
         elif pending.rows is not None and leaf.rows is not None and pending.rows + leaf.rows <= size:
@@ -61,6 +72,9 @@ def plan(key: str, lower: datetime | None, upper: datetime, *, size: int, count:
         else:
             yield edge.window(pending)
             pending = leaf
+        if soon and pending.rows != 0:
+            yield edge.window(pending)
+            pending, soon = None, False
     if pending is not None:
         yield edge.window(pending)
 
@@ -81,17 +95,18 @@ class _Edges:
         return Window(Span(self._key, self.lower(part.lower), self.upper(part.upper)), part.upper, part.rows)
 
 
-def _leaves(whole: _Part, size: int, edge: _Edges, count: Count) -> Iterator[_Part]:
-    stack = [whole]
+def _leaves(whole: _Part, size: int, edge: _Edges, count: Count, *, first_size: int | None) -> Iterator[_Part]:
+    stack, limit = [whole], first_size or size
     while stack:
         part = stack.pop()
-        cut = _cut(part, size)
+        cut = _cut(part, limit)
         if cut is None:
             yield part
+            limit = limit if part.rows == 0 else size
             continue
         left = _Part(part.lower, cut, count(edge.lower(part.lower), cut))
         right = _Part(cut, part.upper, _rest(part.rows, left.rows))
-        left.even = right.even = _seems_even(part, left, size)
+        left.even = right.even = _seems_even(part, left, limit)
         stack += [right, left]
 
 

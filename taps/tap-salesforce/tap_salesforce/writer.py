@@ -1,6 +1,7 @@
 """Singer messages on stdout: the SDK's writer, plus a way for many ready-made lines at once."""
 
 import os
+import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,15 @@ class LineWriter(SingerWriter):  # type: ignore[misc]  # the SDK's types are not
         with _pipe():
             sys.stdout.write("".join(lines))
             sys.stdout.flush()
+
+    def reader_is_gone(self) -> bool:
+        """Whether nobody reads our messages any more; False where that cannot be told."""
+        try:
+            pipe = select.poll()
+            pipe.register(sys.stdout.fileno(), 0)
+            return any(event & select.POLLERR for _, event in pipe.poll(0))
+        except (OSError, ValueError):
+            return False
 
 
 @contextmanager
