@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import jwt
 import requests
 
 from tap_salesforce import hosts
@@ -153,6 +152,8 @@ class OAuth:
                 return {"grant_type": grant, "assertion": self._assertion()}
 
     def _assertion(self) -> str:
+        import jwt  # late, as with cryptography it is a tenth of the tap's start
+
         auth, now = self._auth, int(time.time())
         claims = {
             "iss": auth["client_id"],

@@ -1,6 +1,5 @@
 """What an org holds: its objects, their fields, and the JSON schema each becomes."""
 
-import difflib
 import logging
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -107,6 +106,8 @@ def _checked(name: str) -> str:
 
 
 def _unknown(client: Client, name: str) -> ConfigError:
+    import difflib  # late: few runs need it, and every start would pay
+
     names = [str(facts["name"]) for facts in client.json("GET", "sobjects")["sobjects"]]
     near = difflib.get_close_matches(name, names, n=1)
     also = f" Did you mean {near[0]}?" if near else ""

@@ -109,8 +109,8 @@ CONFIG_SCHEMA: dict[str, Any] = {
             "type": "integer",
             "minimum": 0,
             "title": "Small windows by REST",
-            "default": 0,
-            "description": "With BULK2: windows of at most so many rows are read by REST, which is quicker.",
+            "default": 2_000,
+            "description": "With BULK2: windows of at most so many rows go by REST: one request, no job to wait for.",
         },
         "bulk_page_rows": {
             "type": "integer",

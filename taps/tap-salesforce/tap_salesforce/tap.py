@@ -25,7 +25,6 @@ from tap_salesforce.discovery import find_objects
 from tap_salesforce.errors import SourceError
 from tap_salesforce.rest import Rest
 from tap_salesforce.settings import CONFIG_SCHEMA, Settings
-from tap_salesforce.soap import SoapLogin
 from tap_salesforce.streams import SalesforceStream, keep_keys
 from tap_salesforce.writer import LineWriter
 
@@ -45,6 +44,8 @@ class Org:
         if settings.auth["auth_type"] == "session":
             sign_in = GivenSession(settings)
         elif settings.auth["auth_type"] == "password" and not settings.auth.get("client_id"):
+            from tap_salesforce.soap import SoapLogin  # late: XML is for those who sign in so
+
             sign_in = SoapLogin(settings, post)
         else:
             sign_in = OAuth(settings, post, save_token=self._keep_token)

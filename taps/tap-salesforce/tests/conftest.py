@@ -113,6 +113,7 @@ def configure() -> Configure:
             "allow_private": True,
             "start_date": "2019-01-01",
             "streams": ["Contact"],
+            "rest_below_rows": 0,  # what is tested with few rows is Bulk, unless a test says REST
         }
         return {name: value for name, value in {**base, **changes}.items() if value is not None}
 
