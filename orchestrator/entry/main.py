@@ -58,6 +58,7 @@ DOORS = {
     "orchestrator.domains.catalog.cli": ("connectors",),
     "orchestrator.domains.integrations.cli": ("add", "integrations", "test", "discover", "streams", "render"),
     "orchestrator.domains.runs.cli": ("sync", "runs", "state", "workers"),
+    "orchestrator.domains.schedules.cli": ("schedules",),
     "orchestrator.domains.vault.cli": ("secrets",),
 }
 _mounted: set[str] = set()

@@ -16,7 +16,9 @@ from orchestrator.domains.schedules.rules.deciding import (
     starting,
     upcoming,
 )
+from orchestrator.domains.schedules.rules.exporting import Exported, crontab, systemd
 from orchestrator.domains.schedules.rules.policy import MOST_CAUGHT_UP, blocked, check, delayed, windows
+from orchestrator.domains.schedules.rules.reading import interval, jitter, misfire, timing
 from orchestrator.domains.schedules.rules.slots import newest, slots
 from orchestrator.domains.schedules.rules.words import described, policy_described
 
@@ -24,16 +26,21 @@ __all__ = [
     "BUSY",
     "MOST_CAUGHT_UP",
     "PAUSED",
+    "Exported",
     "anchored",
     "blocked",
     "broadest_first",
     "check",
     "circle",
     "covered",
+    "crontab",
     "decide",
     "decide_waiting",
     "delayed",
     "described",
+    "interval",
+    "jitter",
+    "misfire",
     "newest",
     "parse",
     "policy_described",
@@ -41,6 +48,8 @@ __all__ = [
     "slots",
     "spent",
     "starting",
+    "systemd",
+    "timing",
     "upcoming",
     "windows",
     "zone",

@@ -5,6 +5,7 @@ the weekday are restricted (neither begins with `*`), either is enough. What cro
 """
 
 import calendar
+import re
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -84,9 +85,12 @@ _FIELDS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cron:
-    """A cron expression by its values. times: minutes since midnight, in order; weekdays: 0 is Sunday.
+    """A cron expression by its values.
 
-    either:  whether a fitting day of the month or a fitting weekday is enough
+    text:      its five fields as crontab(5) reads them
+    times:     minutes since midnight, in order
+    weekdays:  0 is Sunday
+    either:    whether a fitting day of the month or a fitting weekday is enough
     """
 
     text: str
@@ -167,7 +171,7 @@ def parse(text: str) -> Cron:
     if not either and not any(day <= calendar.monthrange(_LEAP_YEAR, month)[1] for day in days for month in months):
         raise BadCronError(text, "that day never comes.", "The day of the month and the month don't go together.")
     return Cron(
-        text=" ".join(parts),
+        text=re.sub(r"-sun\b", "-7", " ".join(parts)),  # elsewhere the end of a range is no Sunday
         times=tuple(sorted(hour * 60 + minute for hour in hours for minute in minutes)),
         days=days,
         months=months,

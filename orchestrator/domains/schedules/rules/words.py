@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import pairwise
 
 from orchestrator.domains.schedules.rules.cron import DAY, Cron, parse
 from orchestrator.domains.schedules.types import Misfire, Policy, Timing
@@ -19,8 +20,10 @@ def described(timing: Timing, *, after: str = "") -> str:
     """When, in words. after: the name of the integration it waits for."""
     if timing.cron is not None:
         cron = parse(timing.cron)
-        when = _of_the_day(cron)
-        return f"{_days(cron)} {when} {timing.zone}" if when and _days(cron) else f"cron {timing.cron} {timing.zone}"
+        days, when = _days(cron), _of_the_day(cron)
+        if not days or not when:
+            return f"cron {timing.cron} {timing.zone}"
+        return f"{when if (days, when[:5]) == ('every day', 'every') else f'{days} {when}'} {timing.zone}"
     if timing.every is not None:
         return f"every {durations.spoken(timing.every)}"
     return f"after {after or timing.after} succeeded" if timing.after else f"on {timing.event}"
@@ -28,13 +31,13 @@ def described(timing: Timing, *, after: str = "") -> str:
 
 def _of_the_day(cron: Cron) -> str:
     """The times of a day in words; nothing where there are too many to say."""
-    step = (cron.times[1] - cron.times[0]) if len(cron.times) > 1 else DAY
-    if len(cron.times) > 1 and step * len(cron.times) == DAY and cron.unmoved_by(timedelta(minutes=step)):
+    if len(cron.times) <= _FEW:
+        return "at " + _listed([_clock(time) for time in cron.times])
+    step = cron.times[1] - cron.times[0]
+    if step * len(cron.times) == DAY and all(b - a == step for a, b in pairwise(cron.times)):
         begin = f" from {_clock(cron.times[0])}" if cron.times[0] else ""
         return f"every {durations.spoken(timedelta(minutes=step))}{begin}"
-    if len(cron.times) > _FEW:
-        return ""
-    return "at " + _listed([_clock(time) for time in cron.times])
+    return ""
 
 
 def _days(cron: Cron) -> str:

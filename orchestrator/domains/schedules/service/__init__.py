@@ -1,10 +1,11 @@
 """Use cases of schedules, in the order of a life: add, look ahead, change, rest, fire, delete."""
 
-from orchestrator.domains.schedules.service.changing import add, delete, edit, pause, resume
+from orchestrator.domains.schedules.service.changing import EVENTS, add, delete, edit, pause, resume
 from orchestrator.domains.schedules.service.finding import find, imagine, last_slots, listing, preview, slots
 from orchestrator.domains.schedules.service.firing import fire_due
 
 __all__ = [
+    "EVENTS",
     "add",
     "delete",
     "edit",

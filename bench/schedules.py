@@ -1,0 +1,201 @@
+"""How fast schedulers start what is due: many schedules in the same second, several schedulers at once.
+
+Each scheduler is a process that ticks as a worker does until nothing is due. Measured is the time from the word go to
+the end of the last of them, with their CPU and that of Postgres; afterwards the tables are asked whether every
+schedule queued exactly one run. Then what a tick costs when nothing is due. Needs Linux: Postgres is found in /proc.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+from sqlalchemy import text
+
+from bench.lab import report
+from bench.lab.stage import environment
+from orchestrator.domains.schedules import service
+from orchestrator.drivers.bundle import Drivers
+from orchestrator.entry import installing
+from orchestrator.kernel import settings
+
+_SIZES = (1_000, 10_000, 100_000)
+_PROMISED = 10_000
+_LIMIT = 5.0  # seconds
+_IDLE_TICKS = 200
+_IDLE_LIMIT = 1.0  # % of a core, at a tick a second
+
+# Made-up rows, in one go. Every schedule is due since the same second.
+_FILL = """
+TRUNCATE orchestrator.organizations, orchestrator.events, orchestrator.run_queue CASCADE;
+INSERT INTO orchestrator.organizations (id, slug, name)
+    SELECT gen_random_uuid(), 'bench-' || n, 'bench' FROM generate_series(1, :orgs) n;
+INSERT INTO orchestrator.workspaces (org_id, id, slug, name)
+    SELECT id, gen_random_uuid(), 'main', 'main' FROM orchestrator.organizations;
+INSERT INTO orchestrator.destinations (org_id, id, type, variant, name)
+    SELECT id, gen_random_uuid(), 'warehouse', 'postgres', 'warehouse' FROM orchestrator.organizations;
+INSERT INTO orchestrator.integration_credentials (org_id, id, provider)
+    SELECT id, gen_random_uuid(), 'salesforce' FROM orchestrator.organizations;
+INSERT INTO orchestrator.integrations
+    (org_id, id, workspace_id, type, variant, name, credential_id, destination_id, target_schema, in_warehouse)
+    SELECT o.id, gen_random_uuid(), w.id, 'salesforce', 'orchestrator', 'i' || n, c.id, d.id, 's' || n, false
+    FROM generate_series(1, :size) n
+    JOIN (SELECT id, row_number() OVER () AS nth FROM orchestrator.organizations) o ON o.nth = n % :orgs + 1
+    JOIN orchestrator.workspaces w ON w.org_id = o.id JOIN orchestrator.destinations d ON d.org_id = o.id
+    JOIN orchestrator.integration_credentials c ON c.org_id = o.id;
+INSERT INTO orchestrator.schedules (org_id, id, integration_id, cron, zone, misfire, next_slot, next_fire_at)
+    SELECT org_id, gen_random_uuid(), id, '*/15 2-5 * * mon-fri', 'Europe/Berlin', 'run_once',
+           date_trunc('second', now()), date_trunc('second', now())
+    FROM orchestrator.integrations;
+ANALYZE orchestrator.schedules, orchestrator.integrations
+"""
+
+_TWICE_OR_NEVER = """
+SELECT (SELECT count(*) FROM orchestrator.integrations i WHERE 1 <> (
+            SELECT count(*) FROM orchestrator.runs r WHERE r.org_id = i.org_id AND r.integration_id = i.id))
+     + (SELECT count(*) FROM orchestrator.schedules s WHERE 1 <> (
+            SELECT count(*) FROM orchestrator.schedule_slots x
+            WHERE x.org_id = s.org_id AND x.schedule_id = s.id AND x.outcome = 'fired'))
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Burst:
+    """One size, fired once. Seconds; wrong: schedules that queued no run or more than one."""
+
+    size: int
+    orgs: int
+    wall: float
+    cpu: float
+    postgres_cpu: float
+    wrong: int
+
+
+@contextmanager
+def installation() -> Iterator[tuple[Drivers, Mapping[str, str]]]:
+    """A control plane in a temporary home."""
+    with tempfile.TemporaryDirectory(prefix="orchestrator-bench-") as folder:
+        env = environment(Path(folder))
+        drivers = Drivers(settings=settings.load(env))
+        try:
+            installing.install(drivers)
+            yield drivers, env
+        finally:
+            drivers.close()
+            drivers.postgres.stop_if_unused()
+
+
+def burst(drivers: Drivers, env: Mapping[str, str], *, size: int, orgs: int, schedulers: int) -> Burst:
+    """Let so many schedulers fire so many schedules."""
+    with drivers.db.connection() as connection:
+        for statement in _FILL.split(";\n"):
+            connection.execute(text(statement), {"size": size, "orgs": orgs})
+    with ExitStack() as stack:
+        processes = [stack.enter_context(_scheduler(env)) for _ in range(schedulers)]
+        before = _postgres_cpu(drivers)
+        started = time.perf_counter()
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write(b"go\n")
+            process.stdin.flush()
+        found = [json.loads(process.stdout.readline()) for process in processes if process.stdout]
+        wall = time.perf_counter() - started
+        postgres_cpu = _postgres_cpu(drivers) - before
+    with drivers.db.connection() as connection:
+        wrong = connection.execute(text(_TWICE_OR_NEVER)).scalar_one()
+    assert sum(one["fired"] for one in found) == size
+    cpu = sum(one["cpu"] for one in found)
+    return Burst(size=size, orgs=orgs, wall=wall, cpu=cpu, postgres_cpu=postgres_cpu, wrong=wrong)
+
+
+@contextmanager
+def _scheduler(env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is connected and waits for the word."""
+    command = (sys.executable, "-m", "bench.schedules", "--as-scheduler")
+    with subprocess.Popen(command, env=dict(env), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        yield process
+
+
+def as_scheduler() -> None:
+    """Connect, say so, wait for the word, then tick until nothing is due."""
+    drivers = Drivers(settings=settings.load(os.environ))
+    with drivers.db.connection() as connection:
+        connection.execute(text("SELECT 1"))
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
+    cpu, fired = time.process_time(), 0
+    while (done := service.fire_due(drivers)).fired:
+        fired += done.fired
+    sys.stdout.write(json.dumps({"fired": fired, "cpu": time.process_time() - cpu}) + "\n")
+    sys.stdout.flush()
+    drivers.close()
+
+
+def idle(drivers: Drivers, ticks: int) -> float:
+    """CPU of a tick that finds nothing due, ours and Postgres', in % of a core at a tick a second."""
+    service.fire_due(drivers)
+    cpu, postgres = time.process_time(), _postgres_cpu(drivers)
+    for _ in range(ticks):
+        service.fire_due(drivers)
+    return (time.process_time() - cpu + _postgres_cpu(drivers) - postgres) / ticks * 100
+
+
+def _postgres_cpu(drivers: Drivers) -> float:
+    """CPU seconds of every process of the server so far; of those that ended meanwhile, what their parent knows."""
+    with drivers.db.connection() as connection:
+        pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    server = psutil.Process(pid).parent()
+    assert server is not None
+    times = [process.cpu_times() for process in (server, *server.children())]
+    return sum(one.user + one.system for one in times) + times[0].children_user + times[0].children_system
+
+
+def main() -> int:
+    """Measure, show, write."""
+    parser = report.arguments(__doc__, n=1)
+    parser.add_argument("--sizes", type=int, nargs="+", default=_SIZES, help="schedules due at once")
+    parser.add_argument("--schedulers", type=int, default=4, help="processes that fire (default: %(default)s)")
+    parser.add_argument("--as-scheduler", action="store_true", help="be one of them")
+    given = parser.parse_args()
+    if given.as_scheduler:
+        as_scheduler()
+        return 0
+    shapes = [(size, 1) for size in given.sizes]
+    shapes += [(size, orgs) for size in given.sizes if size == _PROMISED for orgs in (100, _PROMISED)]
+    with installation() as (drivers, env):
+        found = [
+            burst(drivers, env, size=size, orgs=orgs, schedulers=given.schedulers)
+            for size, orgs in shapes
+            for _ in range(given.n)
+        ]
+        share = idle(drivers, _IDLE_TICKS)
+    rows = [
+        (f"{one.size:,} in {one.orgs:,}", *(f"{value:.2f}" for value in (one.wall, one.cpu, one.postgres_cpu)),
+         f"{one.size / one.wall:,.0f}", one.wrong)
+        for one in found
+    ]  # fmt: skip
+    columns = ("schedules in organizations", "wall, s", "CPU, s", "Postgres, s", "a second", "twice or never")
+    report.show(f"Due in the same second, {given.schedulers} schedulers", columns, rows)
+    ended = report.Report(name="schedules", n=given.n)
+    ended.figures = {"bursts": [asdict(one) for one in found], "idle_percent": share}
+    for one in found:
+        if one.size == _PROMISED:
+            what = f"{one.size:,} due at once in {one.orgs:,} organizations"
+            ended.target(what, one.wall, limit=_LIMIT, unit="s")
+    ended.target("queued twice or never", sum(one.wrong for one in found), limit=0, unit="")
+    ended.target("idle scheduler, share of a core", share, limit=_IDLE_LIMIT, unit="%")
+    return ended.end(given.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""Schedules and slots in words and in JSON."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from orchestrator.domains.integrations import service as integrations
+from orchestrator.domains.schedules import rules
+from orchestrator.domains.schedules.types import Outcome, Schedule, Slot, Upcoming
+from orchestrator.drivers.bundle import Drivers
+
+_MARKS = {
+    Outcome.WAITING: "○ waiting",
+    Outcome.FIRED: "● fired",
+    Outcome.OVERLAPPED: "– overlapped",
+    Outcome.MISSED: "⚠ missed",
+    Outcome.SKIPPED: "– skipped",
+}
+
+
+def names(drivers: Drivers, org_id: str) -> dict[str, str]:
+    """Names of the organization's integrations, of those that were deleted too."""
+    there, gone = integrations.listing(drivers, org_id), integrations.listing(drivers, org_id, deleted=True)
+    return {one.id: one.name for one in (*gone, *there)}
+
+
+def said(schedule: Schedule, known: Mapping[str, str]) -> str:
+    """A schedule in one sentence."""
+    of = known.get(schedule.integration_id, schedule.integration_id)
+    return f"{of} {when(schedule, known)}" + (f", only {', '.join(schedule.streams)}" if schedule.streams else "")
+
+
+def when(schedule: Schedule, known: Mapping[str, str]) -> str:
+    """When it starts, in words."""
+    return rules.described(schedule.timing, after=known.get(schedule.timing.after or "", ""))
+
+
+def moment(at: datetime, zone: str) -> str:
+    """A moment as the clocks of the schedule's zone show it."""
+    return f"{at.astimezone(rules.zone(zone)):%a %Y-%m-%d %H:%M}" + (f":{at.second:02}" if at.second else "")
+
+
+def next_start(schedule: Schedule) -> str:
+    """When it starts next, or why not."""
+    if schedule.paused_at is not None:
+        return "paused"
+    if schedule.next_fire_at is None:
+        return "when it happens"
+    return moment(schedule.next_fire_at, schedule.timing.zone)
+
+
+def outcome(slot: Slot | None) -> str:
+    """What became of a slot, in a word or two."""
+    if slot is None:
+        return "–"
+    more = f" ×{slot.count:,}" if slot.count > 1 else ""
+    return f"{_MARKS[slot.outcome]}{more}" + (f": {slot.reason}" if slot.reason else "")
+
+
+def schedule_json(
+    schedule: Schedule,
+    known: Mapping[str, str],
+    *,
+    last: Slot | None = None,
+    upcoming: Iterable[Upcoming] | None = None,
+    slots: Iterable[Slot] | None = None,
+) -> dict[str, Any]:
+    """A schedule as one document."""
+    timing, policy = schedule.timing, schedule.policy
+    document: dict[str, Any] = {
+        "id": schedule.id,
+        "integration": {"id": schedule.integration_id, "name": known.get(schedule.integration_id)},
+        "when": when(schedule, known),
+        "cron": timing.cron,
+        "every": timing.every,
+        "anchor": timing.anchor,
+        "after": timing.after,
+        "event": timing.event,
+        "zone": timing.zone,
+        "streams": schedule.streams,
+        "misfire": policy.misfire,
+        "catch_up": policy.catch_up,
+        "jitter": policy.jitter,
+        "blackout": policy.blackout,
+        "paused_at": schedule.paused_at,
+        "next_slot": schedule.next_slot if schedule.paused_at is None else None,
+        "next_fire_at": schedule.next_fire_at,
+        "last": None if last is None else slot_json(last),
+    }
+    if upcoming is not None:
+        document["upcoming"] = [upcoming_json(one) for one in upcoming]
+    if slots is not None:
+        document["slots"] = [slot_json(one) for one in slots]
+    return document
+
+
+def slot_json(slot: Slot) -> dict[str, Any]:
+    """What became of a slot."""
+    return {
+        "slot": slot.slot,
+        "outcome": slot.outcome,
+        "reason": slot.reason,
+        "run_id": slot.run_id,
+        "cause": slot.cause,
+        "until": slot.until,
+        "count": slot.count,
+        "decided_at": slot.decided_at,
+    }
+
+
+def upcoming_json(one: Upcoming) -> dict[str, Any]:
+    """A slot to come."""
+    return {"slot": one.slot, "fire_at": one.fire_at, "blocked": one.blocked}

@@ -1,0 +1,187 @@
+import json
+import shlex
+
+import pytest
+
+from orchestrator.domains.integrations import service as integrations
+from orchestrator.domains.schedules import service
+
+
+def test_a_schedule_is_added_said_in_words_and_looks_ahead(command, github):
+    answer = command("schedules", "add", "Our code", "--cron", "0 2 * * *", "--zone", "Europe/Berlin")
+    assert answer.code == 0
+    assert "Our code every day at 02:00 Europe/Berlin." in answer.err
+    assert "Next: " in answer.err
+    [row] = command("schedules", "list").rows
+    assert "every day at 02:00 Europe/Berlin" in " ".join(row)
+
+
+def test_an_empty_list_says_how_to_begin(command):
+    answer = command("schedules", "list")
+    assert (answer.code, answer.out) == (0, "")
+    assert "orchestrator schedules add" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--every", "15m"], "every 15 min"),
+        (["--cron", "*/15 * * * *"], "every 15 min UTC"),
+        (["--cron", "30 8 * * mon-fri"], "Mondays to Fridays at 08:30 UTC"),
+        (["--cron", "@monthly"], "day 1 of every month at 00:00 UTC"),
+        (["--cron", "0 6,18 * * sat,sun", "--zone", "Asia/Tokyo"], "Saturdays and Sundays at 06:00 and 18:00 Asia/Tokyo"),
+        (["--cron", "0 0 1 * mon"], "cron 0 0 1 * mon UTC"),
+        (["--on", "state.changed.v1"], "on state.changed.v1"),
+    ],
+)  # fmt: skip
+def test_every_way_to_start_has_words(command, github, options, words):
+    assert command("schedules", "add", "Our code", *options, "--json").json["when"] == words
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (["--cron", "0 0 31 2 *"], 6, "that day never comes"),
+        (["--cron", "61 * * * *"], 6, "61 is no minute"),
+        (["--cron", "* * * *"], 6, "4 fields, not five"),
+        (["--cron", "0 0 * * fri-mon"], 6, "goes backwards"),
+        (["--cron", "@dayly"], 6, "@daily"),
+        (["--cron", "*/90 * * * *"], 6, "--every 90m"),
+        (["--cron", "*/0 * * * *"], 6, "no step"),
+        (["--cron", "@daily", "--zone", "Europe/Berln"], 6, "Did you mean 'Europe/Berlin'?"),
+        (["--cron", "@daily", "--zone", "berlin"], 6, "Did you mean 'Europe/Berlin'?"),
+        (["--cron", "@daily", "--zone", "../../etc/passwd"], 6, "no time zone"),
+        (["--cron", "@daily", "--zone", "localtime"], 6, "no time zone"),
+        (["--every", "0m"], 6, "at least one"),
+        (["--every", "30s"], 6, "whole minutes"),
+        (["--every", "31d"], 6, "not an interval"),
+        (["--every", "1h", "--cron", "@daily"], 6, "one way to start"),
+        ([], 6, "one way to start"),
+        (["--every", "1h", "--misfire", "catch_up:1000000"], 6, "1,000,000 runs can't be caught up"),
+        (["--every", "1h", "--misfire", "catch_up"], 6, "leaves open how many"),
+        (["--every", "1h", "--misfire", "skipp"], 6, "Did you mean 'skip'?"),
+        (["--every", "5m", "--jitter", "5m"], 6, "as long as the time between two slots"),
+        (["--cron", "0 9 * * mon", "--blackout", "mon 08:00-18:00"], 6, "never start anything"),
+        (["--every", "1h", "--blackout", "00:00-24:00"], 6, "nothing of the week is left"),
+        (["--every", "1h", "--blackout", "mo 08:00-18:00"], 6, "no weekday"),
+        (["--on", "state.change"], 6, "Did you mean 'state.changed.v1'?"),
+        (["--on", "run.ended.v1"], 6, "no event"),
+        (["--after", "Our cod"], 3, "Did you mean 'Our code'?"),
+        (["--after", "Our code"], 5, "for ever: Our code → Our code"),
+        (["--every", "1h", "--stream", "userz"], 3, "Did you mean 'users'?"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused_with_what_to_do(command, ready, options, code, said):
+    answer = command("schedules", "add", "Our code", *options)
+    assert (answer.code, said in answer.err) == (code, True), answer.err
+    assert command("schedules", "list", "--json").json == []
+
+
+def test_chains_that_end_where_they_began_are_refused(command, drivers, place, github):
+    from orchestrator.domains.integrations.types import NewIntegration
+    from tests.fixtures.drivers import GITHUB
+
+    for name in ("B", "C"):
+        integrations.add(drivers, place, NewIntegration(type="github", name=name, values=GITHUB))
+    assert command("schedules", "add", "B", "--after", "Our code").code == 0
+    assert command("schedules", "add", "C", "--after", "B").code == 0
+    answer = command("schedules", "add", "Our code", "--after", "C")
+    assert answer.code == 5
+    assert "C → Our code → B → C" in answer.err
+
+
+def test_a_schedule_is_found_by_its_id_by_its_beginning_and_by_its_only_integration(command, github):
+    added = command("schedules", "add", "Our code", "--every", "1h", "--json").json["id"]
+    for wanted in (added, added[:-4], "Our code"):
+        assert command("schedules", "show", wanted, "--json").json["id"] == added
+    command("schedules", "add", "Our code", "--every", "2h")
+    assert command("schedules", "show", "Our code").code == 2
+    answer = command("schedules", "show", "our coda")
+    assert (answer.code, "Did you mean 'Our code'?" in answer.err) == (3, True)
+
+
+def test_showing_looks_ahead_and_back(command, github):
+    command("schedules", "add", "Our code", "--cron", "30 2 * * *", "--zone", "Europe/Berlin", "--jitter", "5m")
+    document = command("schedules", "show", "Our code", "--json").json
+    assert (len(document["upcoming"]), document["slots"]) == (10, [])
+    shown = command("schedules", "show", "Our code").out
+    assert "delayed by up to 5 min" in shown
+
+
+def test_editing_changes_what_is_given_and_keeps_the_rest(command, ready):
+    options = ("--cron", "0 9 * * *", "--stream", "users", "--jitter", "30s", "--blackout", "sat,sun 00:00-24:00")
+    before = command("schedules", "add", "Our code", *options, "--json").json
+    after = command("schedules", "edit", "Our code", "--zone", "Asia/Tokyo", "--json").json
+    kept = ("id", "cron", "streams", "jitter", "blackout", "misfire")
+    assert [after[name] for name in kept] == [before[name] for name in kept]
+    assert after["next_slot"] != before["next_slot"]
+    cleared = command(
+        "schedules", "edit", "Our code", "--all-streams", "--jitter", "0", "--blackout", "", "--json"
+    ).json
+    assert (cleared["streams"], cleared["jitter"], cleared["blackout"]) == (None, 0, [])
+
+
+def test_pausing_and_resuming(command, github):
+    command("schedules", "add", "Our code", "--every", "1h")
+    assert command("schedules", "pause", "Our code", "--json").json["next_fire_at"] is None
+    assert "paused" in command("schedules", "list").out
+    assert command("schedules", "resume", "Our code", "--json").json["next_fire_at"]
+
+
+def test_deleting_needs_a_yes(command, github):
+    command("schedules", "add", "Our code", "--every", "1h")
+    assert command("schedules", "delete", "Our code").code == 2
+    assert command("schedules", "delete", "Our code", "--yes").code == 0
+    assert command("schedules", "list", "--json").json == []
+
+
+def test_a_preview_adds_nothing(command, place):
+    answer = command(
+        "schedules", "preview", "--cron", "0 12 * * *", "--blackout", "sat,sun 00:00-24:00", "-n", "7", "--json"
+    )
+    upcoming = answer.json["upcoming"]
+    assert sum(not one["blocked"] for one in upcoming) == 7
+    assert any(one["blocked"] for one in upcoming)
+    assert command("schedules", "preview", "--cron", "0 12 * * *").code == 0
+    assert command("schedules", "preview").code == 2
+    assert command("schedules", "list", "--json").json == []
+
+
+def test_lines_for_crontab_call_the_command_line_and_say_what_is_lost(command, ready, drivers, place):
+    command("schedules", "add", "Our code", "--cron", "0 2 * * fri-sun", "--zone", "Europe/Berlin",
+            "--stream", "users", "--jitter", "30s", "--blackout", "mon 00:00-01:00")  # fmt: skip
+    command("schedules", "add", "Our code", "--every", "45m")
+    text = command("schedules", "export", "--program", "/opt/my tools/orchestrator").out
+    assert "CRON_TZ=Europe/Berlin\n" in text
+    [line] = [one for one in text.splitlines() if one.startswith("0 2 * * 5-7 ")]
+    program, *arguments = shlex.split(line.split(" ", 5)[5])
+    assert program == "/opt/my tools/orchestrator"
+    assert arguments == ["sync", ready.id, "--quiet", "--stream", "users"]
+    for lost in ("No blackout", "No jitter", "Missed starts", "Left out. Its interval of 45 minutes"):
+        assert lost in text
+
+
+def test_a_percent_sign_ends_no_command(drivers, command, ready):
+    command("schedules", "add", "Our code", "--every", "1h")
+    [there] = service.listing(drivers, ready.org_id)
+    text = command("schedules", "export", "--program", "/x%y/orchestrator").out
+    assert r"/x\%y/orchestrator" in text
+    assert (
+        "/x%%y/orchestrator sync"
+        in command("schedules", "export", "--format", "systemd", "--program", "/x%y/orchestrator").out
+    )
+    assert there.id in command("schedules", "export", "--format", "systemd").out
+
+
+def test_units_for_systemd(command, ready):
+    command("schedules", "add", "Our code", "--cron", "15 4 1 * mon", "--zone", "Europe/Berlin", "--jitter", "90s")
+    [unit] = command("schedules", "export", "--format", "systemd", "--json").json
+    assert "OnCalendar=*-*-1 4:15:00 Europe/Berlin" in unit["lines"]
+    assert "OnCalendar=Mon *-*-* 4:15:00 Europe/Berlin" in unit["lines"]
+    assert "RandomizedDelaySec=90" in unit["lines"]
+    assert "Persistent=true" in unit["lines"]
+
+
+def test_every_error_is_a_document_where_json_was_asked_for(command, github):
+    answer = command("schedules", "add", "Our code", "--cron", "0 0 31 2 *", "--json")
+    assert json.loads(answer.err)["error"]["code"] == "bad_cron"
