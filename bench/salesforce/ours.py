@@ -20,25 +20,25 @@ TARGET = ("loaders", "target-postgres-copy", "orchestrator")
 BATCH: Mapping[str, Any] = {"format": "csv", "compression": "gzip"}
 
 
-def _limit(connections: int, *, key: bool = True) -> Pipeline:
+def _limit(connections: int, *, gunzip: str = "isal") -> Pipeline:
     def begin(lab: Lab, schema: str) -> Attempt:
-        statements = limit_statements(lab.source, schema)
         wish = {
             **_session(lab),
             "url": lab.source.org.url,
             "dsn": lab.warehouse.dsn,
             "object": lab.source.name,
             "fields": list(lab.source.fields),
-            "statements": statements if key else {**statements, "key": "SELECT 1"},
+            "statements": limit_statements(lab.source, schema),
             "connections": connections,
+            "gunzip": gunzip,
         }
         argv = (sys.executable, "-I", limit.__file__)
         program = Program(name="limit", argv=argv, env=_bare(), stdin=json.dumps(wish).encode())
         return Attempt(chain=(program,), schema=schema, table=lab.source.name)
 
     several = "one connection" if connections == 1 else f"{connections} connections"
-    title = f"bare limit, {several}" + ("" if key else ", no key")
-    name = f"limit_{connections}" + ("" if key else "_no_key")
+    title = f"bare limit, {several}" + ("" if gunzip == "isal" else f", {gunzip}")
+    name = f"limit_{connections}" + ("" if gunzip == "isal" else f"_{gunzip}")
     return Pipeline(name=name, title=title, kind=Kind.LIMIT, begin=begin)
 
 
@@ -94,7 +94,7 @@ def _sync() -> Pipeline:
     return Pipeline(name="sync", title="orchestrator sync", kind=Kind.OURS, begin=begin)
 
 
-LIMITS = (_limit(1), _limit(2), _limit(1, key=False))
+LIMITS = (_limit(1), _limit(2), _limit(1, gunzip="zlib"))
 OURS = (_tap_target(batch=True), _sync(), _tap_target(batch=False))
 
 
