@@ -1,7 +1,7 @@
 """The bare limit: Bulk API 2.0 pages, unpacked, straight into COPY. No retries, no checks, no state, no Singer.
 
 One JSON object on stdin: url, client_id, client_secret, refresh_token of the org; dsn, schema, table of the warehouse;
-object and fields; statements: what makes the table, fills it and gives it its key; connections; gunzip: isal, the fastest
+object and fields; statements: what makes the table, fills it and keys it; connections; gunzip: isal, the fastest
 there is, or zlib, which comes with Python. One connection makes the table, fills it and gives it its key in one
 transaction, so that Postgres writes no WAL; several share a table that is there already.
 """
