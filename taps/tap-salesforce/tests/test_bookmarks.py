@@ -31,6 +31,13 @@ def test_the_first_run_begins_at_the_start_date_and_ends_with_a_plain_bookmark()
     assert first.finished().marks == mark(NOW)
 
 
+def test_only_a_state_that_knows_nothing_is_followed_by_a_first_reading():
+    assert (
+        started({}).first and started({"replication_key": "CreatedDate", "replication_key_value": "2026-01-01"}).first
+    )
+    assert not started(mark(NOW)).first and not started(started({}).closed(at(-9)).marks).first
+
+
 def test_without_a_start_date_everything_is_read():
     assert started({}, start=None).lower is None
 

@@ -49,6 +49,18 @@ def test_binary_fields_are_left_out_with_a_notice(org, configure, caplog):
     assert "Body of Attachment is left out" in caplog.text
 
 
+def test_a_deletion_time_is_there_where_something_tells_it(org, configure):
+    def told(stream, **settings):
+        return (
+            "_sdc_deleted_at" in catalog(configure(org, streams=[stream], **settings))[stream]["schema"]["properties"]
+        )
+
+    assert told("Contact") and told("Contact", include_deleted=False, hard_deletes=True)
+    assert not told("Contact", include_deleted=False)
+    assert not told("User") and told("User", hard_deletes=True)
+    assert not told("AccountHistory") and told("AccountHistory", hard_deletes=True)
+
+
 def test_keys_and_methods(org, configure):
     found = catalog(configure(org, streams=["Contact", "AccountHistory", "CaseStatus", "User"]))
     assert [entry["key_properties"] for entry in found.values()] == [["Id"]] * 4

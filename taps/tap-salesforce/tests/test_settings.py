@@ -18,6 +18,7 @@ def test_defaults():
     assert (settings.bulk, settings.max_workers, settings.api_version) == (True, 4, "62.0")
     assert (settings.window_rows, settings.lookback, settings.rest_below_rows) == (5_000, timedelta(minutes=5), 2_000)
     assert settings.include_deleted and settings.start is None and not settings.save_rotated_token
+    assert (settings.hard_deletes, settings.formula_refresh) == (False, "weekly")
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,7 @@ def test_what_is_wrong_is_named(config, said):
         ({"auth": {**AUTH, "client_secret": 424242}}, "auth.client_secret is not valid: it must be type 'string'"),
         ({"auth": "424242"}, "auth is not valid: it must be type 'object'"),
         ({"auth": {"client_secret": "424242"}}, "auth: 'auth_type' is a required property"),
+        ({"formula_refresh": "hourly"}, "formula_refresh: 'hourly' is not one of ['never', 'daily', 'weekly'"),
         ({"max_workers": 99}, "max_workers: 99 is greater than the maximum of 32"),
         ({"api_version": "62"}, "api_version: '62' does not match"),
     ],
