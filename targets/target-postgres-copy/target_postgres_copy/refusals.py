@@ -119,6 +119,8 @@ def _not_null(error: psycopg.Error, what: str) -> LoadError:
 
 def _constraint(error: psycopg.Error, what: str) -> LoadError:
     name = error.diag.constraint_name
+    if (name or "").startswith("pg_"):  # of Postgres's own catalog: both made the same table or type
+        return _conflict(error, what)
     return DestinationError(
         f"Rows for {what} violate its constraint {name or ''}".rstrip() + ".",
         hint="It was added by hand, or the table holds one key twice: drop it or remove those rows, then sync again.",
