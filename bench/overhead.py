@@ -8,6 +8,9 @@ Sides alternate, and so does which of them goes first.
 
 overhead = wall of the command, from its process's start to its end, minus the wall of `meltano run`; the same for CPU,
 which counts every process below the measured one but not the Postgres server, which both use.
+
+After each pair comes a sync that finds nothing new: what a sync costs that has nothing to do, and how little more it is
+with some changed records. There is no look-back here, or it would find those of the pair again.
 """
 
 import json
@@ -33,7 +36,6 @@ from orchestrator.drivers.meltano.values import TOKEN_SOCKET, Project
 from sandboxes.salesforce import RemoteOrg
 
 _STREAMS = ("Account", "Contact")
-_RECORDS = {"Account": 500, "Contact": 2_000}
 _MELTANO = str(Path(sys.executable).with_name("meltano"))
 OWN_SCRIPT = (_MELTANO,)
 SAME_START = (sys.executable, "-I", begin.__file__, _MELTANO)
@@ -49,10 +51,11 @@ class Side:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """The same work done twice."""
+    """The same work done twice, then a sync without work."""
 
     bare: Side
     ours: Side
+    idle: Side
     run: dict[str, Any]
 
     @property
@@ -130,7 +133,7 @@ def ours(at: Stage, integration: Integration) -> tuple[Side, dict[str, Any]]:
 def pair(
     at: Stage, org: RemoteOrg, integration: Integration, *, changed: int, ours_first: bool, meltano: tuple[str, ...]
 ) -> Pair:
-    """Change records at the source, then move them both ways, from the same state."""
+    """Change records at the source, move them both ways from the same state, then find nothing more."""
     if changed:
         org.churn("Contact", update=changed)
     state = rules.state_of({entry.stream: entry.bookmark for entry in runs.show(at.drivers, integration)})
@@ -139,19 +142,23 @@ def pair(
     plain = plain or bare(at, integration, state, meltano)
     if plain.written != mine.written:
         raise stopwatch.ProgramFailedError(f"The sides moved different records: {plain.written} and {mine.written}.")
-    return Pair(bare=plain, ours=mine, run=run)
+    idle, _ = ours(at, integration)
+    if any(idle.written.values()):
+        raise stopwatch.ProgramFailedError(f"A sync found what was synced already: {idle.written}.")
+    return Pair(bare=plain, ours=mine, idle=idle, run=run)
 
 
 def main() -> int:
     """Measure, show, write."""
     parser = report.arguments(__doc__, n=9)
     parser.add_argument("--changed", type=int, default=200, help="records changed before each pair (default: 200)")
+    parser.add_argument("--records", type=int, default=2_000, help="how many the larger table has (default: 2000)")
     parser.add_argument("--home", type=Path, help="an installation to use and keep, instead of a temporary one")
     parser.add_argument("--same-start", action="store_true", help="start the bare side as the orchestrator does")
     given = parser.parse_args()
     meltano = SAME_START if given.same_start else OWN_SCRIPT
-    with stage(given.home) as at, RemoteOrg(counts=_RECORDS) as org:
-        integration = at.salesforce(org, name=f"Overhead {uuid4().hex[:8]}", streams=_STREAMS)
+    with stage(given.home) as at, RemoteOrg(counts={"Account": 500, "Contact": given.records}) as org:
+        integration = at.salesforce(org, name=f"Overhead {uuid4().hex[:8]}", streams=_STREAMS, lookback_minutes=0)
         pair(at, org, integration, changed=0, ours_first=True, meltano=meltano)  # the first load, and warm caches
         pairs = [
             pair(at, org, integration, changed=given.changed, ours_first=bool(number % 2), meltano=meltano)
@@ -170,6 +177,8 @@ def _reported(pairs: list[Pair], *, changed: int) -> report.Report:
         "overhead, wall": report.spread([one.wall for one in pairs]),
         "meltano run, CPU": report.spread([one.bare.took.cpu for one in pairs]),
         "orchestrator sync, CPU": report.spread([one.ours.took.cpu for one in pairs]),
+        "sync that finds nothing, wall": report.spread([one.idle.took.wall for one in pairs]),
+        "sync that finds nothing, CPU": report.spread([one.idle.took.cpu for one in pairs]),
         "overhead, CPU": report.spread([one.cpu for one in pairs]),
     }
     parts = {name: report.spread([one.parts()[name] for one in pairs]) for name in pairs[0].parts()}
@@ -177,6 +186,9 @@ def _reported(pairs: list[Pair], *, changed: int) -> report.Report:
     report.show("Where the added wall seconds are", ("", "seconds"), list(parts.items()))
     found.figures = {"changed": changed, **rows, "parts": parts}
     found.target("overhead per sync, median wall", rows["overhead, wall"].median, limit=0.5, unit="s")
+    for what in ("wall", "CPU"):
+        more = rows[f"orchestrator sync, {what}"].median / rows[f"sync that finds nothing, {what}"].median
+        found.target(f"{changed} changed records against none, median {what}", more, limit=1.3, unit="×")
     return found
 
 

@@ -50,8 +50,8 @@ class Stage:
         """Run the console script to its end."""
         return stopwatch.run((PROGRAM, *arguments), env=self.env, watch=watch)
 
-    def salesforce(self, org: RemoteOrg, *, name: str, streams: Sequence[str]) -> Integration:
-        """An integration of the org, ready to sync."""
+    def salesforce(self, org: RemoteOrg, *, name: str, streams: Sequence[str], **more: object) -> Integration:
+        """An integration of the org, ready to sync; `more` are fields of the connector's form."""
         values: dict[str, Any] = {
             "auth": {
                 "auth_type": "oauth_refresh",
@@ -62,6 +62,7 @@ class Stage:
             "domain": org.url,
             "start_date": "2000-01-01",
             "streams": list(streams),
+            **more,
         }
         new = NewIntegration(type="salesforce", name=name, values=values)
         return integrations.set_up(self.drivers, self.place, new, streams=streams).or_raise()
