@@ -60,7 +60,7 @@ def watching(installation: Installation, pid: int) -> Iterator[Watch]:
 def own_org() -> Iterator[LocalOrg]:
     """An org that gives out a new refresh token each time."""
     with LocalOrg(
-        counts={"Account": 300, "User": 3}, rotate_refresh_tokens=True, random_credentials=True, job_seconds=2.0
+        counts={"Account": 2_500, "User": 3}, rotate_refresh_tokens=True, random_credentials=True, job_seconds=2.0
     ) as made:
         yield made
 

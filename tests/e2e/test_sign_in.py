@@ -17,7 +17,7 @@ from tests.e2e.syncing import under_way
 @pytest.fixture
 def own_org() -> Iterator[LocalOrg]:
     """A small org whose sign-in may be broken; each refresh token works once."""
-    with LocalOrg(counts={"Account": 200, "User": 3}, rotate_refresh_tokens=True) as made:
+    with LocalOrg(counts={"Account": 2_500, "User": 3}, rotate_refresh_tokens=True) as made:  # enough for Bulk
         yield made
 
 
