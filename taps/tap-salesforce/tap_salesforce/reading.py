@@ -29,6 +29,7 @@ class Reading:
     def __init__(self, org: "Org", name: str, fields: Sequence[str]) -> None:
         self.name = name
         self.fields = fields
+        self._job_fields = fields
         self.org = org
         self.by_rest = not org.settings.bulk or name in NOT_IN_BULK
 
@@ -73,7 +74,7 @@ class Reading:
         """The window's rows by REST."""
         if window is not None and window.rows == 0:
             return
-        for page in self.org.rest.pages(self._query(window), self.fields):
+        for page in self.org.rest.pages(self._query(window, self.fields), self.fields):
             if page:
                 yield page
 
@@ -93,13 +94,13 @@ class Reading:
         self.by_rest = True
 
     def _job(self, window: Window | None) -> Job | None:
-        query = self._query(window)
+        query = self._query(window, self._job_fields)
         small = window is not None and window.rows is not None and window.rows <= self.org.settings.rest_below_rows
         empty = window is not None and window.rows == 0
         if self.by_rest or empty or (small and soql.length_in_uri(query) <= soql.LONGEST_REST):
             return None
         try:
-            return self.org.bulk.start(query, self.fields)
+            return self.org.bulk.start(query, self._job_fields)
         except RefusedError as refused:
             self.use_rest(refused)
             return None
@@ -116,5 +117,5 @@ class Reading:
                 return
         yield from self.rest(window)
 
-    def _query(self, window: Window | None) -> str:
-        return soql.select(self.fields, self.name, window.span if window else None)
+    def _query(self, window: Window | None, fields: Sequence[str]) -> str:
+        return soql.select(fields, self.name, window.span if window else None)

@@ -11,6 +11,7 @@ from tap_salesforce.hosts import login_url
 
 _SECRET = {"type": "string", "secret": True, "writeOnly": True}
 _TEXT = {"type": "string", "minLength": 1}
+MEGABYTE = 1_000_000
 CSV = "csv"  # a format of batch files that the SDK does not know
 
 
@@ -240,7 +241,7 @@ def read(config: Mapping[str, Any]) -> Settings:
         rest_below_rows=given["rest_below_rows"],
         bulk_page_rows=given["bulk_page_rows"],
         bulk_job_wait=timedelta(minutes=float(given["bulk_job_minutes"])),
-        batch_storage=given["batch_storage_mb"] * 1_000_000,
+        batch_storage=given["batch_storage_mb"] * MEGABYTE,
         max_retries=given["max_retries"],
         timeout=float(given["timeout_seconds"]),
         max_api_usage=float(given["max_api_usage_percent"]),

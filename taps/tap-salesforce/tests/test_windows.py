@@ -107,3 +107,13 @@ def test_an_hour_that_cannot_be_counted_is_read_as_it_is():
 def test_a_start_after_now_is_one_open_window():
     (window,) = plan("SystemModstamp", UPPER + timedelta(days=9), UPPER, size=SIZE, count=lambda *_: 0)
     assert window.span.lower == UPPER + timedelta(days=9) and window.span.upper is None
+
+
+@pytest.mark.parametrize("spread", SPREADS)
+def test_the_first_of_several_windows_is_small_and_not_empty(spread):
+    counted = Counted(SPREADS[spread])
+    found = list(plan("SystemModstamp", LOWER, UPPER, size=SIZE, first_size=100, most=400, count=counted))
+    sizes = [counted.within(w.span.lower, w.span.upper) for w in found]
+    assert 0 < sizes[0] <= 100 and sum(sizes) == ROWS and max(sizes) <= SIZE
+    small = Counted([5, 6, 7])
+    assert len(list(plan("SystemModstamp", LOWER, UPPER, size=SIZE, first_size=1, count=small))) == 1
