@@ -51,6 +51,7 @@ _WITHOUT = {
     "singer_sdk.target_base": ("joblib",),  # drains several sinks at once
     "singer_sdk.helpers._batch": ("upath",),  # files of the SDK's own BATCH messages
     "singer_sdk.about": ("packaging.specifiers", "packaging.version"),  # --about
+    "singer_sdk.streams.rest": ("backoff",),  # retries of its own REST streams; brings asyncio
 }
 
 

@@ -54,7 +54,7 @@ print(Target._MAX_RECORD_AGE_IN_MINUTES * 60)
 
 
 def test_the_sdk_is_imported_without_what_few_runs_call():
-    program = "import sys, singer_sdk; print(*{'joblib', 'upath', 'fsspec', 'packaging.specifiers'} & set(sys.modules))"
+    program = "import sys, singer_sdk; print(*{'joblib', 'upath', 'fsspec', 'packaging.specifiers', 'backoff'} & set(sys.modules))"
 
     assert _said(program) == []
 
@@ -69,6 +69,26 @@ with target_base.parallel_config(backend="threading", n_jobs=2):
 """
 
     assert _said(program) == [str(tmp_path), "[1,", "2]"]
+
+
+def test_a_rest_stream_of_the_sdk_still_tries_again():
+    program = """
+from singer_sdk import RESTStream
+class Quick(RESTStream):
+    url_base = _logger = None
+    def __init__(self): pass
+    def backoff_handler(self, details): pass
+    def backoff_jitter(self, seconds): return 0.0
+tries = []
+def ask():
+    tries.append(1)
+    if len(tries) < 3:
+        raise ConnectionResetError
+    return len(tries)
+print(Quick().request_decorator(ask)())
+"""
+
+    assert _said(program) == ["3"]
 
 
 def test_a_module_gets_what_it_seldom_calls_when_it_calls_it(hook, modules):
