@@ -179,12 +179,19 @@ class Installation:
             installing.install(drivers)
 
     def add(
-        self, name: str, values: Mapping[str, Any], streams: Sequence[str], *, like: Integration | None = None
+        self,
+        name: str,
+        values: Mapping[str, Any],
+        streams: Sequence[str],
+        *,
+        like: Integration | None = None,
+        destination: str = "warehouse",
     ) -> Integration:
         """An integration, connected and with its streams chosen; `like` spares the discovery of the same org."""
         with self.drivers() as drivers:
             place = identity.find(drivers.db, "default")
-            made = integrations.add(drivers, place, NewIntegration(type="salesforce", name=name, values=dict(values)))
+            new = NewIntegration(type="salesforce", name=name, values=dict(values), destination=destination)
+            made = integrations.add(drivers, place, new)
             made = integrations.connect(drivers, made)
             if like is None:
                 integrations.discover(drivers, made)
