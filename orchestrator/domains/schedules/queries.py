@@ -1,6 +1,6 @@
 """All SQL about schedules and their slots: rows in, values out; the database's clock and its keys decide."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -200,25 +200,29 @@ def claim_due(tx: Session, *, most: int) -> tuple[datetime | None, list[Due]]:
     return (rows[0].now if rows else None), due
 
 
-def insert_slots(tx: Session, org_id: str, decided: Iterable[Slot]) -> set[tuple[str, datetime]]:
+_RECORD = text("""
+    INSERT INTO orchestrator.schedule_slots (org_id, schedule_id, slot, outcome, reason, until, count)
+    SELECT :org_id, one.* FROM unnest(CAST(:schedules AS uuid[]), CAST(:slots AS timestamptz[]),
+        CAST(:outcomes AS text[]), CAST(:reasons AS text[]), CAST(:untils AS timestamptz[]), CAST(:counts AS integer[]))
+        AS one (schedule_id, slot, outcome, reason, until, count)
+    ON CONFLICT (org_id, schedule_id, slot) DO NOTHING RETURNING schedule_id, slot
+""").columns(schedule_id=Identifier("sch"))
+
+
+def insert_slots(tx: Session, org_id: str, decided: Sequence[Slot]) -> set[tuple[str, datetime]]:
     """Record slots; answers (schedule, slot) of those that nobody had recorded before."""
-    rows = [
-        {
-            "org_id": org_id,
-            "schedule_id": one.schedule_id,
-            "slot": one.slot,
-            "outcome": one.outcome.value,
-            "reason": one.reason,
-            "until": one.until,
-            "count": one.count,
-        }
-        for one in decided
-    ]
-    if not rows:
+    if not decided:
         return set()
-    added = insert(SlotRow).on_conflict_do_nothing(index_elements=["org_id", "schedule_id", "slot"])
-    fresh = tx.execute(added.returning(SlotRow.schedule_id, SlotRow.slot), rows)
-    return {(schedule_id, slot) for schedule_id, slot in fresh}
+    values = {
+        "org_id": ids.decode("org", org_id),
+        "schedules": [ids.decode("sch", one.schedule_id) for one in decided],
+        "slots": [one.slot for one in decided],
+        "outcomes": [one.outcome.value for one in decided],
+        "reasons": [one.reason for one in decided],
+        "untils": [one.until for one in decided],
+        "counts": [one.count for one in decided],
+    }
+    return {(schedule_id, slot) for schedule_id, slot in tx.execute(_RECORD, values)}
 
 
 _SETTLE = text("""

@@ -53,6 +53,17 @@ def clock(drivers):
             ids=[_uuid(one) for one in schedules] or None,
         )
 
+        with drivers.db.connection() as connection:  # what became of slots so far was so much earlier, too
+            ours = "CAST(:ids AS uuid[]) IS NULL OR schedule_id = ANY(:ids)"
+            values = {"time": time, "ids": [_uuid(one) for one in schedules] or None}
+            for statement in (
+                f"CREATE TEMP TABLE moved ON COMMIT DROP AS SELECT * FROM orchestrator.schedule_slots WHERE {ours}",
+                f"DELETE FROM orchestrator.schedule_slots WHERE {ours}",
+                "UPDATE moved SET slot = slot - :time, until = until - :time",
+                "INSERT INTO orchestrator.schedule_slots SELECT * FROM moved",
+            ):
+                connection.execute(text(statement), values)
+
     def end_runs(status="succeeded"):
         """Every run that is under way ends so."""
         for run in runs.listing(drivers, _org(drivers)):

@@ -5,19 +5,17 @@ sees that clocks were moved only because the minute they show is not the one aft
 """
 
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from zoneinfo import ZoneInfo
 
 MINUTE = timedelta(minutes=1)
-NAMES = {name: str(number) for number, name in enumerate(["sun", "mon", "tue", "wed", "thu", "fri", "sat"])}
-MONTHS = {
-    name: str(number + 1)
-    for number, name in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"])
-}
+NAMES = tuple((name, str(at)) for at, name in enumerate(("sun", "mon", "tue", "wed", "thu", "fri", "sat")))
 
 
-def in_field(field, value, low, high, names=None):
+@cache
+def in_field(field, value, low, high, names=()):
     """Whether a value fits one field, by asking each item of the list."""
-    for name, number in (names or {}).items():
+    for name, number in names:
         field = field.replace(name, number)
     for item in field.split(","):
         span, _, step = item.partition("/")
@@ -39,7 +37,7 @@ def on_the_wall(expression, shown):
     return (
         in_field(minute, shown.minute, 0, 59)
         and in_field(hour, shown.hour, 0, 23)
-        and in_field(month, shown.month, 1, 12, MONTHS)
+        and in_field(month, shown.month, 1, 12)
         and ((in_month or in_week) if both_named else (in_month and in_week))
     )
 
@@ -59,10 +57,10 @@ def goes_on(expression, moved):
 
 
 def slots(expression, zone, begin, end):
-    """Every slot from `begin` until before `end`: both on whole minutes, in UTC; watching starts two days before."""
+    """Every slot from `begin` until before `end`: both on whole minutes, in UTC; watching starts a day before."""
     clock, found = ZoneInfo(zone), []
     repeated_until = shown = None
-    moment = begin - timedelta(days=2)
+    moment = begin - timedelta(hours=26)
     while moment < end:
         before, shown = shown, moment.astimezone(clock).replace(tzinfo=None, fold=0)
         moved = timedelta(0) if before is None else shown - before - MINUTE

@@ -167,7 +167,7 @@ def test_a_percent_sign_ends_no_command(drivers, command, ready):
     text = command("schedules", "export", "--program", "/x%y/orchestrator").out
     assert r"/x\%y/orchestrator" in text
     assert (
-        "/x%%y/orchestrator sync"
+        '"/x%%y/orchestrator" sync'
         in command("schedules", "export", "--format", "systemd", "--program", "/x%y/orchestrator").out
     )
     assert there.id in command("schedules", "export", "--format", "systemd").out

@@ -48,6 +48,11 @@ class _Field:
             raise BadCronError(whole, f"{text} is no {self.name}; it goes from {self.low} to {self.high}.")
         return value
 
+    def numbered(self, text: str) -> str:
+        """The field without names, which other crons don't read in ranges; nor is Sunday last there."""
+        text = text.replace("-sun", "-7") if "sun" in self.names else text
+        return re.sub("[a-z]+", lambda found: str(self.names.index(found[0]) + self.low), text)
+
     def values(self, text: str, whole: str) -> frozenset[int]:
         """Every value a field names."""
         return frozenset(value for item in text.split(",") for value in self._item(item, whole))
@@ -87,7 +92,7 @@ _FIELDS = (
 class Cron:
     """A cron expression by its values.
 
-    text:      its five fields as crontab(5) reads them
+    text:      its five fields in numbers
     times:     minutes since midnight, in order
     weekdays:  0 is Sunday
     either:    whether a fitting day of the month or a fitting weekday is enough
@@ -171,7 +176,7 @@ def parse(text: str) -> Cron:
     if not either and not any(day <= calendar.monthrange(_LEAP_YEAR, month)[1] for day in days for month in months):
         raise BadCronError(text, "that day never comes.", "The day of the month and the month don't go together.")
     return Cron(
-        text=re.sub(r"-sun\b", "-7", " ".join(parts)),  # elsewhere the end of a range is no Sunday
+        text=" ".join(field.numbered(part) for field, part in zip(_FIELDS, parts, strict=True)),
         times=tuple(sorted(hour * 60 + minute for hour in hours for minute in minutes)),
         days=days,
         months=months,
