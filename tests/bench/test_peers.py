@@ -94,6 +94,12 @@ def test_a_peer_starts_with_nothing_of_this_shell(monkeypatch, lab):
             assert one.env["HOME"] != os.environ.get("HOME")
 
 
+def test_nothing_of_a_run_stays_for_the_next_one(attempt, lab):
+    for one in attempt.chain:
+        assert {one.env[name] for name in ("HOME", "TMPDIR", "DLT_DATA_DIR")} == {str(lab.folder / "bench_1")}
+        assert one.cwd == lab.folder / "bench_1"
+
+
 def test_a_peer_loads_into_the_schema_it_is_given_or_says_how_many_arrived(attempt):
     assert attempt.schema == "bench_1"
     assert (attempt.table is None) == (attempt.counted is not None)

@@ -84,6 +84,8 @@ def environ(lab: Lab, own: Path) -> dict[str, str]:
         "PATH": os.defpath,
         "LC_ALL": "C.UTF-8",
         "HOME": str(own),
+        "TMPDIR": str(own),
+        "DLT_DATA_DIR": str(own),  # which root's dlt has in one place for all runs
         "HTTPS_PROXY": lab.source.org.url,
         "NO_PROXY": "127.0.0.1,localhost",
         "REQUESTS_CA_BUNDLE": str(authority),
