@@ -32,7 +32,7 @@ from orchestrator.domains.runs import service as runs
 from orchestrator.drivers.meltano import begin, command, directory, output, project, socket_server
 from orchestrator.drivers.meltano.judge import Judge
 from orchestrator.drivers.meltano.programs import programs
-from orchestrator.drivers.meltano.values import TOKEN_SOCKET, Project
+from orchestrator.drivers.meltano.values import BATCH_FOLDER, TOKEN_SOCKET, Project
 from sandboxes.salesforce import RemoteOrg
 
 _STREAMS = ("Account", "Contact")
@@ -98,7 +98,10 @@ def rendered(
         found = project.render(
             what,
             programs=programs(meltano.home),
-            markers={TOKEN_SOCKET: str(place.sockets / "token.sock")},
+            markers={
+                TOKEN_SOCKET: str(place.sockets / "token.sock"),
+                BATCH_FOLDER: (place.path / project.BATCHES).as_uri(),
+            },
             inherited=meltano.inherited,
         )
         project.write(found, place)
