@@ -209,6 +209,7 @@ def test_objects_without_a_log_are_read_as_ever(configure, run):
     with LocalOrg(counts={**FEW, "Gadget__c": 7}, objects=[plain]) as org:
         config = configure(org, streams=["Gadget__c"], hard_deletes=True)
         state = run(config).states()[-1]
+        org.clock.advance(600)
         run(config, state=state)
         assert not any("deleted" in request for request in org.stats.shown()["requests"])
 
