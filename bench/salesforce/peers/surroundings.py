@@ -22,7 +22,11 @@ _BUILD_SECONDS = 600
 
 
 def requirements(name: str) -> Path:
-    """Hashed requirements: ours, or those of a plugin that the product offers."""
+    """Hashed requirements: ours, or those of a plugin that the product offers.
+
+    Ours are renewed as plugins/lock.py renews those, from `ingestr<0.15`, `dlt[postgres]` with `simple-salesforce`, and
+    `airbyte-source-salesforce`.
+    """
     here = _OURS / f"{name}.txt"
     return here if here.exists() else next((project_root() / "plugins").glob(f"*/{name}.requirements.txt"))
 
