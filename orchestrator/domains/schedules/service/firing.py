@@ -23,7 +23,7 @@ from orchestrator.kernel.errors import InvalidConfigError
 from orchestrator.kernel.events import emit
 
 _BATCH = 500  # schedules a transaction: few enough that four schedulers share 10,000, many enough to cost little each
-_MOST_BATCHES = 200  # a tick; what is left is for the next
+_MOST_BATCHES = 10  # a tick: a worker has more to do each second than this; what is left is for the next
 _TRIGGER = "schedule"
 
 
