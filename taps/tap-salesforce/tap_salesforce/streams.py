@@ -242,9 +242,7 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
         extra = [*self.primary_keys, self.replication_key]
         extra += ["IsDeleted", self.described.deleted_stamp] if self.described.deleted_stamp else []
         names = dict.fromkeys([*selected, *filter(None, extra)])
-        found = [name for name in names if name in existing and name != DELETED_AT]
-        first = [name for name in ("IsDeleted", "Id") if name in found]  # rows of files are counted without parsing
-        return [*first, *(name for name in found if name not in first)]
+        return [name for name in names if name in existing and name != DELETED_AT]
 
     def _steps(self, folder: BatchFolder | None = None) -> Generator[Step]:
         """Rows (or pages of them, if there is a folder for files), tombstones and closed windows, in order."""
@@ -331,7 +329,7 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
         """What reads windows: into files where there is a folder for them."""
         if folder is None:
             return self._reading()
-        return Fetching(self._reading(), folder, self._tap.message_writer.reader_is_gone)
+        return Fetching(self._reading().for_files(), folder, self._tap.message_writer.reader_is_gone)
 
     def _reading(self) -> Reading:
         return Reading(self._org, self.name, self._fields())

@@ -106,6 +106,11 @@ def test_no_bookmark_runs_ahead_of_what_is_in_files(org, batches, run):
             assert all(stamp < mark["replication_key_value"] for stamp in stamps)
 
 
+def test_whole_pages_are_never_parsed(org, batches, run, monkeypatch):
+    monkeypatch.setattr("tap_salesforce.counting.count_slowly", lambda *_, **__: 1 / 0)
+    assert ids(run(batches(org))) == everything(org)
+
+
 def test_files_are_pages_as_they_come(org, batches, run, monkeypatch):
     bodies = []
     page = org.bulk._results.clear() or type(org.bulk).ready
