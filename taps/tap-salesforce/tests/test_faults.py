@@ -33,7 +33,7 @@ PATHS = {
     "creating a job": ("BULK2", "/jobs/query/?$", "POST"),
     "polling": ("BULK2", r"/jobs/query/\w+$", "GET"),
     "a result page": ("BULK2", "/results", "GET"),
-    "a query": ("REST", r"queryAll\?q=SELECT(\+|%20)Id", "GET"),
+    "a query": ("REST", r"queryAll\?q=SELECT(\+|%20)I", "GET"),
     "a next page": ("REST", r"/query(All)?/01g", "GET"),
     "counting": ("REST", "COUNT", "GET"),
     "describing": ("REST", "/describe", "GET"),

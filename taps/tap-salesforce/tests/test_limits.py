@@ -94,7 +94,7 @@ CODES = {
     [*((code, 400) for code in CODES), *((code, 500) for code in CODES if not code.startswith("INVALID"))],
 )
 def test_a_query_refused_by_rest_says_what_to_do(org, configure, run, code, status):
-    fault = org.faults.add("status", path="q=SELECT(\\+|%20)Id", status=status, code=code, reason="No.", times=0)
+    fault = org.faults.add("status", path="q=SELECT(\\+|%20)I", status=status, code=code, reason="No.", times=0)
     with pytest.raises(AnswerError, match=f"{code}: No.*{CODES[code]}"):
         run(configure(org, api_type="REST", max_retries=2))
     assert fault.hits == 1

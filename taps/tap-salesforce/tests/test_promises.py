@@ -121,7 +121,7 @@ def test_a_run_that_is_killed_goes_on_where_it_was(own_org, configure, tmp_path,
 def test_refresh_tokens_that_rotate_at_every_sign_in_of_a_run_lose_nothing(own_org, configure, run, caplog, api):
     app = own_org.app
     auth = {"auth_type": "oauth_refresh", "client_id": app.client_id, "client_secret": app.client_secret}
-    page = "/results" if api == "BULK2" else "q=SELECT(\\+|%20)Id"
+    page = "/results" if api == "BULK2" else "q=SELECT(\\+|%20)I"
     for nth in (1, 2, 3):
         own_org.faults.add("session", path=page, nth=nth * 2)
     config = configure(own_org, api_type=api, window_rows=60, auth={**auth, "refresh_token": app.refresh_token})
@@ -135,7 +135,7 @@ def test_refresh_tokens_that_rotate_at_every_sign_in_of_a_run_lose_nothing(own_o
 
 @pytest.mark.parametrize("trouble", ["stall", "stall_body"])
 @pytest.mark.parametrize(
-    ("api", "path"), [("BULK2", "/results"), ("BULK2", "/jobs/query/?$"), ("REST", "q=SELECT(\\+|%20)Id")]
+    ("api", "path"), [("BULK2", "/results"), ("BULK2", "/jobs/query/?$"), ("REST", "q=SELECT(\\+|%20)I")]
 )
 def test_silence_longer_than_the_time_out_costs_one_request_and_no_record(own_org, configure, run, api, path, trouble):
     fault = own_org.faults.add(trouble, path=path, seconds=3.0, times=1)
