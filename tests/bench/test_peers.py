@@ -130,6 +130,8 @@ def test_a_tap_that_discovers_nothing_is_unavailable_and_says_why(lab):
 
 def test_ingestrs_addresses_hold_every_character_of_a_secret(lab):
     named = dlt.addresses(APP, lab.warehouse.url)
+    (ingestr,) = dlt.INGESTR.begin(lab, "bench_1").chain
+    assert named.items() <= ingestr.env.items()
     asked = parse_qs(urlsplit(named["SOURCE_URI"]).query)
     assert (asked["password"], asked["token"]) == ([APP["password"]], [APP["security_token"]])
     assert named["DESTINATION_URI"] == "postgresql://loader:its%2Fsecret@%2Frun%2Fdb:5433/warehouse"

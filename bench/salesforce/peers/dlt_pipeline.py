@@ -31,7 +31,8 @@ def main() -> None:
     bulk = getattr(Salesforce(**session, domain="login").bulk, wish["object"])
     query = f"SELECT {', '.join(wish['fields'])} FROM {wish['object']}"  # noqa: S608 - SOQL, of our own names
     moments = [name for name, kind in wish["fields"].items() if kind == _MOMENT]
-    columns = {name: _HINTS[kind] for name, kind in wish["fields"].items() if kind in _HINTS}
+    # dlt writes into what it is given: a hint for each column
+    columns = {name: dict(_HINTS[kind]) for name, kind in wish["fields"].items() if kind in _HINTS}
 
     def records() -> Iterator[list[dict[str, Any]]]:
         for page in bulk.query_all(query, lazy_operation=True):
