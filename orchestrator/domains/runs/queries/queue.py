@@ -1,18 +1,40 @@
 """The line of detached runs: who waits, who holds a slot."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from sqlalchemy import delete, func, select, text, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from orchestrator.domains.runs.queries.values import as_run
-from orchestrator.domains.runs.tables import QueueRow, RunRow
+from orchestrator.domains.runs.tables import QueueRow
 from orchestrator.domains.runs.types import PlaceInLine, Run, RunRequest
 from orchestrator.kernel import ids
+from orchestrator.kernel.db import Identifier
 
-_ONE_ACTIVE = text("kind = 'sync' AND status IN ('queued', 'running', 'retrying', 'cancelling')")
+# One statement and one array a column, whatever the number of runs.
+_ENQUEUE = text("""
+    WITH wanted AS (
+        SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:integrations AS uuid[]), CAST(:providers AS text[]),
+            CAST(:triggers AS text[]), CAST(:streams AS jsonb[]), CAST(:full AS boolean[]),
+            CAST(:timeouts AS interval[])) AS one (id, integration_id, provider, trigger, streams, full_refresh, timeout)
+    ), made AS (
+        INSERT INTO orchestrator.runs
+            (org_id, id, integration_id, trigger, streams, full_refresh, timeout, detached)
+        SELECT :org_id, id, integration_id, trigger,
+            CASE WHEN streams IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(streams)) END,
+            full_refresh, timeout, true
+        FROM wanted
+        ON CONFLICT (org_id, integration_id)
+            WHERE kind = 'sync' AND status IN ('queued', 'running', 'retrying', 'cancelling') DO NOTHING
+        RETURNING *
+    ), placed AS (
+        INSERT INTO orchestrator.run_queue (org_id, run_id, provider)
+        SELECT made.org_id, made.id, wanted.provider FROM made JOIN wanted ON wanted.id = made.id
+    )
+    SELECT * FROM made
+""").columns(org_id=Identifier("org"), id=Identifier("run"), integration_id=Identifier("int"))
 
 
 def enqueue(
@@ -24,28 +46,18 @@ def enqueue(
     """
     if not requests:
         return {}
-    rows = [
-        {
-            "org_id": org_id,
-            "id": ids.new("run"),
-            "integration_id": request.integration_id,
-            "trigger": request.trigger,
-            "streams": None if request.streams is None else list(request.streams),
-            "full_refresh": request.full_refresh,
-            "timeout": request.timeout or timeout,
-            "detached": True,
-        }
-        for request in requests
-    ]
-    added = insert(RunRow).on_conflict_do_nothing(index_elements=["org_id", "integration_id"], index_where=_ONE_ACTIVE)
-    made = {row.integration_id: as_run(row) for row in tx.scalars(added.returning(RunRow), rows)}
-    providers = {request.integration_id: request.provider for request in requests}
-    if made:
-        places = [
-            {"org_id": org_id, "run_id": run.id, "provider": providers[run.integration_id]} for run in made.values()
-        ]
-        tx.execute(insert(QueueRow), places)
-    return {request.integration_id: made.get(request.integration_id) for request in requests}
+    values = {
+        "org_id": ids.decode("org", org_id),
+        "ids": [ids.uuid7() for _ in requests],
+        "integrations": [ids.decode("int", one.integration_id) for one in requests],
+        "providers": [one.provider for one in requests],
+        "triggers": [one.trigger for one in requests],
+        "streams": [None if one.streams is None else json.dumps(one.streams) for one in requests],
+        "full": [one.full_refresh for one in requests],
+        "timeouts": [one.timeout or timeout for one in requests],
+    }
+    made = {row.integration_id: as_run(row) for row in tx.execute(_ENQUEUE, values)}
+    return {one.integration_id: made.get(one.integration_id) for one in requests}
 
 
 def leave(tx: Session, run_id: str) -> None:

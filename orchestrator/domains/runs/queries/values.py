@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from sqlalchemy import Row
+
 from orchestrator.domains.runs.tables import RunRow
 from orchestrator.domains.runs.types import Failure, FailureKind, Origin, Run, RunStatus
 
@@ -13,7 +15,7 @@ def _failure(stored: Mapping[str, Any] | None) -> Failure | None:
     return Failure(**{**stored, "kind": FailureKind(stored["kind"]), "origin": Origin(stored["origin"])})
 
 
-def as_run(row: RunRow) -> Run:
+def as_run(row: RunRow | Row[Any]) -> Run:
     """A row as a value."""
     return Run(
         org_id=row.org_id,
