@@ -97,8 +97,7 @@ def burst(drivers: Drivers, env: Mapping[str, str], *, size: int, orgs: int, sch
     with drivers.db.connection() as connection:
         for statement in _FILL.split(";\n"):
             connection.execute(text(statement), {"size": size, "orgs": orgs})
-    with ExitStack() as stack:
-        processes = [stack.enter_context(_scheduler(env)) for _ in range(schedulers)]
+    with _schedulers(env, schedulers) as processes:
         before = _postgres_cpu(drivers)
         started = time.perf_counter()
         for process in processes:
@@ -116,13 +115,18 @@ def burst(drivers: Drivers, env: Mapping[str, str], *, size: int, orgs: int, sch
 
 
 @contextmanager
-def _scheduler(env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that is connected and waits for the word."""
+def _schedulers(env: Mapping[str, str], number: int) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Processes that are connected and wait for the word."""
     command = (sys.executable, "-m", "bench.schedules", "--as-scheduler")
-    with subprocess.Popen(command, env=dict(env), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-        yield process
+    with ExitStack() as stack:
+        started = [
+            stack.enter_context(subprocess.Popen(command, env=dict(env), stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+            for _ in range(number)
+        ]
+        for process in started:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+        yield started
 
 
 def as_scheduler() -> None:

@@ -18,7 +18,8 @@ _ENQUEUE = text("""
     WITH wanted AS (
         SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:integrations AS uuid[]), CAST(:providers AS text[]),
             CAST(:triggers AS text[]), CAST(:streams AS jsonb[]), CAST(:full AS boolean[]),
-            CAST(:timeouts AS interval[])) AS one (id, integration_id, provider, trigger, streams, full_refresh, timeout)
+            CAST(:timeouts AS interval[]))
+            AS one (id, integration_id, provider, trigger, streams, full_refresh, timeout)
     ), made AS (
         INSERT INTO orchestrator.runs
             (org_id, id, integration_id, trigger, streams, full_refresh, timeout, detached)
