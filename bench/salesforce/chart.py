@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape, quoteattr
 from bench.salesforce.figures import PER, Summary
 from bench.salesforce.pipelines import Kind
 
-_WIDTH, _LABELS, _GAP, _EDGE = 960, 270, 28, 24
+_WIDTH, _LABELS, _GAP, _EDGE = 1120, 430, 28, 24
 _BAR, _STEP, _TOP, _FOOT = 16, 30, 84, 34
 _NUMBERS = 78  # room for the figure behind a bar
 _ORDER: Final = (Kind.LIMIT, Kind.OURS, Kind.PEER)

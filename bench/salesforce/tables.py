@@ -19,8 +19,7 @@ def compared(figures: Figures, *, title: str) -> None:
             f"{way.rate:,.0f}",
             f"{way.cpu:.2f}",
             f"{way.postgres_cpu:.2f}",
-            f"{way.rss:.0f}",
-            f"{way.largest:.0f}",
+            f"{way.rss:.0f}/{way.largest:.0f}",
             _times(faster(way, limit)),
             _times(leaner(way, limit)),
             _times(faster(way, best)),
@@ -29,21 +28,12 @@ def compared(figures: Figures, *, title: str) -> None:
         )
         for way in figures.ways
     ]
-    heads = (
-        "",
-        "records",
-        "records/s",
-        "CPU s",
-        "Postgres s",
-        "MB",
-        "largest",
-        "rate",
-        "CPU",
-        "rate",
-        "CPU",
-        "end state",
+    heads = ("", "records", "per s", "CPU s", "Postgres", "MB", "rate", "CPU", "rate", "CPU", "table")
+    report.show(title, heads, rows)
+    print(
+        f"CPU s and Postgres: seconds per {PER:,} records. MB: all processes/the largest. rate, CPU: times the limit's"
+        " records/s and records per CPU second, then times the best peer's. table: compared with the source.\n"
     )
-    report.show(f"{title}; CPU per {PER:,} records; rate and CPU to the limit, then to the best peer", heads, rows)
     judged = [
         (promise.title, _times(found), f"≥ {promise.least:g}", _verdict(found, kept))
         for promise, found, kept in figures.judged()
@@ -94,7 +84,7 @@ def _times(found: float | None) -> str:
 def _end(way: Summary) -> str:
     if way.keyed is None:
         return "a file"
-    same = f"differs in {len(way.differing)} columns" if way.differing else "as the source"
+    same = f"{len(way.differing)} differ" if way.differing else "same"
     return same if way.keyed else f"{same}, no key"
 
 
