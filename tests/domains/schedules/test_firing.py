@@ -317,6 +317,30 @@ def test_schedulers_at_the_same_moment_fire_every_slot_exactly_once(drivers, pla
     assert sorted(run.integration_id for run in queue) == sorted(one.id for one in there)
 
 
+def test_schedulers_that_hold_different_schedules_of_the_same_integrations_get_along(
+    drivers, place, integration, schedule, clock, monkeypatch
+):
+    monkeypatch.setattr("orchestrator.domains.schedules.service.firing._BATCH", 12)
+    there = [integration(f"I{number}") for number in range(15)]
+    for one in (*there, *reversed(there), *there):
+        schedule(one)
+    clock.by(HOUR)
+    done, gate = [], threading.Barrier(4)
+
+    def tick():
+        gate.wait()
+        done.append(service.fire_due(drivers))
+
+    threads = [threading.Thread(target=tick) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(done) == 4, "no deadlock"
+    assert sum((*done, service.fire_due(drivers)), Fired()) == Fired(fired=15, overlapped=30)
+    assert len(runs.listing(drivers, place.org_id, limit=100)) == 15
+
+
 def test_a_tick_that_is_rolled_back_leaves_nothing_behind(drivers, place, integration, schedule, clock, monkeypatch):
     added = schedule(integration("A"))
     clock.by(HOUR)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
+from operator import itemgetter
 
 from sqlalchemy.orm import Session
 
@@ -95,7 +96,7 @@ def _queued(drivers: Drivers, tx: Session, org_id: str, wanting: Sequence[Due]) 
             trigger=_TRIGGER,
             streams=one.schedule.streams,
         )
-        for one in first.values()
+        for _, one in sorted(first.items(), key=itemgetter(0))  # all in one order, so that schedulers never deadlock
     ]
     made = runs.enqueue(drivers, tx, org_id, requests)
     busy = [integration_id for integration_id, run in made.items() if run is None]
