@@ -17,14 +17,13 @@ from orchestrator.domains.schedules.rules.deciding import (
     upcoming,
 )
 from orchestrator.domains.schedules.rules.exporting import Exported, crontab, systemd
-from orchestrator.domains.schedules.rules.policy import MOST_CAUGHT_UP, blocked, check, delayed, windows
-from orchestrator.domains.schedules.rules.reading import interval, jitter, misfire, timing
+from orchestrator.domains.schedules.rules.policy import blocked, check, delayed
+from orchestrator.domains.schedules.rules.reading import jitter, misfire, timing
 from orchestrator.domains.schedules.rules.slots import newest, slots
 from orchestrator.domains.schedules.rules.words import described, policy_described
 
 __all__ = [
     "BUSY",
-    "MOST_CAUGHT_UP",
     "PAUSED",
     "Exported",
     "anchored",
@@ -38,7 +37,6 @@ __all__ = [
     "decide_waiting",
     "delayed",
     "described",
-    "interval",
     "jitter",
     "misfire",
     "newest",
@@ -51,6 +49,5 @@ __all__ = [
     "systemd",
     "timing",
     "upcoming",
-    "windows",
     "zone",
 ]
