@@ -1,5 +1,6 @@
 import json
 import shlex
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -88,6 +89,17 @@ def test_chains_that_end_where_they_began_are_refused(command, drivers, place, g
     answer = command("schedules", "add", "Our code", "--after", "C")
     assert answer.code == 5
     assert "C → Our code → B → C" in answer.err
+
+
+def test_the_next_start_is_none_that_a_blackout_keeps_from_starting(command, github):
+    today = datetime.now(UTC)
+    around = [f"{today + timedelta(days=step):%a} 00:00-24:00" for step in (-1, 0, 1)]
+    shut = [word for window in around for word in ("--blackout", window)]
+    added = command("schedules", "add", "Our code", "--every", "15m", *shut)
+    later = [f"{today + timedelta(days=step):%Y-%m-%d}" for step in (2, 3)]
+    for said in (added.err.partition("Next:")[2], command("schedules", "list").out):
+        assert any(day in said for day in later), said
+        assert f"{today:%Y-%m-%d}" not in said
 
 
 def test_a_schedule_is_found_by_its_id_by_its_beginning_and_by_its_only_integration(command, github):

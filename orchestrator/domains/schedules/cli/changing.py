@@ -118,4 +118,5 @@ def _answer(drivers: Drivers, schedule: Schedule, *, as_json: bool) -> None:
     if schedule.paused_at is not None:
         console.say(f"It is paused. Go on: orchestrator schedules resume {shlex.quote(schedule.id)}")
     elif ahead:
-        console.say(f"Next: {', '.join(showing.moment(one.fire_at, schedule.timing.zone) for one in ahead)}.")
+        starts = [showing.moment(one.fire_at, schedule.timing.zone) for one in ahead if not one.blocked]
+        console.say(f"Next: {', '.join(starts)}.")

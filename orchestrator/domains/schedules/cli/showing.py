@@ -44,9 +44,13 @@ def next_start(schedule: Schedule) -> str:
     """When it starts next, or why not."""
     if schedule.paused_at is not None:
         return "paused"
-    if schedule.next_fire_at is None:
+    if schedule.next_fire_at is None or schedule.next_slot is None:
         return "when it happens"
-    return moment(schedule.next_fire_at, schedule.timing.zone)
+    start, zone = schedule.next_fire_at, schedule.timing.zone
+    if rules.blocked(schedule.policy, zone, start):
+        later = rules.upcoming(schedule, schedule.next_slot, 1)
+        start = next((one.fire_at for one in later if not one.blocked), start)
+    return moment(start, zone)
 
 
 def outcome(slot: Slot | None) -> str:
