@@ -1,6 +1,14 @@
 """Formula fields whose results change without a trace are right again by the time the setting says."""
 
+import csv
+import gzip
+import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Timer
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -119,6 +127,59 @@ def test_a_state_from_before_the_setting_is_followed_by_a_reading(own_org, sync,
     assert "formulas_read_at" not in state["bookmarks"]["Contact"]
     stale("Cold")
     assert ratings(sync(state)) == {"Cold"}
+
+
+@pytest.fixture
+def into_files(own_org, configure, tmp_path):
+    """Sync by the tap's command, as csv+gzip batches; (rows of all files, the last state). Files go as they are said."""
+
+    def once(state):
+        encoding, storage = {"format": "csv", "compression": "gzip"}, {"root": (tmp_path / "batches").as_uri()}
+        small = {"window_rows": 50, "bulk_page_rows": 50, "batch_storage_mb": 1}
+        config = configure(own_org, formula_refresh="daily", batch_config={"encoding": encoding, "storage": storage})
+        for name, value in (("config", config | small), ("state", state)):
+            (tmp_path / name).write_text(json.dumps(value))
+        command = [
+            sys.executable,
+            "-m",
+            "tap_salesforce",
+            "--config",
+            tmp_path / "config",
+            "--state",
+            tmp_path / "state",
+        ]
+        rows = []
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as tap:
+            patience = Timer(60, tap.kill)
+            patience.start()
+            for message in map(json.loads, tap.stdout):
+                if message["type"] == "STATE":
+                    state = message["value"]
+                for name in message.get("manifest", ()):
+                    path = Path(urlsplit(name).path)
+                    with gzip.open(path, "rt", newline="") as file:
+                        rows += csv.DictReader(file)
+                    path.unlink()
+            patience.cancel()
+        assert tap.returncode == 0
+        assert not list((tmp_path / "batches").iterdir())
+        return rows, state
+
+    return once
+
+
+def test_all_rows_come_again_in_files_behind_the_changes(own_org, into_files, stale):
+    first, state = into_files({})
+    stale("Hot")
+    own_org.clock.advance(DAY)
+    (changed,) = own_org.update("Contact", 1, {"Title": "new"})
+    second, state = into_files(state)
+    assert second[0]["Id"] == changed
+    assert len(first) == 400 and sorted(row["Id"] for row in second[1:]) == sorted(row["Id"] for row in first)
+    assert {row["Account_Rating__c"] for row in second if row["AccountId"]} == {"Hot"}
+    assert state["bookmarks"]["Contact"]["formulas_read_at"] == "2027-01-05T02:00:00Z"
+    third, _ = into_files(state)
+    assert [row["Id"] for row in third] == [changed], "no more than the look-back"
 
 
 @pytest.mark.parametrize(
