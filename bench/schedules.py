@@ -32,7 +32,7 @@ _LIMIT = 5.0  # seconds
 _IDLE_TICKS = 200
 _IDLE_LIMIT = 1.0  # % of a core, at a tick a second
 
-# Made-up rows, in one go. Every schedule is due since the same second.
+# Made-up rows, in one go.
 _FILL = """
 TRUNCATE orchestrator.organizations, orchestrator.events, orchestrator.run_queue CASCADE;
 INSERT INTO orchestrator.organizations (id, slug, name)
@@ -52,9 +52,13 @@ INSERT INTO orchestrator.integrations
     JOIN orchestrator.integration_credentials c ON c.org_id = o.id;
 INSERT INTO orchestrator.schedules (org_id, id, integration_id, cron, zone, misfire, next_slot, next_fire_at)
     SELECT org_id, gen_random_uuid(), id, '*/15 2-5 * * mon-fri', 'Europe/Berlin', 'run_once',
-           date_trunc('second', now()), date_trunc('second', now())
+           now() + interval '1 hour', now() + interval '1 hour'
     FROM orchestrator.integrations;
 ANALYZE orchestrator.schedules, orchestrator.integrations
+"""
+
+_NOW = """
+UPDATE orchestrator.schedules SET next_slot = date_trunc('second', now()), next_fire_at = date_trunc('second', now())
 """
 
 _TWICE_OR_NEVER = """
@@ -98,6 +102,8 @@ def burst(drivers: Drivers, env: Mapping[str, str], *, size: int, orgs: int, sch
         for statement in _FILL.split(";\n"):
             connection.execute(text(statement), {"size": size, "orgs": orgs})
     with _schedulers(env, schedulers) as processes:
+        with drivers.db.connection() as connection:
+            connection.execute(text(_NOW))
         before = _postgres_cpu(drivers)
         started = time.perf_counter()
         for process in processes:
@@ -116,7 +122,7 @@ def burst(drivers: Drivers, env: Mapping[str, str], *, size: int, orgs: int, sch
 
 @contextmanager
 def _schedulers(env: Mapping[str, str], number: int) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Processes that are connected and wait for the word."""
+    """Processes that have ticked before and wait for the word."""
     command = (sys.executable, "-m", "bench.schedules", "--as-scheduler")
     with ExitStack() as stack:
         started = [
@@ -130,10 +136,10 @@ def _schedulers(env: Mapping[str, str], number: int) -> Iterator[list[subprocess
 
 
 def as_scheduler() -> None:
-    """Connect, say so, wait for the word, then tick until nothing is due."""
+    """Tick while nothing is due, say so, wait for the word, then tick until nothing is due any more."""
     drivers = Drivers(settings=settings.load(os.environ))
-    with drivers.db.connection() as connection:
-        connection.execute(text("SELECT 1"))
+    for _ in range(3):
+        assert not service.fire_due(drivers).fired
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.readline()
