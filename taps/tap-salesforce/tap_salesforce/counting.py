@@ -16,7 +16,6 @@ from pathlib import Path
 from tap_salesforce.inflating import opened
 
 _ROW = re.compile(rb'\n"[0-9A-Za-z]')
-_DELETED = b'\n"t'  # the row begins with "true"
 _START = 3  # bytes
 
 
@@ -27,17 +26,17 @@ class PageError(Exception):
 class RowCounter:
     """Takes a page in pieces as they come.
 
-    rows:     found so far, without the header
-    deleted:  how many of them begin with "true"
-    size:     bytes so far
-    last:     the last byte
+    rows: found so far, without the header
+    size: bytes so far
+    last: the last byte
+    head: the first row
     """
 
     def __init__(self) -> None:
-        self.rows = self.deleted = self.size = 0
+        self.rows = self.size = 0
         self.last = b""
         self._edge = b""
-        self._head = b""
+        self.head = b""
         self._tail = bytearray()  # the last row so far
 
     def feed(self, piece: bytes) -> None:
@@ -48,39 +47,30 @@ class RowCounter:
         self.last = piece[-1:]
         text = self._edge + piece
         starts = _ROW.findall(text)
-        if not self._head.endswith(b"\n"):
-            self._head += piece[: piece.find(b"\n") + 1 or None]
+        if not self.head.endswith(b"\n"):
+            self.head += piece[: piece.find(b"\n") + 1 or None]
         if starts:
             self.rows += len(starts)
-            self.deleted += starts.count(_DELETED)
             self._tail = bytearray(text[_last_start(text) :])
         elif self.rows:
             self._tail += piece
         self._edge = text[1 - _START :]
 
-    def header(self) -> list[str]:
-        """The names in the first row."""
-        return _parsed(self._head.strip(b"\r\n"))
-
     def ends_well(self) -> bool:
         """Whether the last row has as many values as the header."""
-        return self.rows == 0 or len(_parsed(bytes(self._tail).strip(b"\r\n"))) == len(self.header())
+        return self.rows == 0 or len(parsed(bytes(self._tail))) == len(parsed(self.head))
 
 
-def count_slowly(path: Path, *, zipped: bool) -> tuple[int, int]:
-    """(rows, of which deleted) of a file, by parsing it; PageError where it is no CSV."""
-    rows = deleted = 0
+def count_slowly(path: Path, *, zipped: bool) -> int:
+    """The rows of a file, by parsing it; PageError where it is no CSV."""
+    rows = 0
     try:
         with opened(path, zipped=zipped) as pieces, io.TextIOWrapper(pieces, encoding="utf-8", newline="\n") as text:
             reader = csv.reader(text, strict=True)
-            header = next(reader, [])
-            mark = header.index("IsDeleted") if "IsDeleted" in header else None
-            for row in _full(reader, len(header)):
-                rows += 1
-                deleted += mark is not None and row[mark] == "true"
+            rows = sum(1 for _ in _full(reader, len(next(reader, []))))
     except (csv.Error, UnicodeDecodeError) as wrong:
         raise PageError(f"it cannot be read as CSV: {wrong}") from wrong
-    return rows, deleted
+    return rows
 
 
 def _full(reader: Iterator[list[str]], width: int) -> Iterator[list[str]]:
@@ -98,8 +88,9 @@ def _last_start(text: bytes) -> int:
     return at
 
 
-def _parsed(row: bytes) -> list[str]:
+def parsed(row: bytes) -> list[str]:
+    """The values of one row, with or without its end; PageError where it is none."""
     try:
-        return next(csv.reader(io.StringIO(row.decode(), newline=""), strict=True), [])
+        return next(csv.reader(io.StringIO(row.strip(b"\r\n").decode(), newline=""), strict=True), [])
     except (csv.Error, UnicodeDecodeError) as wrong:
         raise PageError(f"a row cannot be read: {wrong}") from wrong

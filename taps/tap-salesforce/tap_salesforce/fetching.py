@@ -19,7 +19,7 @@ from tap_salesforce.ahead import Ahead, begun
 from tap_salesforce.batchfolder import BatchFolder
 from tap_salesforce.bulk import NO_MORE, Job, RefusedError
 from tap_salesforce.errors import LoaderGoneError
-from tap_salesforce.pagefiles import GivenUpError, PageDownload, PageFile
+from tap_salesforce.pagefiles import GivenUpError, PageDownload, PageFile, RowSizes
 from tap_salesforce.pages import Address
 from tap_salesforce.reading import Reading, Rows
 from tap_salesforce.windows import Window
@@ -60,6 +60,7 @@ class Fetching:
         self._reading = reading
         self._folder = folder
         self._loader_gone = loader_gone
+        self._sizes = RowSizes()
         self._over = threading.Event()
         self._free = threading.Semaphore(reading.org.settings.max_workers)
         self._client = reading.org.client
@@ -141,7 +142,8 @@ class Fetching:
             yield page
 
     def _download(self, address: Address, path: Path) -> PageFile:
-        return PageDownload(self._client, address, self._reading.fields, self._folder, self._over).to(path)
+        fields, folder, sizes = self._reading.fields, self._folder, self._sizes
+        return PageDownload(self._client, address, fields=fields, folder=folder, sizes=sizes, over=self._over).to(path)
 
     def _room(self, *, overdraw: bool = False) -> Path:
         """A name for a file, as soon as there is room. LoaderGoneError if the loader does not make any."""

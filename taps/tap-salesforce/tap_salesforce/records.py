@@ -94,10 +94,6 @@ class Columns:
         gone, self._gone = self._gone, 0
         return gone
 
-    def found_deleted(self, rows: int) -> None:
-        """So many rows marked as deleted went another way."""
-        self._gone += rows
-
     def tombstones(self, ids: Mapping[str, str]) -> Iterable[dict[str, Any]]:
         """Records of what is gone: the key and the marks of deletion, no other column. ids: with their time."""
         stamps = [name for name in self._names if name in (self._deleted_at, self._deleted_when)]

@@ -190,7 +190,6 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
         self.state_manager.is_flushed = False
         if isinstance(step, PageFile):
             assert folder is not None  # noqa: S101 - pages come of it; for the type checker
-            columns.found_deleted(step.deleted)
             self._write_batch(folder, step)
             return step.rows
         if isinstance(step, Removed):

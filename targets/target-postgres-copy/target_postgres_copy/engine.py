@@ -16,7 +16,7 @@ from target_postgres_copy import batchfiles, finishing
 from target_postgres_copy.errors import ConfigError
 from target_postgres_copy.layout import Layout
 from target_postgres_copy.ledger import Ledger
-from target_postgres_copy.loading import Batch, Source
+from target_postgres_copy.loading import Batch, Loaded, Source
 from target_postgres_copy.names import aside
 from target_postgres_copy.pool import Pool
 from target_postgres_copy.progress import Progress
@@ -134,13 +134,15 @@ class Engine:
             derive=bool(files),
         )
 
-        def work(connection: Connection[Any], wait: Callable[[], None]) -> int:
+        def work(connection: Connection[Any], wait: Callable[[], None]) -> Loaded:
             with sink.get_batch_processing_timer():
                 return batch.load(connection, wait)
 
-        def done(rows: int) -> None:
+        def done(loaded: Loaded) -> None:
             with self._lock:
-                sink.record_counter_metric.increment(rows)
+                sink.record_counter_metric.increment(loaded.rows)
+                if loaded.deleted:
+                    sink.deletions.increment(loaded.deleted)
             self.committed(number)
             self.clean(files)
 

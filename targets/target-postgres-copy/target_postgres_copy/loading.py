@@ -47,6 +47,18 @@ class Source(Protocol):
         """Copy all tombstones into a stage of their own; how many came."""
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What came with a batch.
+
+    rows:    how many
+    deleted: how many of them files told to be deleted; in records the tap has counted them
+    """
+
+    rows: int
+    deleted: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """What to load, and how.
@@ -63,8 +75,8 @@ class Batch:
     common: Values
     derive: bool
 
-    def load(self, connection: Connection[Any], wait: Callable[[], None]) -> int:
-        """Load the batch; the number of rows that came. wait: returns when the batches before are committed."""
+    def load(self, connection: Connection[Any], wait: Callable[[], None]) -> Loaded:
+        """Load the batch. wait: returns when the batches before are committed."""
         with connection.transaction():
             connection.execute(PREPARE)
             if self.direct:
@@ -84,7 +96,7 @@ class Batch:
                 self._merge(stage)
             if self.source.marks:
                 rows += self._apply_tombstones(connection)
-        return rows
+        return Loaded(rows, stage.found_deleted)
 
     def _finish(self, stage: Stage) -> None:
         """The stage is the table."""
@@ -195,11 +207,13 @@ class Batch:
                 self.place.layout.label, rule.target, rule.when, rule.value,
             )  # fmt: skip
             return
-        stage.connection.execute(
+        changed = stage.connection.execute(
             sql.SQL("UPDATE {} SET {} = {}::text::{} WHERE {}::text IN ('true', 't', '1')").format(
                 stage.where, sql.Identifier(target.name), value, sql.SQL(self._derived_type(stage, target)), when
             )  # out of the catalog or one of Kind's
         )
+        if rule.target == DELETED_AT:
+            stage.found_deleted = changed.rowcount
 
     def _derived_type(self, stage: Stage, target: Column) -> str:
         found = stage.connection.execute(

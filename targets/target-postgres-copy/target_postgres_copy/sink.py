@@ -4,8 +4,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from singer_sdk import metrics
 from singer_sdk.helpers._batch import BaseBatchFileEncoding
 from singer_sdk.sinks import Sink
 
@@ -24,6 +26,12 @@ _ROWS: Final = 500  # rows that are turned into CSV together
 _BYTES: Final = 1 << 18  # or as many bytes of lines
 
 
+class Measure(StrEnum):
+    """What is counted besides what the SDK counts; among the records of files are so many that came as deleted."""
+
+    DELETED = "deleted_count"
+
+
 @dataclass(slots=True, kw_only=True)
 class Open:
     """Records that are not on their way yet. number: in the ledger; since: monotonic seconds."""
@@ -40,6 +48,7 @@ class CopySink(Sink):  # type: ignore[misc]  # the SDK's types are not followed
     def __init__(self, target: "TargetPostgresCopy", *args: Any, **kwargs: Any) -> None:
         super().__init__(target, *args, **kwargs)
         self.engine: Engine = target.engine
+        self.deletions = metrics.Counter(Measure.DELETED, {metrics.Tag.STREAM: self.stream_name})
         self.pending: list[Row] = []
         self.bytes = 0
         self.open: Open | None = None
@@ -59,6 +68,11 @@ class CopySink(Sink):  # type: ignore[misc]  # the SDK's types are not followed
         self.progress = self.engine.prepare(self)
         self._row = self.shape.row
         self._deleted_at = self.shape.deleted_at if self.keyed else None
+
+    def clean_up(self) -> None:
+        """Say the last counts."""
+        super().clean_up()
+        self.deletions.exit()
 
     # ---- records
 

@@ -37,6 +37,7 @@ class Stage:
         self.layout = layout
         self.where = where
         self.nuls = Nuls()
+        self.found_deleted = 0
         self.given: set[str] = set()
         self._freeze = sql.SQL(", FREEZE" if fresh else "")
         self._scratch: dict[str, str] = {}

@@ -1,5 +1,6 @@
 """What is in the tables afterwards: load methods, duplicates, deletes, derived values, metadata."""
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -192,3 +193,11 @@ def test_nested_objects_are_flattened_on_request(load: Load, warehouse: Warehous
     options = {"flattening_enabled": True, "flattening_max_depth": 1}
     load(schema("People", **nested), record("People", Id="1", at={"city": "Rome"}), **options)
     assert warehouse.rows("People", "Id", "at__city") == [("1", "Rome")]
+
+
+def test_how_many_rows_of_a_file_were_deleted_is_counted(
+    load: Load, batches: Batches, caplog: pytest.LogCaptureFixture
+) -> None:
+    load(schema("Account", **STAMPED), batches.csv("Account", TWO), batches.csv("Account", TWO))
+    points = [line.split("METRIC: ")[1] for line in caplog.messages if '"metric":"deleted_count"' in line]
+    assert sum(json.loads(point)["value"] for point in points) == 2
