@@ -99,20 +99,27 @@ def login_of(destination_type: str, config: Mapping[str, Any], secrets: Mapping[
     )
 
 
-def table_of(stream: str) -> str:
+def table_of(stream: str, *, cut_at: int | None) -> str:
     """The table a warehouse's loader writes a stream to, within the integration's own schema.
 
     It takes `schema-table` for a table of that schema, and ours takes the schema's place: what stands before the last
     dash is lost. source: target_postgres.sinks.PostgresSink.schema_name, singer_sdk.sql.SQLSink.table_name
+    cut_at:  bytes of the name that are left of it; None: the loader has a way to tell long names apart
     """
-    return stream.rpartition("-")[2].encode()[:_SCHEMA_BYTES].decode(errors="ignore")
+    return stream.rpartition("-")[2].encode()[:cut_at].decode(errors="ignore")
 
 
-def in_one_table(destination: Destination, streams: Collection[str], beside: Iterable[str] = ()) -> tuple[str, ...]:
-    """The first of these streams that would be loaded over each other, or over one beside them; else empty."""
+def in_one_table(
+    destination: Destination, streams: Collection[str], beside: Iterable[str] = (), *, cut_at: int | None
+) -> tuple[str, ...]:
+    """The first of these streams that would be loaded over each other, or over one beside them; else empty.
+
+    cut_at:  as in `table_of`
+    """
     by_table: dict[str, list[str]] = {}
     for stream in dict.fromkeys((*streams, *beside)):
-        by_table.setdefault(table_of(stream) if destination.type == WAREHOUSE else stream, []).append(stream)
+        place = table_of(stream, cut_at=cut_at) if destination.type == WAREHOUSE else stream
+        by_table.setdefault(place, []).append(stream)
     return next((tuple(found) for found in by_table.values() if len(found) > 1 and found[0] in streams), ())
 
 

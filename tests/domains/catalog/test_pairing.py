@@ -9,10 +9,11 @@ from orchestrator.domains.catalog import rules
 
 @pytest.fixture
 def pair(salesforce, warehouse):
-    """A source's variant and a destination's, with these encodings."""
+    """A source's variant and a destination's, with these encodings and without tombstones."""
 
     def of(writes, reads):
-        return replace(salesforce.variant, batch=writes), replace(warehouse.variant, batch=reads)
+        source, destination = salesforce.variant, warehouse.variant
+        return replace(source, batch=writes, tombstones=False), replace(destination, batch=reads, tombstones=False)
 
     return of
 

@@ -1,8 +1,9 @@
 import re
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from orchestrator.domains.catalog.errors import UnknownConnectorError, UnknownVariantError
 from orchestrator.domains.identity import service as identity
@@ -19,6 +20,7 @@ from orchestrator.domains.integrations.errors import (
     UnknownIntegrationError,
     UnknownStreamError,
 )
+from orchestrator.domains.integrations.tables import DestinationRow
 from orchestrator.domains.integrations.types import Mode, NewIntegration, SetupState, Verdict
 from orchestrator.drivers.addresses import AddressNotAllowedError
 from orchestrator.drivers.http import Http
@@ -310,6 +312,18 @@ def test_streams_that_would_be_loaded_over_each_other_are_not_read(drivers, gith
     assert service.plan(drivers, github).streams == ("public-teams", "public-users")
     with pytest.raises(SameTableError):
         service.plan(drivers, github, only=["other-users"])
+
+
+@pytest.mark.parametrize(("variant", "refused"), [("orchestrator", False), ("meltanolabs", True)])
+def test_long_names_are_one_table_only_where_the_loader_cuts_them(drivers, github, meltano, variant, refused):
+    names = ("public-" + "é" * 32 + "a", "public-" + "é" * 32 + "b")
+    meltano.catalog = {"streams": [{**TEAMS, "tap_stream_id": name, "stream": name} for name in names]}
+    with drivers.db.transaction(github.org_id) as tx:
+        tx.execute(update(DestinationRow).values(variant=variant))
+    service.discover(drivers, github)
+    service.choose(drivers, github, ["*"], selected=True)
+    with pytest.raises(SameTableError) if refused else nullcontext():
+        assert service.plan(drivers, github).streams == names
 
 
 def test_a_test_ends_with_the_plugin_itself(drivers, github, meltano, monkeypatch):

@@ -64,8 +64,9 @@ def to_read(drivers: Drivers, integration: Integration, *, only: Sequence[str] |
     if not chosen:
         raise NothingSelectedError(integration.name)
     names = [stream.name for stream in chosen]
-    if together := rules.in_one_table(destination, names, [stream.name for stream in selected]):
-        raise SameTableError(together, rules.table_of(together[0]))
+    cut_at = loading(destination).cuts_names_at
+    if together := rules.in_one_table(destination, names, [stream.name for stream in selected], cut_at=cut_at):
+        raise SameTableError(together, rules.table_of(together[0], cut_at=cut_at))
     return chosen
 
 
