@@ -37,6 +37,18 @@ class RunEndedError(ConflictError):
         super().__init__(f"{run.id} is over already: {run.status}.", hint="Start a new one: orchestrator sync <id>.")
 
 
+class RunUnendedError(ConflictError):
+    """The run isn't over; there is nothing to do again."""
+
+    code = "run_unended"
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(
+            f"{run.id} is not over: {run.status}.",
+            hint=f"Watch it: orchestrator runs logs {run.id} -f. Stop it: orchestrator runs cancel {run.id}.",
+        )
+
+
 class LeaseLostError(OrchestratorError):
     """Another worker has taken the run over, or it was ended; this one must write nothing more."""
 

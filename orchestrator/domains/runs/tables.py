@@ -38,6 +38,8 @@ class RunRow(Table):
             "runs_one_active", "org_id", "integration_id", unique=True, postgresql_where=f"kind = 'sync' AND {_ACTIVE}"
         ),
         Index("runs_by_integration", "org_id", "integration_id", "id"),
+        ForeignKeyConstraint(["org_id", "retry_of"], ["runs.org_id", "runs.id"]),
+        Index("runs_retry_of", "org_id", "retry_of", postgresql_where="retry_of IS NOT NULL"),
     )
 
     org_id: Mapped[str] = mapped_column(Identifier("org"), primary_key=True)
@@ -55,6 +57,7 @@ class RunRow(Table):
     requested_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    retry_of: Mapped[str | None] = mapped_column(Identifier("run"))
 
 
 class AttemptRow(Table):

@@ -98,6 +98,7 @@ class Run:
     requested_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    retry_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +108,7 @@ class RunRequest:
     provider: whose limits apply: the type of the integration's connector
     streams:  these instead of the selected ones
     timeout:  of one attempt; None is the operator's
+    retry_of: the ended run it does again
     """
 
     integration_id: str
@@ -115,6 +117,7 @@ class RunRequest:
     streams: tuple[str, ...] | None = None
     full_refresh: bool = False
     timeout: timedelta | None = None
+    retry_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

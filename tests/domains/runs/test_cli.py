@@ -190,3 +190,27 @@ def test_a_message_of_several_lines_cannot_pass_for_several_messages(command, re
     run = command("runs", "list", "--json").json[0]["id"]
 
     assert "first\n    09:00:00 info     orchestrator forged\n" in command("runs", "logs", run).out
+
+
+def test_an_ended_run_is_done_again_as_a_new_one_with_the_same_wishes(command, ready, all_well):
+    first = command("sync", "Our code", "--stream", "users", "--full-refresh", "--timeout", "7m", "--json").json
+    answer = command("runs", "retry", first["id"], "--json")
+    assert answer.code == 0
+    assert (answer.json["retry_of"], answer.json["full_refresh"]) == (first["id"], True)
+    assert "Syncing users into our_code." in command("runs", "logs", answer.json["id"]).out
+    assert first["id"] in command("runs", "show", answer.json["id"]).out
+
+
+def test_a_retry_may_be_left_to_a_worker(command, drivers, ready, all_well):
+    first = command("sync", "Our code", "--stream", "users", "--timeout", "7m", "--json").json
+    document = command("runs", "retry", first["id"], "--detach", "--json").json
+    again = service.find(drivers, ready.org_id, document["id"])
+    assert (again.retry_of, again.detached, again.streams) == (first["id"], True, ("users",))
+    assert again.timeout.total_seconds() == 7 * 60
+
+
+def test_a_run_that_is_not_over_is_not_done_again(command, drivers, ready):
+    run = service.request(drivers, ready)
+    answer = command("runs", "retry", run.id)
+    assert answer.code == 5
+    assert "runs cancel" in answer.err

@@ -8,7 +8,7 @@ import typer
 from orchestrator.domains.identity import service as identity
 from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.runs import service
-from orchestrator.domains.runs.cli import showing
+from orchestrator.domains.runs.cli import showing, sync
 from orchestrator.domains.runs.types import LogEntry, Run, RunStatus
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.inject import of_command
@@ -75,6 +75,8 @@ def show(context: typer.Context, run: RunArgument, *, as_json: Json = False) -> 
         "seconds": showing.seconds(found),
         "full refresh": found.full_refresh,
     }
+    if found.retry_of is not None:
+        facts |= {"retry of": found.retry_of}
     if place is not None:
         facts |= {"place in line": place[0].position, "waits because": place[1]}
     if found.failure:
@@ -132,6 +134,32 @@ def cancel(context: typer.Context, run: RunArgument, *, as_json: Json = False) -
         console.show_json(showing.run_json(asked, name))
     else:
         console.say(f"{asked.id} is {asked.status.value}.")
+
+
+@app.command()
+def retry(
+    context: typer.Context,
+    run: RunArgument,
+    *,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave it to a worker, and don't wait.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Do an ended run again as a new one: same streams and limits, from the state as it is now.
+
+    Waits for it and exits as `orchestrator sync` does; with --detach, a worker does it.
+    """
+    drivers, ended, _ = _found(context, run)
+    integration = integrations.find(drivers, ended.org_id, ended.integration_id)
+    if detach:
+        again = service.retry(drivers, integration, ended, detach=True, trigger="command")
+        sync.detached(drivers, integration, again, as_json=as_json)
+        return
+
+    def ask() -> Run:
+        return service.retry(drivers, integration, ended, trigger="command")
+
+    sync.attended(drivers, integration, ask, quiet=quiet, as_json=as_json)
 
 
 def _found(context: typer.Context, wanted: str) -> tuple[Drivers, Run, str | None]:

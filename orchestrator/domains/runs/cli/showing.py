@@ -34,6 +34,7 @@ def run_json(run: Run, name: str | None, counts: tuple[StreamCount, ...] = ()) -
         "status": run.status,
         "trigger": run.trigger,
         "full_refresh": run.full_refresh,
+        "retry_of": run.retry_of,
         "requested_at": run.requested_at,
         "started_at": run.started_at,
         "finished_at": run.finished_at,

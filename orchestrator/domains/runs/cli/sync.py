@@ -1,6 +1,6 @@
 """`orchestrator sync`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from orchestrator.domains.integrations.types import Integration
 from orchestrator.domains.runs import service
 from orchestrator.domains.runs.cli import showing, watching
 from orchestrator.domains.runs.errors import RunFailedError, TimeoutArgumentError
-from orchestrator.domains.runs.types import RunStatus
+from orchestrator.domains.runs.types import Run, RunStatus
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.inject import of_command
 from orchestrator.kernel import console, durations
@@ -42,26 +42,33 @@ def sync(
     drivers = of_command(context)
     place = identity.find(drivers.db, drivers.settings.organization)
     found = integrations.find(drivers, place.org_id, integration)
+    limit = _limit(timeout)
     if detach:
-        _detached(drivers, found, streams=stream or None, full_refresh=full_refresh, timeout=timeout, as_json=as_json)
-        return
-    with watching.stoppable() as stop, watching.watching(quiet=quiet or as_json) as watcher:
-        run = service.request(
-            drivers,
-            found,
-            streams=stream or None,
-            full_refresh=full_refresh,
-            timeout=_limit(timeout),
-            trigger="command",
+        run = service.submit(
+            drivers, found, streams=stream or None, full_refresh=full_refresh, timeout=limit, trigger="command"
         )
-        run = service.execute(drivers, found, run, cancel=stop.event, on_progress=watcher)
+        detached(drivers, found, run, as_json=as_json)
+        return
+
+    def ask() -> Run:
+        return service.request(
+            drivers, found, streams=stream or None, full_refresh=full_refresh, timeout=limit, trigger="command"
+        )
+
+    attended(drivers, found, ask, quiet=quiet, as_json=as_json)
+
+
+def attended(drivers: Drivers, integration: Integration, ask: Callable[[], Run], *, quiet: bool, as_json: bool) -> None:
+    """Request a run and do it in this process, showing how it goes. Raises RunFailedError unless it succeeds."""
+    with watching.stoppable() as stop, watching.watching(quiet=quiet or as_json) as watcher:
+        run = service.execute(drivers, integration, ask(), cancel=stop.event, on_progress=watcher)
     counts = service.counts(drivers, run)
     if as_json:
-        console.show_json(showing.run_json(run, found.name, counts))
+        console.show_json(showing.run_json(run, integration.name, counts))
     elif not quiet:
         if counts:
             console.out().print(watching.count_table(counts, final=True))
-        loaded = showing.where(found, integrations.destination(drivers, found))
+        loaded = showing.where(integration, integrations.destination(drivers, integration))
         console.say(f"{showing.MARKS[run.status]}: {run.id}, {loaded}.")
     if run.status is not RunStatus.SUCCEEDED:
         failed = RunFailedError(run)
@@ -70,18 +77,8 @@ def sync(
         raise failed
 
 
-def _detached(
-    drivers: Drivers,
-    integration: Integration,
-    *,
-    streams: Sequence[str] | None,
-    full_refresh: bool,
-    timeout: str | None,
-    as_json: bool,
-) -> None:
-    run = service.submit(
-        drivers, integration, streams=streams, full_refresh=full_refresh, timeout=_limit(timeout), trigger="command"
-    )
+def detached(drivers: Drivers, integration: Integration, run: Run, *, as_json: bool) -> None:
+    """Say where a run that was left to workers can be watched."""
     if as_json:
         console.show_json(showing.run_json(run, integration.name))
         return

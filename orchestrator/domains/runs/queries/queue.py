@@ -18,14 +18,14 @@ _ENQUEUE = text("""
     WITH wanted AS (
         SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:integrations AS uuid[]), CAST(:providers AS text[]),
             CAST(:triggers AS text[]), CAST(:streams AS jsonb[]), CAST(:full AS boolean[]),
-            CAST(:timeouts AS interval[]))
-            AS one (id, integration_id, provider, trigger, streams, full_refresh, timeout)
+            CAST(:timeouts AS interval[]), CAST(:retries AS uuid[]))
+            AS one (id, integration_id, provider, trigger, streams, full_refresh, timeout, retry_of)
     ), made AS (
         INSERT INTO orchestrator.runs
-            (org_id, id, integration_id, trigger, streams, full_refresh, timeout, detached)
+            (org_id, id, integration_id, trigger, streams, full_refresh, timeout, detached, retry_of)
         SELECT :org_id, id, integration_id, trigger,
             CASE WHEN streams IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(streams)) END,
-            full_refresh, timeout, true
+            full_refresh, timeout, true, retry_of
         FROM wanted
         ON CONFLICT (org_id, integration_id)
             WHERE kind = 'sync' AND status IN ('queued', 'running', 'retrying', 'cancelling') DO NOTHING
@@ -35,7 +35,9 @@ _ENQUEUE = text("""
         SELECT made.org_id, made.id, wanted.provider FROM made JOIN wanted ON wanted.id = made.id
     )
     SELECT * FROM made
-""").columns(org_id=Identifier("org"), id=Identifier("run"), integration_id=Identifier("int"))
+""").columns(
+    org_id=Identifier("org"), id=Identifier("run"), integration_id=Identifier("int"), retry_of=Identifier("run")
+)
 
 
 def enqueue(
@@ -56,6 +58,7 @@ def enqueue(
         "streams": [None if one.streams is None else json.dumps(one.streams) for one in requests],
         "full": [one.full_refresh for one in requests],
         "timeouts": [one.timeout or timeout for one in requests],
+        "retries": [None if one.retry_of is None else ids.decode("run", one.retry_of) for one in requests],
     }
     made = {row.integration_id: as_run(row) for row in tx.execute(_ENQUEUE, values)}
     return {one.integration_id: made.get(one.integration_id) for one in requests}

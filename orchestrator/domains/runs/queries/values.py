@@ -32,4 +32,5 @@ def as_run(row: RunRow | Row[Any]) -> Run:
         requested_at=row.requested_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
+        retry_of=row.retry_of,
     )

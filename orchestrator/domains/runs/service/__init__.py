@@ -2,7 +2,7 @@
 
 from orchestrator.domains.runs.service.executing import execute
 from orchestrator.domains.runs.service.queueing import dispatch, enqueue, submit, under_way, waiting
-from orchestrator.domains.runs.service.requesting import cancel, counts, find, listing, logs, recover, request
+from orchestrator.domains.runs.service.requesting import cancel, counts, find, listing, logs, recover, request, retry
 from orchestrator.domains.runs.service.states import history, reset, rollback, show
 from orchestrator.domains.runs.service.working import beat, join, leave, look_after, take, workers
 
@@ -23,6 +23,7 @@ __all__ = [
     "recover",
     "request",
     "reset",
+    "retry",
     "rollback",
     "show",
     "submit",

@@ -51,6 +51,7 @@ def submit(
     full_refresh: bool = False,
     timeout: timedelta | None = None,
     trigger: str = "person",
+    retry_of: str | None = None,
 ) -> Run:
     """Queue a sync for a worker, after a look at whether it could do anything at all.
 
@@ -64,6 +65,7 @@ def submit(
         streams=None if streams is None else tuple(streams),
         full_refresh=full_refresh,
         timeout=timeout,
+        retry_of=retry_of,
     )
     with drivers.db.transaction(integration.org_id) as tx:
         run = enqueue(drivers, tx, integration.org_id, [wanted])[integration.id]

@@ -9,9 +9,15 @@ from sqlalchemy.exc import IntegrityError
 from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.integrations.types import Integration
 from orchestrator.domains.runs import queries, rules
-from orchestrator.domains.runs.errors import LeaseLostError, RunEndedError, RunInProgressError, UnknownRunError
+from orchestrator.domains.runs.errors import (
+    LeaseLostError,
+    RunEndedError,
+    RunInProgressError,
+    RunUnendedError,
+    UnknownRunError,
+)
 from orchestrator.domains.runs.service.ending import announce
-from orchestrator.domains.runs.service.queueing import end_or_try_again
+from orchestrator.domains.runs.service.queueing import end_or_try_again, submit
 from orchestrator.domains.runs.types import LogEntry, Run, RunStatus, StreamCount
 from orchestrator.drivers import liveness
 from orchestrator.drivers.bundle import Drivers
@@ -26,6 +32,7 @@ def request(
     full_refresh: bool = False,
     timeout: timedelta | None = None,
     trigger: str = "person",
+    retry_of: str | None = None,
 ) -> Run:
     """Queue a sync, after a look at whether it could do anything at all.
 
@@ -33,6 +40,7 @@ def request(
 
     streams:       these instead of the selected ones
     full_refresh:  read them from the start; the state of other streams stays
+    retry_of:      the ended run it does again
     Raises RunInProgressError, UnknownStreamError, NothingSelectedError, DisabledError.
     """
     recover(drivers)
@@ -49,15 +57,45 @@ def request(
                 streams=None if streams is None else list(streams),
                 full_refresh=full_refresh,
                 timeout=timeout or drivers.settings.runs.timeout,
+                retry_of=retry_of,
             )
     except IntegrityError:
         with drivers.db.transaction(integration.org_id) as tx:
             under_way = queries.active_run(tx, integration.id)
         if under_way is None:  # it ended in this very moment
             return request(
-                drivers, integration, streams=streams, full_refresh=full_refresh, timeout=timeout, trigger=trigger
+                drivers,
+                integration,
+                streams=streams,
+                full_refresh=full_refresh,
+                timeout=timeout,
+                trigger=trigger,
+                retry_of=retry_of,
             )
         raise RunInProgressError(integration.name, under_way.id) from None
+
+
+def retry(
+    drivers: Drivers, integration: Integration, ended: Run, *, detach: bool = False, trigger: str = "person"
+) -> Run:
+    """Queue a run that does again what an ended one was to do: its streams, full refresh and timeout.
+
+    It goes on from the state as it is now, so what was committed is not read again.
+    detach: leave it to a worker; otherwise it is the caller's to execute
+    Raises RunUnendedError, and what `request` and `submit` raise.
+    """
+    if not ended.status.ended:
+        raise RunUnendedError(ended)
+    ask = submit if detach else request
+    return ask(
+        drivers,
+        integration,
+        streams=ended.streams,
+        full_refresh=ended.full_refresh,
+        timeout=ended.timeout,
+        trigger=trigger,
+        retry_of=ended.id,
+    )
 
 
 def find(drivers: Drivers, org_id: str, wanted: str) -> Run:
