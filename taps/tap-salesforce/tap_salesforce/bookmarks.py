@@ -20,10 +20,14 @@ MARKS = ("replication_key", "replication_key_value", "unfinished_since", "reread
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """What a stream's state holds from now on: `marks`, in the place of all those named by `instead_of`."""
+    """What a stream's state holds from now on: `marks`, in the place of all those named by `instead_of`.
+
+    at_once: whether it is worth a STATE message of its own; otherwise the next one says it
+    """
 
     marks: Mapping[str, str]
     instead_of: tuple[str, ...] = MARKS
+    at_once: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ bookmark stays where it is. The stream's state holds:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -41,7 +41,7 @@ class Rereading:
 
 def begun(now: datetime) -> Closed:
     """A first reading begins, of all records: formulas are as fresh as it is."""
-    return Rereading(since=now, lower=None).finished()
+    return replace(Rereading(since=now, lower=None).finished(), at_once=False)
 
 
 def due(state: Mapping[str, Any], policy: str, *, start: datetime | None, now: datetime) -> Rereading | None:

@@ -13,15 +13,14 @@ from singer_sdk.helpers._batch import BatchConfig
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL, Metadata
 
-from tap_salesforce import bookmarks, deletions, formulas
 from tap_salesforce.batches import batch_message
 from tap_salesforce.batchfolder import BatchFolder
-from tap_salesforce.bookmarks import Closed, Extraction
-from tap_salesforce.deletions import Deletions, Removed
+from tap_salesforce.bookmarks import Closed
+from tap_salesforce.deletions import Removed
 from tap_salesforce.discovery import DELETED_AT, SalesforceObject
 from tap_salesforce.errors import ConfigError, LoaderGoneError
 from tap_salesforce.fetching import Fetching
-from tap_salesforce.formulas import Rereading
+from tap_salesforce.incremental import Incremental, Step
 from tap_salesforce.pagefiles import PageFile
 from tap_salesforce.reading import Reading, Rows
 from tap_salesforce.records import Columns
@@ -34,9 +33,6 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib import MetadataMapping
 
     from tap_salesforce.tap import Org
-
-
-Step = Rows | PageFile | Removed | Closed
 
 
 class Measure(StrEnum):
@@ -165,7 +161,7 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
                 deletions.increment(columns.deletions())
                 if isinstance(step, Closed):
                     self._remember(step)
-                    if write_messages:
+                    if write_messages and step.at_once:
                         self._write_state_message()
                 elif lean or isinstance(step, Removed | PageFile):
                     counter.increment(self._write(columns, step, folder))
@@ -248,7 +244,7 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
         if self.ABORT_AT_RECORD_COUNT is not None:
             yield from self._dry_run(self.ABORT_AT_RECORD_COUNT)
         elif self.replication_method == REPLICATION_INCREMENTAL:
-            yield from self._incremental(self._reader(folder))
+            yield from self._incremental().steps(self._reader(folder), self.stream_state)
         else:
             yield from (step for step in self._reader(folder).steps([None]) if not isinstance(step, Window))
 
@@ -261,68 +257,10 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
                 number += 1
                 yield [row]
 
-    def _incremental(self, reader: Reading | Fetching) -> Iterator[Step]:
-        settings, key = self._org.settings, self._time_key()
-        pass_ = bookmarks.begin(
-            self.stream_state, key, start=settings.start, lookback=settings.lookback, now=self._org.client.server_time()
+    def _incremental(self) -> Incremental:
+        return Incremental(
+            self._org, self.described, self._time_key(), selected=self._selected(), plain=self._is_plain()
         )
-        self.log(
-            "Reading %s changed since %s.", self.name, bookmarks.iso(pass_.lower) if pass_.lower else "the beginning"
-        )
-        if pass_.first:
-            for begun in self._begun(pass_.upper):
-                self._remember(begun)
-        yield from self._removed(pass_.upper)
-        yield from self._windows(reader, key, pass_, pass_.upper)
-        if not pass_.first:
-            yield from self._reread(reader, key, pass_.upper)
-
-    def _begun(self, now: datetime) -> Iterator[Closed]:
-        """What to remember of a first reading's beginning."""
-        if self.described.log_of_deletions:
-            yield deletions.begun(now)
-        if self._formulas():
-            yield formulas.begun(now)
-
-    def _windows(
-        self, reader: Reading | Fetching, key: str, pass_: Extraction | Rereading, upper: datetime
-    ) -> Iterator[Step]:
-        for step in reader.steps(reader.plan(key, pass_.lower, upper)):
-            if isinstance(step, Window):
-                yield pass_.finished() if step.span.upper is None else pass_.closed(step.closes)
-            else:
-                yield step
-
-    def _removed(self, now: datetime) -> Iterator[Removed | Closed]:
-        """What Salesforce's log of deletions names; before the windows, so that nothing read is older than it."""
-        if not self.described.log_of_deletions:
-            return
-        if not self._is_plain() or DELETED_AT not in self._selected():
-            self.log(
-                "Records of %s removed for good are not noticed: stream maps are in use, or the catalog is older "
-                "than the setting hard_deletes.",
-                self.name,
-                level=logging.WARNING,
-            )
-            return
-        yield from Deletions(self._org.client, self.name).steps(self.stream_state, now=now)
-
-    def _formulas(self) -> list[str]:
-        """The selected formula fields, unless they are never to be read again."""
-        if self._org.settings.formula_refresh == "never":
-            return []
-        return sorted(self.described.formulas & self._selected().keys())
-
-    def _reread(self, reader: Reading | Fetching, key: str, now: datetime) -> Iterator[Step]:
-        """All records once more, where it is time for that."""
-        settings, client, names = self._org.settings, self._org.client, self._formulas()
-        rereading = formulas.due(self.stream_state, settings.formula_refresh, start=settings.start, now=now)
-        if not names or rereading is None:
-            return
-        self.log("All records of %s are read again for %s (formula_refresh).", self.name, ", ".join(names))
-        made = client.requests_made
-        yield from self._windows(reader, key, rereading, now)
-        self.log("Reading all of %s again took %d API requests.", self.name, client.requests_made - made)
 
     def _reader(self, folder: BatchFolder | None) -> Reading | Fetching:
         """What reads windows: into files where there is a folder for them."""

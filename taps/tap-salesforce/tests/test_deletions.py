@@ -90,6 +90,17 @@ def test_a_first_reading_tells_what_went_away_while_it_was_interrupted(own_org, 
     assert set(removed(sync(cut, window_rows=50))) == gone
 
 
+def test_a_first_reading_that_ends_before_its_first_bookmark_tells_them_too(own_org, sync):
+    full = sync()
+    before = full.messages[: next(at for at, m in enumerate(full.messages) if m["type"] == "RECORD")]
+    state = [m["value"] for m in before if m["type"] == "STATE"][-1]
+    assert "replication_key_value" not in state["bookmarks"]["Contact"]
+    gone = hard_delete(own_org, 3)
+    again = sync(state)
+    assert set(removed(again)) == gone
+    assert len(again.ids("Contact")) == len(full.ids("Contact"))
+
+
 def test_a_full_refresh_begins_anew(own_org, sync):
     hard_delete(own_org, 2)
     out = sync(None)

@@ -1,0 +1,105 @@
+"""What a run reads of a stream that has a bookmark: what was removed, what changed, and perhaps all of it once more."""
+
+import logging
+from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from tap_salesforce import bookmarks, deletions, formulas
+from tap_salesforce.bookmarks import Closed, Extraction
+from tap_salesforce.deletions import Deletions, Removed
+from tap_salesforce.discovery import DELETED_AT, SalesforceObject
+from tap_salesforce.fetching import Fetching
+from tap_salesforce.formulas import Rereading
+from tap_salesforce.pagefiles import PageFile
+from tap_salesforce.reading import Reading, Rows
+from tap_salesforce.windows import Window
+
+if TYPE_CHECKING:
+    from tap_salesforce.tap import Org
+
+log = logging.getLogger("tap-salesforce")
+
+Step = Rows | PageFile | Removed | Closed
+
+
+class Incremental:
+    """One run's reading of one object.
+
+    key:      the field whose times the bookmark holds
+    selected: properties that are wanted
+    plain:    whether records are written as they are read
+    """
+
+    def __init__(
+        self, org: "Org", described: SalesforceObject, key: str, *, selected: Collection[str], plain: bool
+    ) -> None:
+        self._org = org
+        self._described = described
+        self._name = described.name
+        self._key = key
+        self._selected = selected
+        self._plain = plain
+
+    def steps(self, reader: Reading | Fetching, state: Mapping[str, Any]) -> Iterator[Step]:
+        """Rows (or pages of them), tombstones and closed windows, in order. state: the stream's, as it is kept up."""
+        settings, now = self._org.settings, self._org.client.server_time()
+        pass_ = bookmarks.begin(state, self._key, start=settings.start, lookback=settings.lookback, now=now)
+        log.info(
+            "Reading %s changed since %s.", self._name, bookmarks.iso(pass_.lower) if pass_.lower else "the beginning"
+        )
+        if pass_.first:
+            yield from self._begun(state, pass_.upper)
+        yield from self._removed(state, pass_.upper)
+        yield from self._windows(reader, pass_, pass_.upper)
+        if not pass_.first:
+            yield from self._reread(reader, state, pass_.upper)
+
+    def _begun(self, state: Mapping[str, Any], now: datetime) -> Iterator[Closed]:
+        """What to remember of a first reading's beginning.
+
+        Of deletions before any row is out: the reading may end before its first bookmark, and begin anew.
+        """
+        if self._described.log_of_deletions and deletions.MARK not in state:
+            yield deletions.begun(now)
+        if self._formulas():
+            yield formulas.begun(now)
+
+    def _windows(
+        self, reader: Reading | Fetching, pass_: Extraction | Rereading, upper: datetime
+    ) -> Iterator[Rows | PageFile | Closed]:
+        for step in reader.steps(reader.plan(self._key, pass_.lower, upper)):
+            if isinstance(step, Window):
+                yield pass_.finished() if step.span.upper is None else pass_.closed(step.closes)
+            else:
+                yield step
+
+    def _removed(self, state: Mapping[str, Any], now: datetime) -> Iterator[Removed | Closed]:
+        """What Salesforce's log of deletions names; before the windows, so that nothing read is older than it."""
+        if not self._described.log_of_deletions:
+            return
+        if not self._plain or DELETED_AT not in self._selected:
+            log.warning(
+                "Records of %s removed for good are not noticed: stream maps are in use, or the catalog is older "
+                "than the setting hard_deletes.",
+                self._name,
+            )
+            return
+        yield from Deletions(self._org.client, self._name).steps(state, now=now)
+
+    def _formulas(self) -> list[str]:
+        """The selected formula fields, unless they are never to be read again."""
+        if self._org.settings.formula_refresh == "never":
+            return []
+        return sorted(self._described.formulas.intersection(self._selected))
+
+    def _reread(self, reader: Reading | Fetching, state: Mapping[str, Any], now: datetime) -> Iterator[Step]:
+        """All records once more, where it is time for that."""
+        settings, client, names = self._org.settings, self._org.client, self._formulas()
+        rereading = formulas.due(state, settings.formula_refresh, start=settings.start, now=now)
+        if not names or rereading is None:
+            return
+        log.info("All records of %s are read again for %s (formula_refresh).", self._name, ", ".join(names))
+        made = client.requests_made
+        yield from self._windows(reader, rereading, now)
+        log.info("Reading all of %s again took %d API requests.", self._name, client.requests_made - made)
