@@ -60,9 +60,9 @@ class BatchFolder:
         with self._lock:
             self._closed = True
             ours, self._ours = list(self._ours), {}
-        for path in ours:
-            path.unlink(missing_ok=True)
+        for path in ours:  # aside first: a download that is done meanwhile gives its file the other name
             _aside(path).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
     @property
     def loader_has_files(self) -> bool:
@@ -136,7 +136,8 @@ def _aside(path: Path) -> Path:
 
 
 def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    """A file of ours alone, newly made: what somebody put there, a link for instance, is not written to."""
+    return os.open(path, flags | os.O_EXCL, 0o600)
 
 
 @contextmanager

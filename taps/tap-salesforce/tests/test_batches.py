@@ -334,6 +334,40 @@ def test_a_folder_of_another_machine_is_refused(org, batches, run, root):
         run(config)
 
 
+@pytest.fixture
+def page_under_way(tmp_path):
+    """A folder, the name of a page in it, and the name it has until it is whole."""
+    folder = BatchFolder(tmp_path, "b-", zipped=True, room=1_000_000)
+    page = folder.reserve("Contact")
+    return folder, page, page.with_name(f"{page.name}.part")
+
+
+def test_a_page_that_is_done_while_the_run_ends_is_not_left_behind(page_under_way, monkeypatch):
+    folder, page, aside = page_under_way
+    aside.touch()
+    unlink = Path.unlink
+
+    def while_a_download_ends(path, **how):
+        unlink(path, **how)
+        if aside.exists():
+            aside.rename(page)
+
+    monkeypatch.setattr(Path, "unlink", while_a_download_ends)
+    with folder:
+        pass
+    assert not list(page.parent.iterdir())
+
+
+def test_no_link_is_written_through(page_under_way, tmp_path):
+    folder, page, aside = page_under_way
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("precious")
+    aside.symlink_to(elsewhere)
+    with pytest.raises(StorageError), folder.written(page):
+        raise AssertionError("never reached")
+    assert elsewhere.read_text() == "precious"
+
+
 def test_a_folder_that_cannot_be_written_to_is_a_sentence(org, batches, run, tmp_path):
     (tmp_path / "batches").write_text("a file")
     with pytest.raises(StorageError, match=r"cannot be written to .*batches"):
