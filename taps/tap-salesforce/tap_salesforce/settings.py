@@ -83,7 +83,7 @@ CONFIG_SCHEMA: dict[str, Any] = {
             "maximum": 32,
             "title": "Parallel requests",
             "default": 4,
-            "description": "Describe calls at once, and at most as many Bulk jobs prepared ahead (up to 4).",
+            "description": "Describe calls or page downloads at once, and Bulk jobs prepared ahead (up to 4).",
         },
         "api_version": {
             "type": "string",
@@ -96,7 +96,7 @@ CONFIG_SCHEMA: dict[str, Any] = {
             "minimum": 1,
             "title": "Rows per window",
             "default": 5_000,
-            "description": "Rows between two bookmarks: about so many, or a fortieth of a larger stream.",
+            "description": "Rows between two bookmarks, or a fortieth of a larger stream; in csv batches a page.",
         },
         "lookback_minutes": {
             "type": "number",
@@ -118,6 +118,7 @@ CONFIG_SCHEMA: dict[str, Any] = {
             "minimum": 1,
             "title": "Rows per Bulk result page",
             "default": 50_000,
+            "description": "In csv batches a page is a file, and in most streams a bookmark follows it.",
         },
         "bulk_job_minutes": {
             "type": "number",
