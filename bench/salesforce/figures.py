@@ -10,6 +10,7 @@ from bench.salesforce.pipelines import Kind
 PER: Final = 200_000  # records that CPU is told for
 FULL: Final = 1_000_000  # records from which promises are judged: below, starting programs is most of it
 LIMIT: Final = "limit_1"
+LEANEST_LIMIT: Final = "limit_1_isal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +149,7 @@ class Figures:
         fastest, leanest = self.best_peer(lambda way: way.rate), self.best_peer(lambda way: -way.cpu)
         return {
             "tap_target_vs_limit_cpu": leaner(pipe, self.limit),
+            "tap_target_vs_leanest_limit_cpu": leaner(pipe, self.find(LEANEST_LIMIT)),
             "sync_vs_best_peer_rate": faster(sync, fastest),
             "sync_vs_best_peer_cpu": leaner(sync, leanest),
         }

@@ -20,7 +20,7 @@ TARGET = ("loaders", "target-postgres-copy", "orchestrator")
 BATCH: Mapping[str, Any] = {"format": "csv", "compression": "gzip"}
 
 
-def _limit(connections: int, *, gunzip: str = "isal") -> Pipeline:
+def _limit(connections: int, *, gunzip: str = "zlib") -> Pipeline:
     def begin(lab: Lab, schema: str) -> Attempt:
         wish = {
             **_session(lab),
@@ -37,8 +37,8 @@ def _limit(connections: int, *, gunzip: str = "isal") -> Pipeline:
         return Attempt(chain=(program,), schema=schema, table=lab.source.name)
 
     several = "one connection" if connections == 1 else f"{connections} connections"
-    title = f"bare limit, {several}" + ("" if gunzip == "isal" else f", {gunzip}")
-    name = f"limit_{connections}" + ("" if gunzip == "isal" else f"_{gunzip}")
+    title = f"bare limit, {several}" + ("" if gunzip == "zlib" else f", {gunzip}")
+    name = f"limit_{connections}" + ("" if gunzip == "zlib" else f"_{gunzip}")
     return Pipeline(name=name, title=title, kind=Kind.LIMIT, begin=begin)
 
 
@@ -94,7 +94,7 @@ def _sync() -> Pipeline:
     return Pipeline(name="sync", title="orchestrator sync", kind=Kind.OURS, begin=begin)
 
 
-LIMITS = (_limit(1), _limit(2), _limit(1, gunzip="zlib"))
+LIMITS = (_limit(1), _limit(2), _limit(1, gunzip="isal"))
 OURS = (_tap_target(batch=True), _sync(), _tap_target(batch=False))
 
 
