@@ -226,11 +226,13 @@ def _told(line: str) -> Failure | None:
 
 
 def _command(kind: FailureKind, origin: Origin) -> str:
-    """The command that does what a plugin's hint asks for; a plugin knows none of ours. Empty where there is none."""
+    """Our command or setting for what a plugin's hint asks for; a plugin knows none. Empty where there is none."""
     if kind is FailureKind.SCHEMA_VIOLATION:
         return "Discovery: orchestrator discover <id>."
     if origin is Origin.SOURCE and kind in {FailureKind.AUTH_EXPIRED, FailureKind.CONFIG_ERROR}:
         return "Its settings: orchestrator integrations edit <id>."
+    if (kind, origin) == (FailureKind.INTERNAL, Origin.PLATFORM):
+        return "Where runs have their files: ORCHESTRATOR_RUNS__DIRECTORY."
     return ""
 
 

@@ -85,6 +85,12 @@ def test_a_plugin_of_ours_says_itself_what_failed():
         pytest.param("schema_violation", "destination", "Discovery: orchestrator discover CRM.", id="retyped"),
         pytest.param("auth_expired", "source", "Its settings: orchestrator integrations edit CRM.", id="signed out"),
         pytest.param("config_error", "source", "Its settings: orchestrator integrations edit CRM.", id="misconfigured"),
+        pytest.param(
+            "internal",
+            "platform",
+            "Where runs have their files: ORCHESTRATOR_RUNS__DIRECTORY.",
+            id="no space for files",
+        ),
         pytest.param("config_error", "destination", "", id="a destination has no command for that"),
         pytest.param("destination_error", "destination", "", id="nothing to type"),
     ],

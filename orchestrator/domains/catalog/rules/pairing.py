@@ -18,8 +18,12 @@ def agreed_settings(source: Variant, destination: Variant, *, folder: Any) -> tu
     """
     chosen = encoding(source, destination)
     batches = {} if chosen is None else {"batch_config": _batch_config(chosen, folder)}
-    deletes = {"hard_deletes": True} if source.tombstones and destination.tombstones else {}
-    return {**batches, **deletes}, batches
+    return {**batches, **deletion_settings(source, destination)}, batches
+
+
+def deletion_settings(source: Variant, destination: Variant) -> dict[str, Any]:
+    """Of the source's settings those that a discovery needs too: streams then have a column for the deletion."""
+    return {"hard_deletes": True} if source.tombstones and destination.tombstones else {}
 
 
 def _batch_config(encoding_: str, folder: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from orchestrator.domains.integrations import queries, rules
 from orchestrator.domains.integrations.errors import CheckFailedError
 from orchestrator.domains.integrations.events import IntegrationTested
 from orchestrator.domains.integrations.service.opening import Opened, hosts, opened
+from orchestrator.domains.integrations.service.planning import loading
 from orchestrator.domains.integrations.types import CheckResult, Integration, Stream, StreamChange, Verdict
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.meltano.output import Output
@@ -159,8 +160,10 @@ def discover(drivers: Drivers, integration: Integration, *, on_output: OnOutput 
 
 
 def _discovered(source: Opened, on_output: OnOutput) -> dict[str, Any]:
+    with source.drivers.db.transaction(source.integration.org_id) as tx:
+        destination = queries.destination(tx, source.integration.destination_id)
     return source.drivers.meltano.discover(
-        source.extractor(),
+        source.extractor(forms.deletion_settings(source.variant, loading(destination))),
         on_output=on_output,
         fresh_token=source.fresh_token(),
         timeout=source.drivers.settings.runs.discover_timeout,
