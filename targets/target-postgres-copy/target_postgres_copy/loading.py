@@ -18,8 +18,9 @@ from psycopg import Connection, sql
 from psycopg.errors import UniqueViolation
 
 from target_postgres_copy import tables
+from target_postgres_copy.deriving import derive
 from target_postgres_copy.kinds import Kind
-from target_postgres_copy.layout import BATCH_WIDE, DELETED_AT, Column, Derived
+from target_postgres_copy.layout import BATCH_WIDE, DELETED_AT, Column
 from target_postgres_copy.settings import LoadMethod
 from target_postgres_copy.stage import Place, Stage
 
@@ -141,7 +142,7 @@ class Batch:
 
     def _adjust(self, stage: Stage) -> None:
         if self.derive:
-            self._derive(stage)
+            derive(stage)
         if self._removes:
             self._remove(stage)
 
@@ -191,36 +192,6 @@ class Batch:
 
     def _alter(self, stage: Stage, change: LiteralString, *parts: sql.Composable) -> None:
         stage.connection.execute(sql.SQL("ALTER TABLE {} ").format(stage.where) + sql.SQL(change).format(*parts))
-
-    def _derive(self, stage: Stage) -> None:
-        for rule in self.place.layout.derived:
-            self._derive_one(stage, rule)
-
-    def _derive_one(self, stage: Stage, rule: Derived) -> None:
-        target = self.place.layout.column(rule.target)
-        when, value = stage.has(rule.when), stage.has(rule.value)
-        if target is None or target.name in stage.given:
-            return
-        if when is None or value is None:
-            log.warning(
-                "%s.%s stays empty: the batch has no %s and %s to tell it by.",
-                self.place.layout.label, rule.target, rule.when, rule.value,
-            )  # fmt: skip
-            return
-        changed = stage.connection.execute(
-            sql.SQL("UPDATE {} SET {} = {}::text::{} WHERE {}::text IN ('true', 't', '1')").format(
-                stage.where, sql.Identifier(target.name), value, sql.SQL(self._derived_type(stage, target)), when
-            )  # out of the catalog or one of Kind's
-        )
-        if rule.target == DELETED_AT:
-            stage.found_deleted = changed.rowcount
-
-    def _derived_type(self, stage: Stage, target: Column) -> str:
-        found = stage.connection.execute(
-            "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = %s::regclass AND attname = %s",
-            (stage.where.as_string(stage.connection), target.name),
-        ).fetchone()
-        return str(found[0]) if found else target.kind.value
 
     def _remove(self, stage: Stage) -> None:
         """Rows that came as deleted are in neither table afterwards."""
