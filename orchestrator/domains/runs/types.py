@@ -59,6 +59,7 @@ class Failure:
     """Why a run didn't simply succeed, in words for people.
 
     retry_after: seconds the source asked to be left alone
+    signature:   which known error line it was, where it was one
     """
 
     kind: FailureKind
@@ -67,6 +68,26 @@ class Failure:
     hint: str = ""
     retryable: bool = False
     retry_after: float | None = None
+    signature: str | None = None
+
+
+class Fixer(StrEnum):
+    """Who can do something about a failure; nobody where waiting is all there is to do."""
+
+    SOURCE_ADMIN = "source_admin"
+    WAREHOUSE_ADMIN = "warehouse_admin"
+    OPERATOR = "operator"
+    NOBODY = "nobody"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Why a run is where it is, for people. `said` is the line it was known by; empty where nothing failed."""
+
+    cause: str
+    who: Fixer
+    todo: str
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

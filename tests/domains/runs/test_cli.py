@@ -214,3 +214,21 @@ def test_a_run_that_is_not_over_is_not_done_again(command, drivers, ready):
     answer = command("runs", "retry", run.id)
     assert answer.code == 5
     assert "runs cancel" in answer.err
+
+
+def test_a_run_explains_itself(command, ready, all_well):
+    all_well.code, all_well.error = 1, "REQUEST_LIMIT_EXCEEDED: TotalRequests Limit exceeded."
+    all_well.block = BlockCompleted(at=NOW, success=False, seconds=1, extractor_code=1)
+    command("sync", "Our code", "--quiet")
+    run = command("runs", "list", "--json").json[0]["id"]
+    why = command("runs", "explain", run, "--json").json
+    assert (why["who"], why["said"]) == ("nobody", all_well.error)
+    assert "24 hours" in why["cause"]
+    assert "nobody: it passes by itself" in command("runs", "explain", run).out
+
+
+def test_a_run_that_went_well_has_little_to_explain(command, ready, all_well):
+    run = command("sync", "Our code", "--json").json["id"]
+    answer = command("runs", "explain", run)
+    assert "Everything arrived." in answer.out
+    assert "who can help" not in answer.out

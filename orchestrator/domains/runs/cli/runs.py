@@ -7,7 +7,7 @@ import typer
 
 from orchestrator.domains.identity import service as identity
 from orchestrator.domains.integrations import service as integrations
-from orchestrator.domains.runs import service
+from orchestrator.domains.runs import rules, service
 from orchestrator.domains.runs.cli import showing, sync
 from orchestrator.domains.runs.types import LogEntry, Run, RunStatus
 from orchestrator.drivers.bundle import Drivers
@@ -86,6 +86,22 @@ def show(context: typer.Context, run: RunArgument, *, as_json: Json = False) -> 
         from orchestrator.domains.runs.cli.watching import count_table
 
         console.out().print(count_table(counts, final=True))
+
+
+@app.command()
+def explain(context: typer.Context, run: RunArgument, *, as_json: Json = False) -> None:
+    """Why a run ended as it did, who can do something about it, and what."""
+    _, found, name = _found(context, run)
+    why = rules.explained(found)
+    if as_json:
+        console.show_json({"run": found.id, "status": found.status, **showing.explanation_json(why)})
+        return
+    facts = {"run": found.id, "integration": name, "status": showing.MARKS[found.status], "cause": why.cause}
+    if why.said:
+        facts |= {"who can help": showing.FIXERS[why.who], "it said": why.said}
+    if why.todo:
+        facts |= {"what to do": why.todo}
+    console.show_facts(facts)
 
 
 @app.command()

@@ -4,7 +4,17 @@ from typing import Any
 
 from orchestrator.domains.integrations.types import Destination, Integration
 from orchestrator.domains.runs import rules
-from orchestrator.domains.runs.types import Failure, LogEntry, Run, RunStatus, StateEntry, StateMove, StreamCount
+from orchestrator.domains.runs.types import (
+    Explanation,
+    Failure,
+    Fixer,
+    LogEntry,
+    Run,
+    RunStatus,
+    StateEntry,
+    StateMove,
+    StreamCount,
+)
 
 MARKS = {
     RunStatus.QUEUED: "○ queued",
@@ -16,6 +26,13 @@ MARKS = {
     RunStatus.FAILED: "× failed",
     RunStatus.CANCELLED: "× cancelled",
     RunStatus.TIMED_OUT: "× timed out",
+}
+
+FIXERS = {
+    Fixer.SOURCE_ADMIN: "an admin of the source",
+    Fixer.WAREHOUSE_ADMIN: "an admin of the destination",
+    Fixer.OPERATOR: "whoever runs this installation",
+    Fixer.NOBODY: "nobody: it passes by itself",
 }
 
 
@@ -44,6 +61,16 @@ def run_json(run: Run, name: str | None, counts: tuple[StreamCount, ...] = ()) -
     }
 
 
+def explanation_json(explanation: Explanation) -> dict[str, Any]:
+    """Why a run is where it is."""
+    return {
+        "cause": explanation.cause,
+        "who": explanation.who,
+        "what_to_do": explanation.todo,
+        "said": explanation.said or None,
+    }
+
+
 def failure_json(failure: Failure | None) -> dict[str, Any] | None:
     """Why a run didn't succeed."""
     if failure is None:
@@ -54,6 +81,7 @@ def failure_json(failure: Failure | None) -> dict[str, Any] | None:
         "message": failure.message,
         "hint": failure.hint,
         "retryable": failure.retryable,
+        "signature": failure.signature,
     }
 
 

@@ -82,6 +82,8 @@ class Recorder:
             self.show(Progress(phase="syncing", counts=self.counts()))
         elif isinstance(output, LogLine):
             self.say(output.message, level=output.level.value, source=output.source.value, at=output.at)
+            if output.source is Source.TAP:
+                self.show(Progress(phase="syncing", counts=self.counts()))
         if monotonic() - self._flushed > _FLUSH_EVERY:
             self.flush()
 

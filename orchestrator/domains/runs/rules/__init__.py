@@ -1,0 +1,37 @@
+"""Decisions about runs: how one ended, why, and what its state means. No clock, no I/O but our own data files."""
+
+from orchestrator.domains.runs.rules.bookmarks import (
+    WHOLE_TAP,
+    bookmarks_of,
+    changed,
+    position,
+    state_of,
+    unknown,
+    without,
+)
+from orchestrator.domains.runs.rules.explaining import explained
+from orchestrator.domains.runs.rules.failing import addressed, explain, refused, sign_in_works, worker_lost
+from orchestrator.domains.runs.rules.judging import judge, merged
+from orchestrator.domains.runs.rules.outcome import Outcome
+from orchestrator.domains.runs.rules.trying import next_try, waits_for
+
+__all__ = [
+    "WHOLE_TAP",
+    "Outcome",
+    "addressed",
+    "bookmarks_of",
+    "changed",
+    "explain",
+    "explained",
+    "judge",
+    "merged",
+    "next_try",
+    "position",
+    "refused",
+    "sign_in_works",
+    "state_of",
+    "unknown",
+    "waits_for",
+    "without",
+    "worker_lost",
+]
