@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Any, Final, LiteralString
 
 from psycopg import Connection, sql
@@ -14,6 +15,7 @@ from target_postgres_copy.layout import Column, Layout
 
 log: Final = logging.getLogger("target-postgres-copy")
 
+_SHOWN: Final = 200  # characters
 _FIND: Final = """
 SELECT c.oid::bigint, c.relkind::text,
        array(SELECT a.attname::text FROM pg_index i
@@ -54,10 +56,10 @@ def named(schema: str, table: str) -> sql.Identifier:
 
 
 def ddl(connection: Connection[Any], statement: LiteralString, *parts: sql.Composable) -> None:
-    """Run one statement that changes the schema, and say so in one line."""
+    """Run one statement that changes the schema, and say so in one line that people read to its end."""
     made = sql.SQL(statement).format(*parts)
     connection.execute(made)
-    log.info("DDL: %s", " ".join(made.as_string(connection).split()))
+    log.info("DDL: %s", shorten(made.as_string(connection), _SHOWN, placeholder=" …"))
 
 
 def find(connection: Connection[Any], schema: str, table: str) -> Table | None:
