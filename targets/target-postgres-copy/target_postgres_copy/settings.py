@@ -112,6 +112,7 @@ class Settings:
     connection: keyword arguments of psycopg.connect; holds the password
     address:    host and database as messages may show them
     batch_rows: RECORD messages per batch
+    clean_up:   whether batch files are deleted; never where they are known to be on another machine
     storage:    folder of batch files, where it is known: nothing outside of it is deleted
     """
 
@@ -135,6 +136,7 @@ def read(config: Mapping[str, Any]) -> Settings:
         raise ConfigError("This loader opens no SSH tunnel.", hint="Unset ssh_tunnel, or use target-postgres.")
     connection = _from_url(config["sqlalchemy_url"]) if config.get("sqlalchemy_url") else _from_parts(config)
     root = ((config.get("batch_config") or {}).get("storage") or {}).get("root")
+    storage = local(root) if root else None
     host = str(connection.get("host") or connection.get("hostaddr") or "the default socket")
     return Settings(
         connection=connection,
@@ -147,8 +149,8 @@ def read(config: Mapping[str, Any]) -> Settings:
         activate=config["activate_version"] and config.get("process_activate_version_messages", True),
         batch_rows=config["batch_size_rows"],
         connections=config["max_connections"],
-        clean_up=config["clean_up_batch_files"],
-        storage=local(root) if root else None,
+        clean_up=config["clean_up_batch_files"] and (not root or storage is not None),
+        storage=storage,
     )
 
 

@@ -152,6 +152,13 @@ def test_only_plain_files_where_batch_files_are_known_to_be_are_deleted(load: Lo
     assert outside.exists() and link.is_symlink()
 
 
+def test_no_file_of_this_machine_is_deleted_where_batch_files_are_known_to_be_elsewhere(
+    load: Load, batches: Batches
+) -> None:
+    load(schema("T"), batches.csv("T", "Id\n1\n"), batch_config={"storage": {"root": "s3://bucket/batches"}})
+    assert len(list(batches.folder.iterdir())) == 1
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_files_that_could_not_be_loaded_are_deleted_only_where_batch_files_are_known_to_be(
     load: Load, batches: Batches, known: bool
