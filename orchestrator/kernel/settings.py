@@ -60,6 +60,10 @@ class RunSettings(_Section):
     """How runs behave."""
 
     timeout: Duration = Field(default=timedelta(hours=6), description="hard stop of one attempt")
+    stall: Duration = Field(
+        default=timedelta(minutes=30),
+        description="an attempt is ended where for so long nothing was read, written or said that is new",
+    )
     stop_grace: Duration = Field(
         default=timedelta(seconds=10), description="between asking processes to end and ending them"
     )

@@ -54,6 +54,8 @@ class FakeMeltano:
     ran: list[Project] = field(default_factory=list)
     began_with: dict[str, Any] | None = None
     cancel: Any = None
+    on_output: Any = None
+    save_state: Any = None
     runs_root: Path = Path("/nonexistent")
 
     def run(
@@ -69,7 +71,7 @@ class FakeMeltano:
         run_id=None,
     ):
         self.ran.append(plan)
-        self.cancel = cancel
+        self.cancel, self.on_output, self.save_state = cancel, on_output, save_state
         self.began_with = load_state("state")
         callback_error = None
         for output in self.outputs:

@@ -27,6 +27,7 @@ log = logging.getLogger("tap-salesforce")
 
 FIRST_POLL = 0.15  # seconds; a job of a small window is often done by then
 SLOWEST_POLL = 10.0
+_TELL_EVERY = 120.0  # seconds
 NO_MORE = "null"  # the locator behind the last page
 _NOT_FOUND = 404
 _SLOWER = 1.75
@@ -170,7 +171,7 @@ class Job:
     def finished(self) -> int:
         """Wait for JobComplete, soon at first, then less and less often; how many rows there are."""
         pause, deadline = FIRST_POLL, self._made + self._bulk.wait.total_seconds()
-        due = self._made + pause
+        due, told = self._made + pause, self._made
         while True:
             self._client.backoff.sleep(max(0.0, due - time.monotonic()))
             facts: dict[str, Any] = self._client.json("GET", self._path)
@@ -184,8 +185,17 @@ class Job:
                     f"A Bulk job is still {self._state} after {self._bulk.wait}.",
                     hint="Lower window_rows, or raise bulk_job_minutes.",
                 )
+            told = self._tell(facts, told)
             pause = min(pause * _SLOWER, SLOWEST_POLL)
             due = time.monotonic() + pause
+
+    def _tell(self, facts: dict[str, Any], told: float) -> float:
+        """Say from time to time how far a long job is; who watches us must not take the wait for a standstill."""
+        if (now := time.monotonic()) - told < _TELL_EVERY:
+            return told
+        rows, waited = int(facts.get("numberRecordsProcessed") or 0), (now - self._made) / 60
+        log.info("Salesforce's Bulk job is %s after %.0f minutes: %s rows so far.", self._state, waited, f"{rows:,}")
+        return now
 
     def _failure(self, facts: dict[str, Any]) -> Exception:
         reason = " ".join(str(facts.get("errorMessage") or "").split()) or "no reason given"

@@ -1,5 +1,8 @@
 """Passing trouble is waited out where it struck; lasting trouble ends the run with Salesforce's words."""
 
+import logging
+import re
+
 import pytest
 
 from tap_salesforce import backoff, bulk, client
@@ -167,6 +170,14 @@ def test_a_job_that_takes_too_long_is_given_up(org, configure, run):
 def test_a_job_that_takes_a_while_is_waited_for(org, configure, run):
     org.faults.add("job_slow", seconds=0.2)
     assert sum(run(configure(org)).ids("Contact").values()) == 900
+
+
+def test_a_long_wait_for_a_job_says_how_far_it_is(org, configure, run, monkeypatch, caplog):
+    monkeypatch.setattr(bulk, "_TELL_EVERY", 0.0)
+    caplog.set_level(logging.INFO, logger="tap-salesforce")
+    org.faults.add("job_slow", seconds=0.2)
+    assert sum(run(configure(org)).ids("Contact").values()) == 900
+    assert re.search(r"Bulk job is \w+ after 0 minutes: [\d,]+ rows so far", caplog.text)
 
 
 def test_the_daily_limit_is_said_and_not_retried(org, configure, run):

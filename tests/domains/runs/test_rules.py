@@ -32,16 +32,17 @@ HOUR = timedelta(hours=1)
         pytest.param(Outcome(exit_code=None, states=1, counts=(ALL,)), RunStatus.FAILED, id="ended from outside"),
         pytest.param(Outcome(exit_code=1, cancelled=True), RunStatus.CANCELLED, id="cancelled"),
         pytest.param(Outcome(exit_code=1, timed_out=True), RunStatus.TIMED_OUT, id="took too long"),
+        pytest.param(Outcome(exit_code=1, cancelled=True, stalled=True), RunStatus.FAILED, id="did nothing for long"),
     ],
 )
 def test_a_run_is_judged_by_more_than_its_exit_code(outcome, status):
-    found, failure = rules.judge(outcome, timeout=HOUR)
+    found, failure = rules.judge(outcome, timeout=HOUR, stall=HOUR)
     assert found is status
     assert (failure is None) == (status in {RunStatus.SUCCEEDED, RunStatus.CANCELLED})
 
 
 def test_a_partial_run_says_what_is_missing():
-    _, failure = rules.judge(Outcome(exit_code=0, states=1, counts=(LESS,)), timeout=HOUR)
+    _, failure = rules.judge(Outcome(exit_code=0, states=1, counts=(LESS,)), timeout=HOUR, stall=HOUR)
     assert failure is not None
     assert "users: 10 read, 7 written" in failure.message
 

@@ -9,12 +9,14 @@ from orchestrator.domains.runs.types import Failure, FailureKind, Origin, RunSta
 from orchestrator.kernel import durations
 
 
-def judge(outcome: Outcome, *, timeout: timedelta) -> tuple[RunStatus, Failure | None]:
+def judge(outcome: Outcome, *, timeout: timedelta, stall: timedelta) -> tuple[RunStatus, Failure | None]:
     """How the run ended, and why.
 
     Exit status 0 can hide lost records, so success also needs every record read to be written, and the state to have
     come through the loader.
     """
+    if outcome.stalled:
+        return RunStatus.FAILED, stalled(stall)
     if outcome.cancelled:
         return RunStatus.CANCELLED, None
     if outcome.timed_out:
@@ -36,6 +38,17 @@ def judge(outcome: Outcome, *, timeout: timedelta) -> tuple[RunStatus, Failure |
     if outcome.exit_code != 0:
         return RunStatus.FAILED, explain(outcome)
     return _reconciled(outcome)
+
+
+def stalled(after: timedelta) -> Failure:
+    """What a run is told that was ended for having done nothing for long."""
+    return Failure(
+        kind=FailureKind.TIMEOUT,
+        origin=Origin.PLATFORM,
+        message=f"For {durations.spoken(after)} nothing was read, written or said, so the run was ended.",
+        hint="What it committed is kept; sync again. If the source is that slow, raise ORCHESTRATOR_RUNS__STALL.",
+        retryable=True,
+    )
 
 
 def _reconciled(outcome: Outcome) -> tuple[RunStatus, Failure | None]:

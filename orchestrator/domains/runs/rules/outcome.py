@@ -11,6 +11,7 @@ class Outcome:
 
     exit_code:       the process's own; None where it was ended from outside
     side:            which side failed, as Meltano told; None where it told nothing
+    stalled:         it was ended for having done nothing for long
     states:          how many STATE messages came through the loader and were committed
     invalid_states:  how many STATE messages of the loader nobody could read
     counted:         whether both plugins count their records
@@ -22,6 +23,7 @@ class Outcome:
     side: Origin | None = None
     cancelled: bool = False
     timed_out: bool = False
+    stalled: bool = False
     states: int = 0
     invalid_states: int = 0
     counted: bool = True

@@ -73,9 +73,7 @@ def _attempt(
     except LeaseLostError:
         raise
     except OrchestratorError as error:
-        if recorder.cancel.is_set() and not recorder.lost:
-            return RunStatus.CANCELLED, None, None
-        return RunStatus.FAILED, rules.refused(error), None
+        return (*_refused(drivers, recorder, error), None)
     except BaseException:
         with suppress(OrchestratorError):
             stopped = recorder.cancel.is_set()
@@ -85,10 +83,20 @@ def _attempt(
         raise ended.callback_error
     if recorder.lost is not None:
         raise recorder.lost
-    status, failure = rules.judge(_outcome(ended, recorder, counted=plan.counted), timeout=run.timeout)
+    status, failure = rules.judge(
+        _outcome(ended, recorder, counted=plan.counted), timeout=run.timeout, stall=drivers.settings.runs.stall
+    )
     if status is RunStatus.FAILED and isinstance(ended.callback_error, OrchestratorError):
         failure = rules.refused(ended.callback_error)
     return status, failure, ended.code
+
+
+def _refused(drivers: Drivers, recorder: Recorder, error: OrchestratorError) -> tuple[RunStatus, Failure | None]:
+    if recorder.stalled:
+        return RunStatus.FAILED, rules.stalled(drivers.settings.runs.stall)
+    if recorder.cancel.is_set() and not recorder.lost:
+        return RunStatus.CANCELLED, None
+    return RunStatus.FAILED, rules.refused(error)
 
 
 def _unexpected(*, stopped: bool) -> tuple[RunStatus, Failure | None]:
@@ -135,6 +143,7 @@ def _outcome(ended: Exit, recorder: Recorder, *, counted: bool) -> Outcome:
         side=None if ended.side is None else _ORIGINS.get(ended.side),
         cancelled=ended.stopped is Stopped.CANCELLED,
         timed_out=ended.stopped is Stopped.TIMED_OUT,
+        stalled=recorder.stalled,
         states=recorder.states,
         storage_full=ended.storage_full,
         invalid_states=ended.invalid_states,

@@ -32,6 +32,7 @@ class Recorder:
     cancel:     set where the run must stop: somebody asked, or the lease is lost
     cancelled:  whether somebody asked
     drained:    whether the worker stops, and so the run with it, to be given back
+    stalled:    whether the run is ended for having done nothing for long
     lost:       why the lease is gone, and then nothing more may be written: another took it, or there was no database
     """
 
@@ -47,6 +48,9 @@ class Recorder:
         self._settings = drivers.settings.runs
         self.cancel, self.cancelled = cancel, False
         self._drain, self.drained = drain or threading.Event(), False
+        self.stalled = False
+        self._lived: float | None = None  # when something new was last heard; None while nothing is expected
+        self._last_words: dict[Source, str] = {}
         self._drain_until = 0.0
         self._longest_drain = drivers.settings.queue.drain.total_seconds()
         self.lost: Exception | None = None
@@ -77,6 +81,7 @@ class Recorder:
 
     def output(self, output: Output) -> None:
         """Take one thing that was said."""
+        self._heed_life(output)
         if isinstance(output, Metric):
             self._measure(output)
             self.show(Progress(phase="syncing", counts=self.counts()))
@@ -86,6 +91,20 @@ class Recorder:
                 self.show(Progress(phase="syncing", counts=self.counts()))
         if monotonic() - self._flushed > _FLUSH_EVERY:
             self.flush()
+
+    def _heed_life(self, output: Output) -> None:
+        """Take what was said as a sign of life, unless a plugin only says once more what it said before.
+
+        Lines count because plugins that count nothing give no other sign; who waits for long is to say how far it is.
+        """
+        if isinstance(output, LogLine):
+            if self._last_words.get(output.source) == output.message:
+                return
+            self._last_words[output.source] = output.message
+        self._live()
+
+    def _live(self) -> None:
+        self._lived = monotonic()
 
     def say(
         self, message: str, *, level: str = "info", source: str = "orchestrator", at: datetime | None = None
@@ -138,6 +157,7 @@ class Recorder:
     def start_from(self, bookmarks: Mapping[str, Mapping[str, Any]]) -> None:
         """What the run begins with, so that only what moves is written."""
         self._known = dict(bookmarks)
+        self._live()
 
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Commit what moved. Raises LeaseLostError, and DatabaseAwayError after a lease's time without a database."""
@@ -145,6 +165,7 @@ class Recorder:
         self._patiently(lambda: self._append(moved))
         self._known.update(moved)
         self.states += 1
+        self._live()
         if self._drain.is_set():
             self._stop_drained()
 
@@ -159,6 +180,13 @@ class Recorder:
         if not self.cancel.is_set():
             self.say("This worker stops; another goes on from here.")
             self.drained = True
+            self.cancel.set()
+
+    def _heed_stall(self) -> None:
+        if self._lived is None or self.cancel.is_set():
+            return
+        if monotonic() - self._lived > self._settings.stall.total_seconds():
+            self.stalled = True
             self.cancel.set()
 
     def _append(self, moved: Mapping[str, Mapping[str, Any]]) -> None:
@@ -185,6 +213,7 @@ class Recorder:
         renewed = monotonic()
         while not self._over.wait(min(beat, _LOOK_EVERY)):
             self._heed_drain()
+            self._heed_stall()
             due = monotonic() - renewed >= beat
             try:
                 with self._transaction() as tx:
