@@ -17,6 +17,7 @@ from sandboxes.salesforce import LocalOrg
 from tests.e2e.installation import Installation
 
 ROWS = int(os.environ.get("E2E_ROWS", "20000"))
+FILE_ROWS = 4_000  # of the large stream, so that it comes as several batches; less would go by REST, as records
 PLUGINS = ("tap-salesforce--orchestrator", "target-postgres-copy--orchestrator")
 
 
@@ -105,10 +106,12 @@ def _calm(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def values_of(org: LocalOrg, **more: Any) -> dict[str, Any]:
-    """What a person fills in for this org."""
+    """What a person fills in for this org, who wants small files and steps."""
     app = org.app.credentials()
     auth = {name: app[name] for name in ("client_id", "client_secret", "refresh_token")}
-    return {"auth": {"auth_type": "oauth_refresh", **auth}, "domain": org.url, "start_date": "2000-01-01", **more}
+    steps = {"bulk_page_rows": FILE_ROWS, "window_rows": FILE_ROWS}
+    there = {"domain": org.url, "start_date": "2000-01-01"}
+    return {"auth": {"auth_type": "oauth_refresh", **auth}, **there, **steps, **more}
 
 
 @pytest.fixture(scope="session")

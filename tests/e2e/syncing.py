@@ -10,12 +10,12 @@ def under_way(
     installation: Installation,
     integration: Integration,
     org: LocalOrg,
-    stream: str = "Lead",
     *arguments: str,
+    stream: str = "Contact",
     written: int = 0,
-    seconds: float = 8.0,
+    seconds: float = 30.0,
 ) -> Running:
-    """A sync that reads, and has written so many records; the org is so slow that the stream takes `seconds`."""
+    """A sync that reads, and has written so many records; one page after the other would take the org `seconds`."""
     org.rows_per_second = max(sum(org.count(stream).values()) / seconds, 1.0)
     running = installation.start("sync", integration.id, "--stream", stream, *arguments)
     with installation.drivers() as drivers:

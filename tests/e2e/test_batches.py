@@ -15,9 +15,12 @@ def test_the_encoding_is_shown_before_and_said_by_the_run(installation: Installa
     for name in ("TAP_SALESFORCE_BATCH_CONFIG", "TARGET_POSTGRES_COPY_BATCH_CONFIG"):
         assert json.loads(shown["variables"][name])["encoding"] == {"format": "csv", "compression": "gzip"}
     assert "records go as csv+gzip batches" in installation.run("render", salesforce.id).out
-    assert installation.run("sync", salesforce.id, "--quiet").code == 0
+    chosen = ("--stream", "Contact", "--stream", "User")
+    assert installation.run("sync", salesforce.id, *chosen, "--quiet").code == 0
     said = installation.run("runs", "logs", installation.latest(salesforce).id).out
-    assert f"Syncing Contact into {salesforce.target_schema}, as csv+gzip batches." in said
+    assert "are not noticed" not in said
+    assert max(len(line) for line in said.splitlines()) < 300
+    assert f"Syncing Contact, User into {salesforce.target_schema}, as csv+gzip batches." in said
 
 
 def test_batches_are_counted_like_records_first_and_later(
@@ -42,7 +45,7 @@ def test_batches_are_counted_like_records_first_and_later(
 def test_batch_files_lie_in_the_runs_own_folder_and_nobody_else_may_enter(
     installation: Installation, salesforce: Integration, org: LocalOrg
 ) -> None:
-    running = under_way(installation, salesforce, org, "Contact", seconds=20.0)
+    running = under_way(installation, salesforce, org)
     [folder] = [one / "batches" for one in installation.directories()]
     assert folder.stat().st_mode & 0o777 == 0o700
     org.rows_per_second = 0.0

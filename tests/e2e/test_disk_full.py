@@ -25,14 +25,21 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(("umount", "-l", str(place)), check=True)
 
 
-@pytest.mark.parametrize("left", [0, 100_000], ids=["at the start", "in the middle"])
+@pytest.mark.parametrize(
+    ("stream", "left"),
+    [
+        pytest.param("Account", 0, id="at the start"),
+        pytest.param("Account", 100_000, id="in the middle"),
+        pytest.param("Contact", 200_000, id="in the middle of a batch file"),
+    ],
+)
 def test_a_full_disk_fails_the_run_with_its_reason_and_the_next_sync_is_fine(
-    installation: Installation, salesforce: Integration, org: LocalOrg, small_disk: Path, left: int
+    installation: Installation, salesforce: Integration, org: LocalOrg, small_disk: Path, stream: str, left: int
 ) -> None:
     free = shutil.disk_usage(small_disk).free
     (small_disk / "filling").write_bytes(b"x" * max(free - left, 0))
     there = {"ORCHESTRATOR_RUNS__DIRECTORY": str(small_disk)}
-    done = installation.run("sync", salesforce.id, "--stream", "Account", environment=there)
+    done = installation.run("sync", salesforce.id, "--stream", stream, environment=there)
     assert done.code in {1, 75}, done.err
     assert "space" in done.err.lower()
     run = installation.latest(salesforce)
@@ -41,4 +48,4 @@ def test_a_full_disk_fails_the_run_with_its_reason_and_the_next_sync_is_fine(
     assert "space" in run.failure.message.lower()
     assert "ORCHESTRATOR_RUNS__DIRECTORY" in run.failure.hint
     assert not list(small_disk.glob("run-*"))
-    assert installation.run("sync", salesforce.id, "--stream", "Account").code == 0
+    assert installation.run("sync", salesforce.id, "--stream", stream).code == 0

@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator.domains.integrations.types import Integration
 from sandboxes.salesforce import LocalOrg
+from tests.e2e.conftest import FILE_ROWS
 from tests.e2e.installation import Installation
 
 LOSING = """#!{python}
@@ -14,13 +15,12 @@ import subprocess
 import sys
 
 loader = subprocess.Popen([{kept!r}, *sys.argv[1:]], stdin=subprocess.PIPE)
-seen = 0
+records = files = 0
 for line in sys.stdin.buffer:
-    seen += b'"type":"RECORD"' in line.replace(b" ", b"")
-    if seen % 100 or not seen:
+    is_record, is_file = (b'"type":"%s"' % kind in line.replace(b" ", b"") for kind in (b"RECORD", b"BATCH"))
+    records, files = records + is_record, files + is_file
+    if not (is_record and records % 100 == 0 or is_file and files == 2):
         loader.stdin.write(line)
-    else:
-        seen += 1
 loader.stdin.close()
 sys.exit(loader.wait())
 """
@@ -28,7 +28,7 @@ sys.exit(loader.wait())
 
 @pytest.fixture
 def losing(installation: Installation) -> Iterator[None]:
-    """The loader's program in the plugin environment, losing every hundredth record."""
+    """The loader's program in the plugin environment, losing every hundredth record and the second file."""
     [program] = (installation.home / "plugins").glob("target-postgres-copy--*/bin/target-postgres-copy")
     kept = program.with_name("target-postgres-copy.kept")
     shutil.copy2(program, kept)
@@ -49,3 +49,15 @@ def test_lost_records_make_the_run_partial_and_the_difference_is_said(
     assert (account["read"], account["written"]) == (accounts, accounts - 4)
     assert done.json["status"] == "partial"
     assert f"Account: {accounts} read, {accounts - 4} written" in done.error["message"]
+
+
+@pytest.mark.usefixtures("losing")
+def test_a_lost_file_makes_the_run_partial_too(
+    installation: Installation, salesforce: Integration, org: LocalOrg
+) -> None:
+    done = installation.run("sync", salesforce.id, "--json")
+    assert done.code == 9, done.err
+    [contact] = done.json["streams"]
+    assert contact["read"] == sum(org.count("Contact").values())
+    assert 0 < contact["read"] - contact["written"] <= FILE_ROWS
+    assert f"Contact: {contact['read']:,} read, {contact['written']:,} written" in done.error["message"]

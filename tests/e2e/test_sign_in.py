@@ -9,6 +9,7 @@ from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.integrations.types import Integration, SetupState
 from orchestrator.domains.runs.types import FailureKind, Origin
 from sandboxes.salesforce import LocalOrg
+from tests.e2e.comparing import difference
 from tests.e2e.conftest import values_of
 from tests.e2e.installation import Installation, eventually
 from tests.e2e.syncing import under_way
@@ -16,15 +17,16 @@ from tests.e2e.syncing import under_way
 
 @pytest.fixture
 def own_org() -> Iterator[LocalOrg]:
-    """A small org whose sign-in may be broken; each refresh token works once."""
-    with LocalOrg(counts={"Account": 2_500, "User": 3}, rotate_refresh_tokens=True) as made:  # enough for Bulk
+    """An org whose sign-in may be broken; each refresh token works once."""
+    with LocalOrg(counts={"Account": 10_000, "User": 3}, rotate_refresh_tokens=True) as made:  # several files
         yield made
 
 
 @pytest.fixture
 def signed_in(installation: Installation, own_org: LocalOrg, like: Integration) -> Integration:
-    """An integration of that org."""
-    return installation.add(f"own {secrets.token_hex(3)}", values_of(own_org), ["Account"], like=like)
+    """An integration of that org, which brings one file after the other."""
+    values = values_of(own_org, max_workers=1)
+    return installation.add(f"own {secrets.token_hex(3)}", values, ["Account"], like=like)
 
 
 def setup_state(installation: Installation, integration: Integration) -> SetupState:
@@ -69,17 +71,21 @@ def test_rotating_refresh_tokens_are_kept_over_several_syncs(
 
 
 def test_a_session_ended_in_the_middle_is_renewed_once_and_the_run_succeeds(
-    installation: Installation, salesforce: Integration, org: LocalOrg
+    installation: Installation, own_org: LocalOrg, signed_in: Integration
 ) -> None:
-    running = under_way(installation, salesforce, org, "Lead", "--json", seconds=6)
-    org.stats.reset()
-    org.revoke_sessions()
-    org.rows_per_second = 0.0
+    running = under_way(installation, signed_in, own_org, "--json", stream="Account", seconds=16.0)
+    own_org.stats.reset()
+    own_org.revoke_sessions()
+    own_org.rows_per_second = 0.0
     done = running.end()
     assert done.code == 0, done.err
-    assert sum(count for request, count in org.stats.shown()["requests"].items() if "oauth2/token" in request) == 1
-    [lead] = done.json["streams"]
-    assert lead["read"] == lead["written"] == sum(org.count("Lead").values())
+    requests = own_org.stats.shown()["requests"]
+    assert sum(count for request, count in requests.items() if "oauth2/token" in request) == 1
+    assert sum(count for request, count in requests.items() if "/results" in request) > 1
+    [account] = done.json["streams"]
+    assert account["read"] == account["written"] == sum(own_org.count("Account").values())
+    with installation.drivers() as drivers:
+        assert not difference(own_org, drivers.warehouse_url, signed_in.target_schema, "Account")
 
 
 def test_a_sign_in_revoked_in_the_middle_ends_the_run_and_needs_a_person(
