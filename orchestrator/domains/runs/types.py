@@ -248,3 +248,50 @@ class Progress:
 
 
 PHASES = ("preparing", "starting", "syncing")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """What an earlier run moved of a stream; `whole` where it read it from the start, having nothing to go on from."""
+
+    stream: str
+    read: int
+    seconds: float
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamForecast:
+    """What a sync would do with one stream.
+
+    whole:    it is read from the start
+    position: where it stands, for people
+    rows, seconds: as earlier runs of the same nature had it; None where there were none
+    samples:  how many those were
+    """
+
+    stream: str
+    mode: str
+    whole: bool
+    position: str
+    rows: int | None
+    seconds: float | None
+    samples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What a sync would do if it were started now; nothing was started to know it.
+
+    encoding:       of the batches between the plugins; None: RECORD messages
+    sign_in:        how the credential stands, in one word; `sign_in_problem` says why where it doesn't work
+    granted_scopes: what the provider said it grants; None where it says nothing
+    under_way:      the run that is active already
+    """
+
+    streams: tuple[StreamForecast, ...]
+    encoding: str | None
+    sign_in: str
+    sign_in_problem: str | None
+    granted_scopes: tuple[str, ...] | None
+    under_way: str | None

@@ -137,6 +137,6 @@ def stream_name(stream: str) -> str:
 
 def where(integration: Integration, destination: Destination) -> str:
     """Where its records are, for people."""
-    if destination.type == "jsonl":
+    if "folder" in destination.config:
         return f"folder {destination.config['folder']}/{integration.target_schema} of {destination.name}"
     return f"schema {integration.target_schema} of {destination.name}"

@@ -17,6 +17,7 @@ from orchestrator.domains.runs.queries.runs import (
     runs_like,
     settle,
 )
+from orchestrator.domains.runs.queries.samples import samples
 from orchestrator.domains.runs.queries.states import (
     append_state,
     current_state,
@@ -54,6 +55,7 @@ __all__ = [
     "run",
     "runs",
     "runs_like",
+    "samples",
     "save_counts",
     "set_state",
     "settle",

@@ -11,6 +11,7 @@ from orchestrator.domains.runs.rules.bookmarks import (
 )
 from orchestrator.domains.runs.rules.explaining import explained
 from orchestrator.domains.runs.rules.failing import addressed, explain, refused, sign_in_works, worker_lost
+from orchestrator.domains.runs.rules.forecasting import forecast
 from orchestrator.domains.runs.rules.judging import judge, merged, stalled
 from orchestrator.domains.runs.rules.outcome import Outcome
 from orchestrator.domains.runs.rules.trying import next_try, waits_for
@@ -23,6 +24,7 @@ __all__ = [
     "changed",
     "explain",
     "explained",
+    "forecast",
     "judge",
     "merged",
     "next_try",

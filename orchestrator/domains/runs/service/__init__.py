@@ -1,6 +1,7 @@
 """Use cases of runs, in the order of a life: request, execute, watch, cancel, recover; queue and workers; and state."""
 
 from orchestrator.domains.runs.service.executing import execute
+from orchestrator.domains.runs.service.forecasting import forecast
 from orchestrator.domains.runs.service.queueing import dispatch, enqueue, submit, under_way, waiting
 from orchestrator.domains.runs.service.requesting import cancel, counts, find, listing, logs, recover, request, retry
 from orchestrator.domains.runs.service.states import history, reset, rollback, show
@@ -14,6 +15,7 @@ __all__ = [
     "enqueue",
     "execute",
     "find",
+    "forecast",
     "history",
     "join",
     "leave",

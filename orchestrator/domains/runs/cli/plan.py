@@ -1,0 +1,81 @@
+"""`orchestrator plan`: what a sync would do."""
+
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator.domains.identity import service as identity
+from orchestrator.domains.integrations import service as integrations
+from orchestrator.domains.runs import service
+from orchestrator.domains.runs.cli import showing
+from orchestrator.domains.runs.types import Forecast, StreamForecast
+from orchestrator.drivers.inject import of_command
+from orchestrator.kernel import console
+from orchestrator.kernel.console import Json
+
+
+def plan(
+    context: typer.Context,
+    integration: Annotated[str, typer.Argument(metavar="ID", help="Id, beginning of an id, or name.")],
+    *,
+    stream: Annotated[
+        list[str] | None, typer.Option("--stream", "-s", help="Only this stream; can be given several times.")
+    ] = None,
+    full_refresh: Annotated[bool, typer.Option("--full-refresh", help="As if it were to read from the start.")] = False,
+    as_json: Json = False,
+) -> None:
+    """What a sync would do now: streams, from where, and how much, going by earlier runs. Starts nothing."""
+    drivers = of_command(context)
+    place = identity.find(drivers.db, drivers.settings.organization)
+    service.recover(drivers)
+    found = integrations.find(drivers, place.org_id, integration)
+    told = service.forecast(drivers, found, streams=stream or None, full_refresh=full_refresh)
+    if as_json:
+        console.show_json({"integration": {"id": found.id, "name": found.name}, **_json(told)})
+        return
+    rows = [
+        (one.stream, one.mode, one.position, _about(one.rows), _about(one.seconds), _based_on(one))
+        for one in told.streams
+    ]
+    columns = ("stream", "mode", "reads on from", "about rows", "about seconds", "going by")
+    console.show_table(columns, rows, empty="", numeric=["about rows", "about seconds"])
+    handed = f"{told.encoding} batches" if told.encoding else "RECORD messages"
+    console.say(f"Into {showing.where(found, integrations.destination(drivers, found))}, as {handed}.")
+    console.say(_signed_in(told))
+    if told.under_way:
+        console.say(f"{told.under_way} is under way, so a sync started now would be refused.")
+
+
+def _about(value: float | None) -> str:
+    return "?" if value is None else f"{value:,.0f}"
+
+
+def _based_on(one: StreamForecast) -> str:
+    nature = "from the start" if one.whole else "of changes"
+    return "nothing yet" if not one.samples else f"{one.samples} {'run' if one.samples == 1 else 'runs'} {nature}"
+
+
+def _signed_in(told: Forecast) -> str:
+    scopes = f", granted: {' '.join(told.granted_scopes)}" if told.granted_scopes else ""
+    problem = f": {told.sign_in_problem}" if told.sign_in_problem else ""
+    return f"Sign-in: {told.sign_in}{problem}{scopes}."
+
+
+def _json(told: Forecast) -> dict[str, Any]:
+    known = [one for one in told.streams if one.rows is not None]
+    return {
+        "streams": [
+            {
+                "stream": one.stream,
+                "mode": one.mode,
+                "from_the_start": one.whole,
+                "position": one.position,
+                "estimate": {"rows": one.rows, "seconds": one.seconds, "runs": one.samples},
+            }
+            for one in told.streams
+        ],
+        "estimated_rows": sum(one.rows or 0 for one in known) if len(known) == len(told.streams) else None,
+        "encoding": told.encoding,
+        "sign_in": {"status": told.sign_in, "problem": told.sign_in_problem, "granted_scopes": told.granted_scopes},
+        "under_way": told.under_way,
+    }
