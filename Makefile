@@ -25,6 +25,7 @@ lint: .venv/.dev
 	@.venv/bin/mypy
 	@.venv/bin/deptry orchestrator sandboxes
 	@cd taps/tap-salesforce && ../../.venv/bin/deptry tap_salesforce --known-first-party tap_salesforce
+	@cd targets/target-duckdb && ../../.venv/bin/deptry target_duckdb --known-first-party target_duckdb
 	@cd targets/target-jsonl && ../../.venv/bin/deptry target_jsonl --known-first-party target_jsonl
 	@cd targets/target-postgres-copy && ../../.venv/bin/deptry target_postgres_copy --known-first-party target_postgres_copy
 	@.venv/bin/check-jsonschema -q --builtin-schema vendor.meltano meltano.yml
@@ -60,7 +61,7 @@ bench: .venv/.dev
 
 .venv/.dev: .venv/.runtime requirements/dev.txt
 	@$(INSTALL) --require-hashes --compile-bytecode -r requirements/dev.txt
-	@$(INSTALL) --no-deps --no-build-isolation -e taps/tap-salesforce -e targets/target-jsonl -e targets/target-postgres-copy
+	@$(INSTALL) --no-deps --no-build-isolation -e taps/tap-salesforce -e targets/target-duckdb -e targets/target-jsonl -e targets/target-postgres-copy
 	@touch $@
 
 # make lock: renew the pinned, hashed requirements

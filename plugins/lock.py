@@ -94,6 +94,14 @@ ENTRIES: Final = (
         source="targets/target-jsonl",
         repo="targets/target-jsonl",
     ),
+    Entry(
+        kind="loaders",
+        name="target-duckdb",
+        variant="orchestrator",
+        label="DuckDB and Parquet files",
+        source="targets/target-duckdb",
+        repo="targets/target-duckdb",
+    ),
 )
 
 

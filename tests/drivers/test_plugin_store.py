@@ -237,6 +237,7 @@ def test_every_plugin_we_offer_has_a_lock_file_and_complete_hashed_requirements(
         ("extractors", "tap-github", "meltanolabs"),
         ("extractors", "tap-postgres", "meltanolabs"),
         ("loaders", "target-postgres", "meltanolabs"),
+        ("loaders", "target-duckdb", "orchestrator"),
         ("loaders", "target-jsonl", "orchestrator"),
         ("loaders", "target-postgres-copy", "orchestrator"),
     }

@@ -27,7 +27,7 @@ def test_the_list_needs_no_database_and_has_sources_first(command):
     code, out, err = command("connectors", "list")
     assert (code, err) == (0, "")
     names = [line.split()[0] for line in out.splitlines()]
-    assert names == ["name", "github", "postgres", "salesforce", "jsonl", "warehouse"]
+    assert names == ["name", "github", "postgres", "salesforce", "duckdb", "jsonl", "parquet", "warehouse"]
     assert "● available" in out
 
 
@@ -37,7 +37,7 @@ def test_the_list_as_json_has_what_the_table_has(command):
     code, out, _ = command("connectors", "list", "--json", "--kind", "destination")
     documents = json.loads(out)
     assert code == 0
-    assert [document["name"] for document in documents] == ["jsonl", "warehouse"]
+    assert [document["name"] for document in documents] == ["duckdb", "jsonl", "parquet", "warehouse"]
     assert documents[0]["status"] == "available"
     assert documents[0]["plan"] == "free"
     assert documents[0]["variants"] == ["orchestrator"]

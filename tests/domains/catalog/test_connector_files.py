@@ -22,7 +22,15 @@ def test_the_meta_schema_is_a_schema():
 
 
 def test_we_offer_these():
-    assert [path.stem for path in FILES] == ["github", "jsonl", "postgres", "salesforce", "warehouse"]
+    assert [path.stem for path in FILES] == [
+        "duckdb",
+        "github",
+        "jsonl",
+        "parquet",
+        "postgres",
+        "salesforce",
+        "warehouse",
+    ]
 
 
 @each_file

@@ -37,7 +37,7 @@ def test_a_corrupt_file_is_named_and_the_others_still_work(schemas, content, rea
     (schemas / "connectors" / "github.json").write_bytes(content)
     catalog = service.load(schemas / "connectors")
     assert [(file.file, file.reasons) for file in catalog.broken] == [("github.json", (reason,))]
-    assert set(catalog.connectors) == {"jsonl", "postgres", "salesforce", "warehouse"}
+    assert set(catalog.connectors) == {"duckdb", "jsonl", "parquet", "postgres", "salesforce", "warehouse"}
 
 
 def test_a_file_that_cannot_be_read_is_named(schemas):
@@ -90,13 +90,13 @@ def test_recorded_files_load_without_the_schema_library(schemas, monkeypatch):
     monkeypatch.setitem(sys.modules, "jsonschema", None)
     catalog = service.load(schemas / "connectors")
     assert catalog.broken == ()
-    assert len(catalog.connectors) == 5
+    assert len(catalog.connectors) == 7
 
 
 def test_a_changed_meta_schema_makes_the_record_void(schemas):
     path = schemas / "connector.schema.json"
     path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), "required": ["x-new"]}), "utf-8")
-    assert len(service.load(schemas / "connectors").broken) == 5
+    assert len(service.load(schemas / "connectors").broken) == 7
 
 
 def test_without_a_record_every_file_is_validated(schemas):
@@ -136,7 +136,7 @@ def test_a_broken_connector_is_not_called_unknown(schemas):
 
 def test_sources_and_destinations_are_told_apart(catalog):
     assert [connector.title for connector in catalog.of(Kind.SOURCE)] == ["GitHub", "Postgres", "Salesforce"]
-    assert [connector.name for connector in catalog.of(Kind.DESTINATION)] == ["jsonl", "warehouse"]
+    assert [connector.name for connector in catalog.of(Kind.DESTINATION)] == ["duckdb", "jsonl", "parquet", "warehouse"]
 
 
 def test_a_connector_can_be_printed_without_its_whole_file(salesforce):

@@ -63,7 +63,15 @@ def test_the_listing_has_sources_first_and_the_operators_choices(tx, catalog):
         text("UPDATE orchestrator.integration_providers SET available = false, plan = 'team' WHERE name = 'github'")
     )
     offered = service.providers(tx, catalog)
-    assert [one.name for one in offered] == ["github", "postgres", "salesforce", "jsonl", "warehouse"]
+    assert [one.name for one in offered] == [
+        "github",
+        "postgres",
+        "salesforce",
+        "duckdb",
+        "jsonl",
+        "parquet",
+        "warehouse",
+    ]
     assert [one.kind for one in offered][-2:] == [Kind.DESTINATION] * 2
     assert (offered[0].available, offered[0].plan, offered[0].can_be_added) == (False, "team", False)
     assert offered[2].can_be_added

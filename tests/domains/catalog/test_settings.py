@@ -174,6 +174,13 @@ def test_files_go_below_the_exports_folder_one_folder_an_integration(catalog):
     }
 
 
+def test_a_duckdb_file_is_shared_by_schemas_and_parquet_has_a_folder_an_integration(catalog):
+    duckdb = made(catalog.get("duckdb"), {"file": "sf/crm.duckdb"}).values
+    assert (duckdb["path"], duckdb["default_target_schema"]) == ("/srv/exports/sf/crm.duckdb", "sales")
+    parquet = made(catalog.get("parquet"), {"folder": "sf"}).values
+    assert (parquet["path"], parquet["format"]) == ("/srv/exports/sf/sales", "parquet")
+
+
 def test_a_fact_of_the_installation_must_be_given(catalog):
     with pytest.raises(MissingFactError, match="'exports'"):
         rules.plugin_settings(catalog.get("jsonl"), "orchestrator", {}, {})
@@ -227,7 +234,7 @@ def plugin_of(variant):
     return json.loads((folder / f"{variant.lock}.lock").read_text("utf-8"))
 
 
-@pytest.mark.parametrize("name", ["github", "jsonl", "postgres", "salesforce", "warehouse"])
+@pytest.mark.parametrize("name", ["duckdb", "github", "jsonl", "parquet", "postgres", "salesforce", "warehouse"])
 def test_every_plugin_knows_the_settings_it_gets_whatever_is_answered(catalog, name):
     connector = catalog.get(name)
     for variant in connector.variants.values():

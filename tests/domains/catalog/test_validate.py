@@ -335,6 +335,15 @@ def test_files_stay_below_the_exports_folder(catalog, folder):
     assert problem.message.endswith("is not a folder like salesforce/raw, below the exports folder.")
 
 
+@pytest.mark.parametrize(
+    "file", ["../up.duckdb", "/etc/x.db", ".duckdb", "a/.b.duckdb", "crm", "a//b.db", "x.db/y", "a.db\n"]
+)
+def test_a_duckdb_file_stays_below_the_exports_folder(catalog, file):
+    (problem,) = rules.validate(catalog.get("duckdb"), {"file": file})
+    assert problem.message.endswith("below the exports folder.")
+    assert not rules.validate(catalog.get("duckdb"), {"file": "crm/sales 2026.duckdb"})
+
+
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),

@@ -1,0 +1,1 @@
+"""Singer target for DuckDB and Parquet files: DuckDB reads the batches, STATE is said only after commit."""

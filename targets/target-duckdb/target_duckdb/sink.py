@@ -1,0 +1,151 @@
+"""One stream on its way into its table: records go to a file of CSV, which DuckDB then reads like any other."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from singer_sdk.sinks import BatchSink
+
+from target_duckdb import files
+from target_duckdb.errors import ConfigError, MessageError
+from target_duckdb.files import RecordFile
+from target_duckdb.layout import DELETED_AT, EXTRACTED_AT, OURS, VERSION, arrange
+from target_duckdb.stage import Source, batch_sources
+
+if TYPE_CHECKING:
+    from target_duckdb.target import TargetDuckDB
+
+
+class DuckDBSink(BatchSink):  # type: ignore[misc]  # the SDK's types are not followed
+    """Hands batches to the store."""
+
+    def __init__(self, target: "TargetDuckDB", *args: Any, **kwargs: Any) -> None:
+        super().__init__(target, *args, **kwargs)
+        self._target = target
+
+    def setup(self) -> None:
+        """Arrange the columns and have the table ready for them."""
+        self.layout = arrange(self.stream_name, self.schema, list(self.key_properties))
+        self.keyed = bool(self.layout.keys) and self.config["load_method"] == "upsert"
+        self._target.claim(self.stream_name, self.layout.table)
+        self._target.store.prepare(self.layout, keyed=self.keyed)
+
+    # ---- records
+
+    def take(self, record: Mapping[str, Any], *, extracted: str | None, version: int | None) -> None:
+        """A record that waits for its batch."""
+        self.tally_record_read()
+        context = self._get_context(record)
+        context["file"].add(record, extracted=extracted, version=version)
+        self._after_process_record(context)
+
+    def start_batch(self, context: dict[str, Any]) -> None:
+        """A file for the records to come."""
+        context["file"] = RecordFile(self.layout)
+
+    def process_record(self, record: dict[str, Any], context: dict[str, Any]) -> None:
+        """One record, as the SDK calls it."""
+        context["file"].add(record, extracted=None, version=None)
+
+    def process_batch(self, context: dict[str, Any]) -> None:
+        """Load the records that came."""
+        file: RecordFile = context["file"]
+        try:
+            self._load([Source.of(file)])
+        finally:
+            file.close()
+
+    def forget(self) -> None:
+        """Records that wait will not be loaded."""
+        if self._pending_batch is not None:
+            self._pending_batch["file"].close()
+
+    # ---- files
+
+    def process_batch_files(
+        self,
+        encoding: Any,
+        urls: Sequence[str],
+        *,
+        counts: Sequence[int] = (),
+        extracted: str | None = None,
+    ) -> None:
+        """Load the files of a BATCH message in one transaction; when it is committed, they go."""
+        if counts and len(counts) != len(urls):
+            raise MessageError(f"A BATCH message of {self.stream_name} counts other files than it lists.")
+        self._target.drain_one(self)  # what came before
+        paths = files.paths(urls)
+        if encoding.format == "jsonl":
+            self._load_lines(paths, encoding.compression, counts, extracted)
+        else:
+            sources = batch_sources(self.layout, paths, encoding.format, encoding.compression, counts)
+            with self.batch_processing_timer:
+                self._load(sources, extracted=extracted)
+        self._clean(paths)
+
+    def _load_lines(
+        self, paths: Sequence[Path], compression: str | None, counts: Sequence[int], extracted: str | None
+    ) -> None:
+        """JSON Lines take the way of records: DuckDB's own reader would round their decimals."""
+        file = RecordFile(self.layout)
+        try:
+            for at, path in enumerate(paths):
+                before = file.count
+                for record in files.records(path, compression or "none"):
+                    file.add(record, extracted=extracted, version=None)
+                if counts and file.count - before != counts[at]:
+                    raise files.other_count(self.stream_name, file.count - before, counts[at])
+            with self.batch_processing_timer:
+                self._load([Source.of(file)])
+        finally:
+            file.close()
+
+    def _clean(self, paths: Sequence[Path]) -> None:
+        root: str | None = ((self.config.get("batch_config") or {}).get("storage") or {}).get("root")
+        if root is None:
+            return
+        for path in paths:
+            with suppress(OSError):
+                files.delete(path, within=files.local(root))
+
+    # ---- both
+
+    def _load(self, sources: Sequence[Source], *, extracted: str | None = None) -> None:
+        now = datetime.now(UTC)
+        store = self._target.store
+        common: dict[str, object] = {
+            EXTRACTED_AT: extracted or now.isoformat(),
+            "_sdc_received_at": now.isoformat(),
+            "_sdc_batched_at": now.isoformat(),
+            VERSION: None,
+            "_sdc_sync_started_at": self.sync_started_at,
+            **store.common(self.layout, int(now.timestamp() * 1000)),
+        }
+        self.record_counter_metric.increment(store.load(self.layout, sources, common, keyed=self.keyed))
+
+    # ---- what the SDK asks for
+
+    def get_validator(self) -> None:
+        """None: DuckDB judges every value."""
+
+    def _add_sdc_metadata_to_schema(self) -> None:
+        """As the SDK's, but what the tap itself says about a column stays."""
+        own = self.schema["properties"].get(DELETED_AT)
+        super()._add_sdc_metadata_to_schema()
+        if own is not None:
+            self.schema["properties"][DELETED_AT] = own
+
+    def _remove_sdc_metadata_from_schema(self) -> None:
+        """As the SDK's, but when a row was deleted at the source is data."""
+        for name in OURS:
+            self.schema["properties"].pop(name, None)
+
+
+def no_maps(stream: str) -> ConfigError:
+    """CSV has no types that a stream map could work with."""
+    return ConfigError(
+        f"Stream maps and flattening cannot be applied to csv files, as {stream} comes in.",
+        hint="Remove them, or let the tap write jsonl.",
+    )

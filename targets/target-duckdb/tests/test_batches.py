@@ -1,0 +1,171 @@
+"""BATCH files, read by DuckDB itself."""
+
+import csv
+import gzip
+import io
+import random
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from duckdesk import Desk, Load, record, schema, state
+
+from target_duckdb.errors import ConfigError, DamagedBatchError, MessageError, MisfitError
+
+TEXT = {"type": ["string", "null"]}
+SHAPE = schema("A", Name=TEXT, Amount={"type": ["number", "null"]})
+DERIVED = {
+    "type": ["string", "null"],
+    "format": "date-time",
+    "x-derived": {"when": "IsDeleted", "value": "SystemModstamp"},
+}
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_csv_is_read_as_salesforce_writes_it(desk: Desk, load: Load, packed: bool) -> None:
+    content = '"Name","Id","Amount"\n"NA","1","1.10"\n"","2",""\n"a ""q"",\r\nü","3","1.0E9"\n,4,-0.5\n'
+    states = load(SHAPE, desk.csv("A", content, packed=packed, record_counts=[4]), state(1))
+    assert states == [1]
+    assert desk.rows("A", "Id", "Name", "Amount") == [
+        ("1", "NA", Decimal("1.10")),
+        ("2", None, None),
+        ("3", 'a "q",\r\nü', Decimal("1E9")),
+        ("4", None, Decimal("-0.5")),
+    ]
+    assert desk.left() == []
+
+
+def test_rows_that_end_in_crlf_and_a_byte_order_mark_are_fine(desk: Desk, load: Load) -> None:
+    load(SHAPE, desk.csv("A", b'\xef\xbb\xbfId,Name\r\n1,"x\r\ny"\r\n2,"u\nv"\r\n', record_counts=[2]))
+    assert desk.rows("A", "Id", "Name") == [("1", "x\r\ny"), ("2", "u\nv")]
+
+
+def test_a_lot_of_quoted_line_breaks_across_buffers_arrive_unchanged(desk: Desk, load: Load) -> None:
+    dice = random.Random(7)
+    texts = ["".join(dice.choices('ab",\n\r\nü€ ', k=dice.randrange(1500))) for _ in range(997)]
+    said = [(f"{at:06}", texts[at % len(texts)]) for at in range(60_000)]
+    out = io.StringIO(newline="")
+    csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows([("Id", "Name"), *said])
+    assert len(out.getvalue()) > 40_000_000
+    load(SHAPE, desk.csv("A", out.getvalue(), record_counts=[len(said)]))
+    assert desk.rows("A", "Id", "Name") == [(key, name or None) for key, name in said]
+
+
+def test_several_files_are_one_batch_and_the_last_row_wins(desk: Desk, load: Load) -> None:
+    load(SHAPE, desk.csv("A", "Id,Name\n1,a\n2,b\n2,c\n", "Name,Id\nd,1\n", "Id\n3\n", "", record_counts=[3, 1, 1, 0]))
+    assert desk.rows("A", "Id", "Name") == [("1", "d"), ("2", "c"), ("3", None)]
+
+
+def test_records_before_a_batch_are_older_than_it(desk: Desk, load: Load) -> None:
+    load(SHAPE, record("A", Id="1", Name="old"), desk.csv("A", "Id,Name\n1,new\n"), record("A", Id="2", Name="later"))
+    assert desk.rows("A", "Id", "Name") == [("1", "new"), ("2", "later")]
+
+
+def test_again_is_harmless(desk: Desk, load: Load) -> None:
+    for _ in range(2):
+        load(SHAPE, desk.csv("A", "Id,Name\n1,a\n2,b\n"))
+    assert desk.rows("A", "Id", "Name") == [("1", "a"), ("2", "b")]
+
+
+def test_a_property_is_derived_from_fields_that_need_not_be_in_the_schema(desk: Desk, load: Load) -> None:
+    content = "Id,IsDeleted,SystemModstamp\n1,true,2026-01-02T03:04:05.000Z\n2,false,2026-01-02T03:04:05.000Z\n"
+    load(schema("A", _sdc_deleted_at=DERIVED), desk.csv("A", content))
+    assert [(key, at and at.year) for key, at in desk.rows("A", "Id", "_sdc_deleted_at")] == [("1", 2026), ("2", None)]
+    load(schema("A", _sdc_deleted_at=DERIVED), desk.csv("A", content), hard_delete=True)
+    assert desk.rows("A", "Id") == [("2",)]
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_json_lines_keep_their_decimals(desk: Desk, load: Load, packed: bool) -> None:
+    texts = ('{"Id":"1","Name":"","Amount":12345678901234567.123456789}', "", '{"Id":"2","Name":null}')
+    load(SHAPE, desk.jsonl("A", *texts, packed=packed, record_counts=[2]))
+    assert desk.rows("A", "Id", "Name", "Amount") == [
+        ("1", "", Decimal("12345678901234567.123456789")),
+        ("2", None, None),
+    ]
+    assert desk.left() == []
+    with pytest.raises(DamagedBatchError, match="has 2 rows, but 3 were announced"):
+        load(SHAPE, desk.jsonl("A", *texts, packed=packed, record_counts=[3]))
+
+
+PACKED = gzip.compress(b"Id,Name\n" + b"".join(b"%d,name\n" % at for at in range(50_000)))
+
+
+@pytest.mark.parametrize(
+    ("content", "packed", "counts"),
+    [
+        pytest.param(PACKED[: len(PACKED) // 2], False, None, id="gzip that is cut off"),
+        pytest.param(b"Id,Name\n1,a\n", False, None, id="no gzip"),
+        pytest.param(b"Id,Name\n1,a\n2\n", True, None, id="a row too short"),
+        pytest.param(b"Id,Name\n1,a\n2,b,c\n", True, None, id="a row too long"),
+        pytest.param(b'Id,Name\n1,a\n2,"b\n', True, None, id="an open quote"),
+        pytest.param(b"Id,Name\n1,\xff\n", True, None, id="not UTF-8"),
+        pytest.param(b"Id,Id\n1,1\n", True, None, id="one column twice"),
+        pytest.param(b"Id,Name\n1,a\n", True, [2], id="a row fewer than announced"),
+        pytest.param(b"Id,Name\n1,a\n", True, [0], id="a row more than announced"),
+    ],
+)
+def test_a_damaged_file_ends_the_run_and_nothing_of_its_message_is_loaded(
+    desk: Desk, load: Load, content: bytes, packed: bool, counts: list[int] | None
+) -> None:
+    load(SHAPE, record("A", Id="0", Name="before"))
+    message = desk.csv(
+        "A", "Id,Name\n8,good\n", content, packed=packed, **({"record_counts": [1, *counts]} if counts else {})
+    )
+    if not packed:  # the second is packed already, or should be
+        message["encoding"]["compression"] = "gzip"
+        first = Path(
+            message["manifest"][0]
+            .removeprefix("file://")
+            .replace("%20", " ")
+            .replace("%C3%BC", "ü")
+            .replace("%27", "'")
+        )
+        first.write_bytes(gzip.compress(first.read_bytes()))
+    with pytest.raises(DamagedBatchError) as caught:
+        load(SHAPE, message, state(1))
+    assert caught.value.retryable
+    assert "good" not in str(caught.value)
+    assert desk.rows("A", "Id", "Name") == [("0", "before")]
+    assert len(desk.left()) == 2
+
+
+def test_what_cannot_be_read_is_refused_with_a_reason(desk: Desk, load: Load) -> None:
+    batch = desk.csv("A", "Id\n1\n")
+    for url, error in (
+        ("s3://bucket/x", ConfigError),
+        ("file:///tmp/*.csv", ConfigError),
+        ("file:///nowhere", DamagedBatchError),
+    ):
+        with pytest.raises(error):
+            load(SHAPE, {**batch, "manifest": [url]})
+    with pytest.raises(MessageError, match="avro"):
+        load(SHAPE, {**batch, "encoding": {"format": "avro", "compression": "gzip"}})
+    with pytest.raises(MessageError, match="counts other files"):
+        load(SHAPE, {**batch, "record_counts": [1, 2]})
+    with pytest.raises(ConfigError, match="Stream maps"):
+        load(SHAPE, batch, stream_maps={"A": {"Name": "'x'"}})
+    with pytest.raises(MisfitError, match="Amount"):
+        load(SHAPE, desk.csv("A", "Id,Amount\n1,much\n"))
+    with pytest.raises(MessageError, match="has no Id"):
+        load(SHAPE, desk.csv("A", "Id,Name\n,x\n"))
+
+
+def test_only_plain_files_of_the_storages_folder_are_deleted(desk: Desk, load: Load, tmp_path: Path) -> None:
+    outside = tmp_path / "outside.csv"
+    outside.write_text("Id\n1\n")
+    link = desk.batches / "link"
+    link.symlink_to(outside)
+    inside = desk.batches / "inside"
+    inside.write_text("Id\n2\n")
+    manifest = [outside.as_uri(), link.as_uri(), inside.as_uri(), f"{desk.batches.as_uri()}/../outside.csv"]
+    load(SHAPE, {"type": "BATCH", "stream": "A", "encoding": {"format": "csv"}, "manifest": manifest})
+    assert desk.rows("A", "Id") == [("1",), ("2",)]
+    assert (outside.exists(), link.is_symlink(), inside.exists()) == (True, True, False)
+    inside.write_text("Id\n3\n")
+    load(
+        SHAPE,
+        {"type": "BATCH", "stream": "A", "encoding": {"format": "csv"}, "manifest": manifest[2:3]},
+        batch_config={},
+    )
+    assert inside.exists()

@@ -1,0 +1,84 @@
+"""Parquet: a folder per stream, a file per batch, and the query that shows what is there now."""
+
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from duckdesk import Desk, Load, record, schema, state
+
+from target_duckdb.errors import MisfitError, PermissionMissingError
+
+SHAPE = schema("A", Name={"type": ["string", "null"]}, n={"type": ["number", "null"]})
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def folder(desk: Desk) -> Path:
+    return desk.folder / "it's files"
+
+
+@pytest.fixture
+def write(load: Load, folder: Path) -> Load:
+    def written(*messages: Any, **changes: Any) -> list[Any]:
+        return load(*messages, path=str(folder), format="parquet", **changes)
+
+    return written
+
+
+def present(folder: Path) -> list[tuple]:
+    """By the query of the README."""
+    [query] = re.findall(r"```sql\n(.*?)```", README, re.DOTALL)
+    made = query.replace("<path>/Account", str(folder / "A").replace("'", "''"))
+    return duckdb.sql(f'SELECT "Id", "Name", n FROM ({made}) ORDER BY 1').fetchall()
+
+
+def test_every_batch_is_one_file_and_the_query_shows_the_present_rows(desk: Desk, write: Load, folder: Path) -> None:
+    write(SHAPE, *(record("A", Id=str(at), Name="a", n=0.1) for at in (1, 2, 2)))
+    assert write(SHAPE, desk.csv("A", "Id,Name\n2,b\n3,b\n"), record("A", Id="4"), state(1)) == [1]
+    deleted = record("A", Id="1", _sdc_deleted_at="2026-01-02T03:04:05Z")
+    write(SHAPE, deleted)
+    assert len(list((folder / "A").glob("*.parquet"))) == 4
+    assert present(folder) == [("2", "b", None), ("3", "b", None), ("4", None, None)]
+    assert desk.left() == []
+    first = min((folder / "A").glob("*.parquet"))
+    assert duckdb.sql(f"SELECT n FROM {str(first)!r}").fetchall() == [(Decimal("0.1"),)] * 2
+
+
+def test_types_may_change_from_file_to_file(write: Load, folder: Path) -> None:
+    write(SHAPE, record("A", Id="1", n=0.5))
+    write(SHAPE, record("A", Id="2", n=1e300))
+    write(schema("A", n={"type": "integer"}, more={"type": "string"}), record("A", Id="3", n=3, more="x"))
+    assert present(folder) == [("1", None, 0.5), ("2", None, 1e300), ("3", None, 3.0)]
+
+
+def test_files_stay_in_order_although_the_clock_went_back(write: Load, folder: Path) -> None:
+    write(SHAPE, record("A", Id="1", Name="a"))
+    [file] = (folder / "A").glob("*.parquet")
+    later = file.with_name("9000000000000000.parquet")
+    file.rename(later)
+    write(SHAPE, record("A", Id="1", Name="b"))
+    assert max((folder / "A").glob("*.parquet")).name == "9000000000000001.parquet"
+
+
+def test_no_half_file_is_seen_and_what_a_crash_left_is_removed(write: Load, folder: Path) -> None:
+    (folder / "A").mkdir(parents=True)
+    (folder / "A" / "0000000000000001.part").write_bytes(b"PAR1 half")
+    with pytest.raises(MisfitError):
+        write(SHAPE, record("A", Id="1", n="x"))
+    assert not list((folder / "A").glob("*.parquet"))
+    write(SHAPE)
+    assert not list((folder / "A").iterdir())
+
+
+def test_a_streams_name_is_no_path(write: Load, folder: Path) -> None:
+    write(schema("../x"), record("../x", Id="1"))
+    assert [one.name for one in folder.iterdir()] == ["%2E.%2Fx"]
+
+
+def test_a_folder_that_cannot_be_written_is_said(write: Load, folder: Path) -> None:
+    folder.write_text("a file")
+    with pytest.raises(PermissionMissingError):
+        write(SHAPE)

@@ -1,0 +1,131 @@
+"""Tables are made, grow with the source, and keep what somebody chose."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from duckdesk import Desk, Load, record, schema
+
+from target_duckdb.errors import DestinationError, MessageError, MisfitError
+from target_duckdb.kinds import Kind, kind_of, widened
+
+TEXT = {"type": ["string", "null"]}
+
+
+def test_a_table_is_there_although_no_row_came(desk: Desk, load: Load) -> None:
+    load(schema("A", n={"type": "integer"}))
+    assert desk.types("A") == {"Id": "VARCHAR", "n": "BIGINT"}
+
+
+def test_columns_are_added_widened_and_never_dropped(desk: Desk, load: Load, caplog: pytest.LogCaptureFixture) -> None:
+    load(
+        schema("A", n={"type": "integer"}, d={"type": "string", "format": "date"}, old=TEXT),
+        record("A", Id="1", n=5, d="2026-01-02", old="x"),
+    )
+    caplog.set_level("INFO")
+    load(
+        schema("A", n={"type": "number"}, d={"type": "string", "format": "date-time"}, new={"type": "boolean"}),
+        record("A", Id="2", n=1.5, d="2026-01-02T03:00:00Z", new=True),
+    )
+    assert desk.types("A") == {
+        "Id": "VARCHAR",
+        "n": "DECIMAL(38,18)",
+        "d": "TIMESTAMP WITH TIME ZONE",
+        "old": "VARCHAR",
+        "new": "BOOLEAN",
+    }
+    assert desk.rows("A", "Id", "n", "d", "old", "new") == [
+        ("1", Decimal(5), datetime(2026, 1, 2, tzinfo=UTC), "x", None),
+        ("2", Decimal("1.5"), datetime(2026, 1, 2, 3, tzinfo=UTC), None, True),
+    ]
+    assert len([line for line in caplog.messages if line.startswith("DDL: ALTER TABLE")]) == 3
+    load(schema("A", n=TEXT), record("A", Id="3", n="many"))
+    assert desk.rows("A", "Id", "n") == [("1", "5"), ("2", "1.5"), ("3", "many")]
+
+
+def test_a_schema_that_changes_midway_keeps_the_order_of_rows(desk: Desk, load: Load) -> None:
+    load(
+        schema("A", v=TEXT), record("A", Id="1", v="a"), schema("A", v=TEXT, w=TEXT), record("A", Id="1", v="b", w="c")
+    )
+    assert desk.rows("A", "Id", "v", "w") == [("1", "b", "c")]
+
+
+@pytest.mark.parametrize(
+    ("existing", "wanted", "wider"),
+    [
+        ("INTEGER", Kind.BIGINT, "BIGINT"),
+        ("BIGINT", Kind.DECIMAL, "DECIMAL(38,18)"),
+        ("DECIMAL(18,2)", Kind.DECIMAL, "DECIMAL(38,18)"),
+        ("DOUBLE", Kind.DECIMAL, None),
+        ("DECIMAL(38,18)", Kind.BIGINT, None),
+        ("DECIMAL(38,18)", Kind.DOUBLE, "DOUBLE"),
+        ("DATE", Kind.TIMESTAMP, "TIMESTAMP WITH TIME ZONE"),
+        ("TIMESTAMP WITH TIME ZONE", Kind.DATE, None),
+        ("BOOLEAN", Kind.BIGINT, "VARCHAR"),
+        ("VARCHAR", Kind.JSON, None),
+        ("STRUCT(a INTEGER)", Kind.TEXT, None),
+    ],
+)
+def test_a_column_becomes_as_wide_as_it_must(existing: str, wanted: Kind, wider: str | None) -> None:
+    assert widened(existing, wanted) == wider
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ({"type": ["null", "integer", "number"]}, Kind.DECIMAL),
+        ({"anyOf": [{"type": "string", "format": "date-time"}, {"type": ["string", "null"]}]}, Kind.TIMESTAMP),
+        ({"type": ["string", "object"]}, Kind.JSON),
+        ({"type": ["string", "integer"]}, Kind.TEXT),
+        ({"type": "string", "format": "x-singer.decimal"}, Kind.DECIMAL),
+        ({}, Kind.TEXT),
+        (True, Kind.TEXT),
+    ],
+)
+def test_a_property_has_the_kind_that_holds_all(said: object, kind: Kind) -> None:
+    assert kind_of(said) is kind
+
+
+def test_names_cannot_be_sql_and_those_that_differ_in_case_only_make_way(desk: Desk, load: Load) -> None:
+    nasty = 'x"; DROP TABLE crm."A"; --'
+    load(schema("A", **{nasty: TEXT, "name": TEXT, "Name": TEXT, "": TEXT}), record("A", Id="1", **{nasty: "'n'", "name": "a", "Name": "b", "": "c"}))  # fmt: skip
+    names = list(desk.types("A"))
+    assert names[:3] == ["Id", nasty, "name"]
+    assert names[3].startswith("Name_")
+    assert names[4].startswith("_")
+    assert [value for row in desk.sql('SELECT * EXCLUDE ("Id") FROM crm."A"') for value in row[:4]] == [
+        "'n'",
+        "a",
+        "b",
+        "c",
+    ]
+    load(schema("A", **{nasty: TEXT, "name": TEXT, "Name": TEXT, "": TEXT}), record("A", Id="1", name="z"))
+    assert list(desk.types("A")) == names
+
+
+def test_a_table_spelt_in_another_case_is_the_same(desk: Desk, load: Load) -> None:
+    desk.change('CREATE SCHEMA "CRM"; CREATE TABLE "CRM"."a" ("ID" VARCHAR, "n" INTEGER, "tags" VARCHAR[])')
+    load(schema("A", n={"type": "integer"}, tags={"type": "array"}), record("A", Id="1", n=2**40, tags=["x", "y"]))
+    assert desk.rows("A", "Id", "n", "tags") == [("1", 2**40, ["x", "y"])]
+
+
+def test_a_view_is_not_loaded_into(desk: Desk, load: Load) -> None:
+    desk.change("CREATE SCHEMA crm; CREATE VIEW crm.a AS SELECT 1 AS Id")
+    with pytest.raises(DestinationError, match=r"crm\.A is a view"):
+        load(schema("A"), record("A", Id="1"))
+
+
+def test_a_constraint_that_somebody_made_is_told_and_nothing_is_loaded(desk: Desk, load: Load) -> None:
+    load(schema("A", v=TEXT), record("A", Id="1", v="secret"))
+    desk.change("CREATE UNIQUE INDEX once ON crm.A (v)")
+    with pytest.raises(MisfitError, match="constraint") as caught:
+        load(schema("A", v=TEXT), record("A", Id="2", v="secret"), record("A", Id="3", v="w"))
+    assert "secret" not in str(caught.value)
+    assert desk.rows("A", "Id") == [("1",)]
+
+
+def test_a_schema_without_sense_is_refused(load: Load) -> None:
+    with pytest.raises(MessageError, match="key of A is not among its properties"):
+        load({"type": "SCHEMA", "stream": "A", "key_properties": ["x"], "schema": {"properties": {"y": TEXT}}})
+    with pytest.raises(MessageError, match="has no properties"):
+        load({"type": "SCHEMA", "stream": "A", "key_properties": [], "schema": {"properties": {}}})
