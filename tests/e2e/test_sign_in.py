@@ -18,7 +18,7 @@ from tests.e2e.syncing import under_way
 @pytest.fixture
 def own_org() -> Iterator[LocalOrg]:
     """An org whose sign-in may be broken; each refresh token works once."""
-    with LocalOrg(counts={"Account": 10_000, "User": 3}, rotate_refresh_tokens=True) as made:  # several files
+    with LocalOrg(counts={"Account": 20_000, "User": 3}, rotate_refresh_tokens=True) as made:  # several files
         yield made
 
 
@@ -73,7 +73,7 @@ def test_rotating_refresh_tokens_are_kept_over_several_syncs(
 def test_a_session_ended_in_the_middle_is_renewed_once_and_the_run_succeeds(
     installation: Installation, own_org: LocalOrg, signed_in: Integration
 ) -> None:
-    running = under_way(installation, signed_in, own_org, "--json", stream="Account", seconds=16.0)
+    running = under_way(installation, signed_in, own_org, "--json", stream="Account", seconds=30.0)
     own_org.stats.reset()
     own_org.revoke_sessions()
     own_org.rows_per_second = 0.0
