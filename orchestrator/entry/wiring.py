@@ -15,9 +15,10 @@ def drivers() -> Drivers:
 
 def ticks() -> tuple[Callable[[Drivers], object], ...]:
     """What every worker does each second, besides dispatching runs."""
+    from orchestrator.domains.runs import service as runs
     from orchestrator.domains.schedules import service as schedules
 
-    return (schedules.fire_due,)
+    return (schedules.fire_due, runs.Pruner())
 
 
 def _fits(db: Database) -> None:

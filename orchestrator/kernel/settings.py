@@ -28,7 +28,14 @@ def _expanded(path: Path) -> Path:
 
 
 LocalPath = Annotated[Path, AfterValidator(_expanded)]
-Duration = Annotated[timedelta, BeforeValidator(lambda text: durations.parse(text) if isinstance(text, str) else text)]
+
+
+def _length(longest: timedelta) -> BeforeValidator:
+    return BeforeValidator(lambda text: durations.parse(text, longest=longest) if isinstance(text, str) else text)
+
+
+Duration = Annotated[timedelta, _length(durations.LONGEST)]
+Kept = Annotated[timedelta, _length(durations.A_CENTURY)]
 
 
 class _Section(BaseModel):
@@ -73,6 +80,11 @@ class RunSettings(_Section):
     lease: Duration = Field(
         default=timedelta(seconds=30),
         description="without a heartbeat for this long an attempt counts as lost",
+    )
+    keep: Kept = Field(
+        default=timedelta(days=90),
+        ge=timedelta(days=1),
+        description="workers remove what older runs said and counted; the newest runs stay",
     )
     directory: LocalPath | None = Field(
         default=None, description="where run directories are made; memory-backed storage where there is any"

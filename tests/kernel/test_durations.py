@@ -24,3 +24,12 @@ def test_what_is_no_duration_is_refused(text):
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0 s"), (45, "45 s"), (5400, "1 h 30 min"), (3661, "1 h 1 min 1 s")])
 def test_durations_are_said_as_people_say_them(seconds, text):
     assert durations.spoken(timedelta(seconds=seconds)) == text
+
+
+def test_what_is_kept_may_be_kept_for_longer_than_anything_is_waited_for():
+    assert durations.parse("90d", longest=durations.A_CENTURY) == timedelta(days=90)
+    assert durations.parse("1d12h") == timedelta(hours=36)
+    assert durations.spoken(timedelta(days=90)) == "90 d"
+    assert durations.spoken(timedelta(days=1)) == "24 h"
+    with pytest.raises(ValueError, match="up to 30 days"):
+        durations.parse("90d")

@@ -22,7 +22,7 @@ from orchestrator.kernel.ids import uuid7
 from orchestrator.migrations import runner
 
 ACROSS_ORGANIZATIONS = {"organization_named", "organization_ids", "open_attempts", "dispatch", "requeue_unclaimed", "slots_taken",
-    "place_in_line",
+    "place_in_line", "prune_history",
     "claim_due_schedules"}  # fmt: skip
 
 

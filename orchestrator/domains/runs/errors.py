@@ -117,10 +117,21 @@ EXIT_CODES = {
 }
 
 
+class TooRecentError(UsageError):
+    """What runs said is kept for a day at least."""
+
+    code = "too_recent"
+
+    def __init__(self) -> None:
+        super().__init__("That is too recent to be removed.", hint="Name a day at least: --older-than 90d.")
+
+
 class TimeoutArgumentError(UsageError):
     """A duration nobody can read."""
 
     code = "bad_duration"
 
     def __init__(self, text: str) -> None:
-        super().__init__(f"'{text}' is not a duration.", hint="Write it like 90s, 15m, 2h or 1h30m; at most 30 days.")
+        super().__init__(
+            f"'{text}' is not a duration.", hint="Write it like 90s, 15m, 2h, 1h30m or 7d; a run may take 30 days."
+        )

@@ -9,10 +9,11 @@ from orchestrator.domains.identity import service as identity
 from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.runs import rules, service
 from orchestrator.domains.runs.cli import showing, sync
+from orchestrator.domains.runs.errors import TimeoutArgumentError, TooRecentError
 from orchestrator.domains.runs.types import LogEntry, Run, RunStatus
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.inject import of_command
-from orchestrator.kernel import console
+from orchestrator.kernel import console, durations
 from orchestrator.kernel.console import Json
 
 app = typer.Typer(no_args_is_help=True, help="See what ran, how it went and what it said; stop what runs.")
@@ -176,6 +177,37 @@ def retry(
         return service.retry(drivers, integration, ended, trigger="command")
 
     sync.attended(drivers, integration, ask, quiet=quiet, as_json=as_json)
+
+
+@app.command()
+def prune(
+    context: typer.Context,
+    *,
+    older_than: Annotated[str, typer.Option(help="Of runs that ended so long ago: 90d.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove what old runs said and counted; the runs stay listed, and state is not touched.
+
+    Workers do so by themselves once a day (ORCHESTRATOR_RUNS__KEEP). An integration's newest run stays whole.
+    """
+    try:
+        keep = durations.parse(older_than, longest=durations.A_CENTURY)
+    except ValueError:
+        raise TimeoutArgumentError(older_than) from None
+    if keep < service.LEAST_KEPT:
+        raise TooRecentError
+    drivers = of_command(context)
+    place = identity.find(drivers.db, drivers.settings.organization)
+    if not yes and not as_json:
+        typer.confirm(
+            f"Remove logs and counts of runs that ended more than {durations.spoken(keep)} ago?", abort=True, err=True
+        )
+    gone = service.prune(drivers, place.org_id, keep=keep)
+    if as_json:
+        console.show_json({"removed": gone})
+    else:
+        console.say(f"{gone:,} lines and counts removed." if gone else "There was nothing that old.")
 
 
 def _found(context: typer.Context, wanted: str) -> tuple[Drivers, Run, str | None]:

@@ -1,5 +1,6 @@
 """All SQL about runs: rows in, values out; the database settles races."""
 
+from orchestrator.domains.runs.queries.pruning import prune
 from orchestrator.domains.runs.queries.queue import dispatch, enqueue, place, requeue_unclaimed
 from orchestrator.domains.runs.queries.records import add_logs, counts, last_log_id, logs, save_counts
 from orchestrator.domains.runs.queries.runs import (
@@ -48,6 +49,7 @@ __all__ = [
     "logs",
     "open_attempts",
     "place",
+    "prune",
     "put_back",
     "read_since",
     "register",

@@ -2,12 +2,15 @@
 
 from orchestrator.domains.runs.service.executing import execute
 from orchestrator.domains.runs.service.forecasting import forecast
+from orchestrator.domains.runs.service.pruning import LEAST_KEPT, Pruner, prune
 from orchestrator.domains.runs.service.queueing import dispatch, enqueue, submit, under_way, waiting
 from orchestrator.domains.runs.service.requesting import cancel, counts, find, listing, logs, recover, request, retry
 from orchestrator.domains.runs.service.states import history, reset, rollback, show
 from orchestrator.domains.runs.service.working import beat, join, leave, look_after, take, workers
 
 __all__ = [
+    "LEAST_KEPT",
+    "Pruner",
     "beat",
     "cancel",
     "counts",
@@ -22,6 +25,7 @@ __all__ = [
     "listing",
     "logs",
     "look_after",
+    "prune",
     "recover",
     "request",
     "reset",

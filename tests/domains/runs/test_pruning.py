@@ -1,0 +1,105 @@
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from orchestrator.domains.identity import service as identity
+from orchestrator.domains.runs import queries, service
+from orchestrator.domains.runs.types import RunStatus
+from orchestrator.drivers.meltano.output import Source
+from tests.fakes.meltano import counted, said, singer_state
+
+MONTH = timedelta(days=30)
+
+
+@pytest.fixture
+def sync(drivers, ready, meltano, _migrated):
+    """Run a sync that ended so many days ago."""
+
+    def call(days, *, code=0):
+        meltano.code = code
+        meltano.outputs = [said("hello"), counted(Source.TAP, "users", 5), counted(Source.TARGET, "users", 5)]
+        meltano.states = [singer_state(users={"page": days})]
+        run = service.execute(drivers, ready, service.request(drivers, ready))
+        with _migrated.begin() as owner:
+            owner.execute(
+                text("UPDATE orchestrator.runs SET finished_at = now() - make_interval(days => :days) WHERE id = :id"),
+                {"days": days, "id": _uuid(run.id)},
+            )
+        return run
+
+    return call
+
+
+def _uuid(run_id):
+    from orchestrator.kernel import ids
+
+    return ids.decode("run", run_id)
+
+
+def whole(drivers, run):
+    """Whether what it said and counted is still there; half of it would be neither."""
+    there = bool(service.logs(drivers, run)), bool(service.counts(drivers, run))
+    assert there[0] == there[1]
+    return there[0]
+
+
+def test_what_old_runs_said_and_counted_goes_and_the_runs_stay(drivers, ready, sync):
+    old, recent, newest = sync(100), sync(10), sync(1)
+    assert service.prune(drivers, ready.org_id, keep=MONTH) == 3
+    assert [whole(drivers, run) for run in (old, recent, newest)] == [False, True, True]
+    assert service.find(drivers, ready.org_id, old.id).status is RunStatus.SUCCEEDED
+    assert service.show(drivers, ready)[0].bookmark == {"completed": {"page": 1}}
+    assert service.prune(drivers, ready.org_id, keep=MONTH) == 0
+
+
+def test_the_newest_run_and_the_newest_good_one_stay_however_old(drivers, ready, sync):
+    older, good, bad, newest = sync(400), sync(300), sync(200, code=1), sync(100, code=1)
+    service.prune(drivers, ready.org_id, keep=MONTH)
+    assert [whole(drivers, run) for run in (older, good, bad, newest)] == [False, True, False, True]
+
+
+def test_other_organizations_keep_theirs(drivers, ready, sync):
+    old, _ = sync(100), sync(1)
+    other = identity.ensure(drivers.db, "other")
+    assert service.prune(drivers, other.org_id, keep=MONTH) == 0
+    assert whole(drivers, old)
+
+
+def test_nobody_can_delete_history_past_the_function_or_empty_it_by_it(drivers, ready, sync):
+    sync(100), sync(1)
+    for statement in (
+        "DELETE FROM orchestrator.integration_sync_logs",
+        "DELETE FROM orchestrator.run_streams",
+        "SELECT orchestrator.prune_history(interval '1 hour', 100)",
+    ):
+        with pytest.raises(DBAPIError), drivers.db.transaction(ready.org_id) as tx:
+            tx.execute(text(statement))
+
+
+def test_it_goes_in_batches(drivers, ready, sync):
+    sync(100), sync(1)
+    with drivers.db.transaction(ready.org_id) as tx:
+        assert queries.prune(tx, keep=MONTH, batch=1) == 2
+        assert queries.prune(tx, keep=MONTH, batch=1) == 1
+
+
+def test_a_worker_does_it_once_a_day_for_every_organization(drivers, ready, sync):
+    identity.ensure(drivers.db, "other")
+    old, _ = sync(100), sync(1)
+    pruner = service.Pruner()
+    assert sum(pruner(drivers) for _ in range(6)) == 3
+    assert not whole(drivers, old)
+    second = sync(100)
+    sync(1)
+    assert sum(pruner(drivers) for _ in range(6)) == 0
+    assert whole(drivers, second)
+
+
+def test_the_command_says_how_much_went_and_refuses_what_is_recent(command, ready, sync):
+    sync(100), sync(1)
+    assert command("runs", "prune", "--older-than", "12h").code == 2
+    assert command("runs", "prune", "--older-than", "0d").code == 2
+    assert command("runs", "prune", "--older-than", "90d", "--json").json == {"removed": 3}
+    assert "nothing that old" in command("runs", "prune", "--older-than", "90d", "--yes").err
