@@ -38,7 +38,9 @@ class RunRow(Table):
             "runs_one_active", "org_id", "integration_id", unique=True, postgresql_where=f"kind = 'sync' AND {_ACTIVE}"
         ),
         Index("runs_by_integration", "org_id", "integration_id", "id"),
-        Index("runs_ended", "org_id", "finished_at", postgresql_where="finished_at IS NOT NULL"),
+        Index(
+            "runs_unpruned", "org_id", "finished_at", postgresql_where="finished_at IS NOT NULL AND pruned_at IS NULL"
+        ),
         ForeignKeyConstraint(["org_id", "retry_of"], ["runs.org_id", "runs.id"]),
         Index("runs_retry_of", "org_id", "retry_of", postgresql_where="retry_of IS NOT NULL"),
     )
@@ -59,6 +61,7 @@ class RunRow(Table):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     retry_of: Mapped[str | None] = mapped_column(Identifier("run"))
+    pruned_at: Mapped[datetime | None]
 
 
 class AttemptRow(Table):

@@ -83,6 +83,7 @@ def test_it_goes_in_batches(drivers, ready, sync):
     with drivers.db.transaction(ready.org_id) as tx:
         assert queries.prune(tx, keep=MONTH, batch=1) == 2
         assert queries.prune(tx, keep=MONTH, batch=1) == 1
+        assert queries.prune(tx, keep=MONTH, batch=1) is None
 
 
 def test_a_worker_does_it_once_a_day_for_every_organization(drivers, ready, sync):

@@ -6,9 +6,10 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 
-def prune(tx: Session, *, keep: timedelta, batch: int) -> int:
+def prune(tx: Session, *, keep: timedelta, batch: int) -> int | None:
     """Remove up to `batch` lines and as many counts of old runs of this organization; answers how many went.
 
-    By a reviewed function: nobody may delete history otherwise. 0 where nothing is left, or another is at it.
+    By a reviewed function: nobody may delete history otherwise. None where nothing is left, or another is at it.
     """
-    return int(tx.scalar(text("SELECT orchestrator.prune_history(:keep, :batch)"), {"keep": keep, "batch": batch}) or 0)
+    gone = tx.scalar(text("SELECT orchestrator.prune_history(:keep, :batch)"), {"keep": keep, "batch": batch})
+    return None if gone is None else int(gone)

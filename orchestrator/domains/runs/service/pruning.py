@@ -23,7 +23,7 @@ def prune(drivers: Drivers, org_id: str, *, keep: timedelta) -> int:
     if keep < LEAST_KEPT:
         raise TooRecentError
     gone = 0
-    while batch := _one_batch(drivers, org_id, keep=keep):
+    while (batch := _one_batch(drivers, org_id, keep=keep)) is not None:
         gone += batch
     return gone
 
@@ -44,11 +44,11 @@ class Pruner:
             self._left = identity.organization_ids(drivers.db)
             return 0
         gone = _one_batch(drivers, self._left[-1], keep=drivers.settings.runs.keep)
-        if not gone:
+        if gone is None:
             self._left.pop()
-        return gone
+        return gone or 0
 
 
-def _one_batch(drivers: Drivers, org_id: str, *, keep: timedelta) -> int:
+def _one_batch(drivers: Drivers, org_id: str, *, keep: timedelta) -> int | None:
     with drivers.db.transaction(org_id, role=Role.WORKER) as tx:
         return queries.prune(tx, keep=keep, batch=_BATCH)
