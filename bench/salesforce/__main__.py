@@ -53,12 +53,12 @@ class Benchmark:
         with ExitStack() as stack:
             org = stack.enter_context(source(_OBJECT, given.rows, cache=given.orgs))
             mine = theirs = stack.enter_context(lab(self._at, org, keep))
-            if peers and given.peer_rows != given.rows:
+            if given.peer_rows != given.rows:
                 smaller = stack.enter_context(source(_OBJECT, given.peer_rows, cache=given.orgs))
                 theirs = stack.enter_context(lab(self._at, smaller, keep))
             alone = org.alone()
-            entries = [Entry(lab=mine, pipeline=way) for way in (*ours.LIMITS, *ours.OURS)]
-            entries += [Entry(lab=theirs, pipeline=peer) for peer in peers]
+            entries = [Entry(lab=mine, pipeline=way) for way in (*ours.LIMITS, *ours.BY_FILES)]
+            entries += [Entry(lab=theirs, pipeline=way) for way in (ours.BY_RECORDS, *peers)]
             found, left_out = in_turns(entries, given.runs)
         figures = Figures(ways=found)
         title = f"{given.rows:,} records of {len(org.fields)} fields into Postgres; medians of {given.runs}"
@@ -66,7 +66,7 @@ class Benchmark:
         if given.chart is not None:
             chart.write(given.chart, self._picture(figures, with_peers=bool(peers)))
         self.document |= {
-            "peer_rows": given.peer_rows if peers else None,
+            "peer_rows": given.peer_rows,
             "fields": len(org.fields),
             "org_alone_records_per_s": round(alone),
             **figures.document(),
@@ -109,7 +109,8 @@ class Benchmark:
 
     def _picture(self, figures: Figures, *, with_peers: bool) -> str:
         given, machine = self._given, report.machine()
-        fewer = f"peers with {given.peer_rows:,} records" if with_peers and given.peer_rows != given.rows else ""
+        who = "peers and records" if with_peers else "records"
+        fewer = f"{who} one by one: {given.peer_rows:,}" if given.peer_rows != given.rows else ""
         facts = (f"{machine['cpus']} CPUs", f"medians of {given.runs}", fewer, f"{datetime.now(UTC):%Y-%m-%d}")
         title = f"{given.rows:,} Salesforce contacts into Postgres"
         return chart.svg(figures.ways, title=title, foot=", ".join(filter(None, facts)))
@@ -172,7 +173,11 @@ def _arguments() -> argparse.Namespace:
     option("--json", type=Path, metavar="FILE", help="write the figures there, too")
     option("--chart", type=Path, metavar="FILE.svg", help="draw them; as PNG beside it if rsvg-convert is there")
     option("--peers", default="none", help="none, all, or names with commas (default: %(default)s)")
-    option("--peer-rows", type=int, help=f"records for the peers (default: --rows, at most {_PEER_ROWS})")
+    option(
+        "--peer-rows",
+        type=int,
+        help=f"records for the peers, and for RECORD (default: --rows, at most {_PEER_ROWS})",
+    )
     option("--curve", type=_sizes, nargs="?", const=sizes.CURVE, metavar="N,N", help=f"also sizes ({smaller})")
     option("--shapes", action="store_true", help="also few and many fields, and large texts")
     option("--first-rows", action="store_true", help="also how long until first rows are there")

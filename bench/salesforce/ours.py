@@ -95,7 +95,8 @@ def _sync() -> Pipeline:
 
 
 LIMITS = (_limit(1), _limit(2), _limit(1, gunzip="isal"))
-OURS = (_tap_target(batch=True), _sync(), _tap_target(batch=False))
+BY_FILES = (_tap_target(batch=True), _sync())
+BY_RECORDS = _tap_target(batch=False)
 
 
 def _plugin(lab: Lab, which: tuple[Any, str, str], config: Mapping[str, Any]) -> tuple[Path | str, ...]:

@@ -14,7 +14,7 @@ from bench.salesforce.running import Entry, in_turns, lab
 from bench.salesforce.source import source
 
 CURVE: Final = (10_000, 100_000, 1_000_000, 10_000_000)
-WAYS: Final[Sequence[Pipeline]] = (ours.LIMITS[0], *ours.OURS[:2])
+WAYS: Final[Sequence[Pipeline]] = (ours.LIMITS[0], *ours.BY_FILES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

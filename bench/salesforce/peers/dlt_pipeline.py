@@ -32,7 +32,7 @@ def main() -> None:
     query = f"SELECT {', '.join(wish['fields'])} FROM {wish['object']}"  # noqa: S608 - SOQL, of our own names
     moments = [name for name, kind in wish["fields"].items() if kind == _MOMENT]
     # dlt writes into what it is given: a hint for each column
-    columns = {name: dict(_HINTS[kind]) for name, kind in wish["fields"].items() if kind in _HINTS}
+    columns = {name: {**_HINTS[kind]} for name, kind in wish["fields"].items() if kind in _HINTS}
 
     def records() -> Iterator[list[dict[str, Any]]]:
         for page in bulk.query_all(query, lazy_operation=True):
