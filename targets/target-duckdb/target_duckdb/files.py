@@ -99,6 +99,8 @@ class RecordFile:
         # Halves of surrogate pairs have no UTF-8.
         self._file = self._stack.enter_context(self.path.open("w", encoding="utf-8", errors="replace", newline=""))
         self._write = csv.writer(self._file, lineterminator="\n", quoting=csv.QUOTE_ALL).writerow
+        # DuckDB takes the first line break of a file for the end of all rows, be it within quotes.
+        self._write(f"f{at}" for at in range(len(self.fields)))
 
     def add(self, record: Mapping[str, Any], *, extracted: str | None, version: int | None) -> None:
         """One more; MissingKeyError without its key."""

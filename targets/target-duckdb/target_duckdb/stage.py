@@ -22,12 +22,16 @@ _LONGEST_ROW: Final = 16 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A file of CSV. fields: its names in order; null: what stands for null; announced: its rows, if the tap said."""
+    """A file of CSV with a header.
+
+    fields:    what its columns are, in order
+    null:      what stands for null
+    announced: how many rows it has, if that is known
+    """
 
     path: Path
     fields: Sequence[str]
     compression: str = "none"
-    header: bool = False
     null: str = NULL
     announced: int | None = None
 
@@ -35,7 +39,7 @@ class Source:
     def of(cls, records: RecordFile) -> Self:
         """Records that were written by us."""
         records.finish()
-        return cls(path=records.path, fields=records.fields)
+        return cls(path=records.path, fields=records.fields, announced=records.count)
 
 
 class Stage:
@@ -74,7 +78,7 @@ class Stage:
             [(rows,)] = self.connection.execute(
                 f"INSERT INTO {_TABLE} ({', '.join(name for _, name in used)})"
                 f" SELECT {', '.join(f'f{at}' for at, _ in used)} FROM read_csv({literal(str(source.path))},"
-                f" columns = {{{columns}}}, header = {source.header}, compression = {literal(source.compression)},"
+                f" columns = {{{columns}}}, header = true, compression = {literal(source.compression)},"
                 f" nullstr = {literal(source.null)}, delim = ',', quote = '\"', escape = '\"', auto_detect = false,"
                 f" max_line_size = {_LONGEST_ROW})"
             ).fetchall()
@@ -200,7 +204,6 @@ def batch_sources(
             path=path,
             fields=headers[at],
             compression=packed,
-            header=True,
             null="",
             announced=counts[at] if counts else None,
         )

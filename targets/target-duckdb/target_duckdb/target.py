@@ -3,7 +3,8 @@
 import logging
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any, ClassVar, Final, NoReturn, Self
@@ -159,18 +160,28 @@ class TargetDuckDB(Target):  # type: ignore[misc]  # the SDK's types are not fol
             self._store.close()
             self._store = None
 
-    def listen(self, file_input: IO[str] | None = None) -> None:
-        """Handle all messages; whatever happens, the file is given back."""
+    # ---- messages
+
+    def process_lines(self, file_input: IO[str] | None) -> Any:
+        """Handle all messages."""
+        with self._given_back_at_failure():
+            return super().process_lines(file_input)
+
+    def process_endofpipe(self) -> None:
+        """All lines are read: load the rest, say the last STATE, give the file back."""
+        with self._given_back_at_failure():
+            super().process_endofpipe()
+        self.close()
+
+    @contextmanager
+    def _given_back_at_failure(self) -> Iterator[None]:
         try:
-            super().listen(file_input)
+            yield
         except BaseException:
+            self.close()
             if self._stopped:  # DuckDB makes an error of its own of what a signal handler raises during a query
                 raise SystemExit(self._stopped) from None
             raise
-        finally:
-            self.close()
-
-    # ---- messages
 
     def _process_schema_message(self, message_dict: dict[str, Any]) -> None:
         stream, schema = message_dict.get("stream"), message_dict.get("schema")

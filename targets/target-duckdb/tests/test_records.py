@@ -50,6 +50,12 @@ def test_a_key_is_one_row_and_the_last_one_wins_within_and_across_batches(desk: 
     assert desk.rows("A", "Id", "Name") == [("0", "6"), ("1", "y"), ("2", "8")]
 
 
+def test_a_line_break_in_the_first_record_is_not_taken_for_the_end_of_a_row(desk: Desk, load: Load) -> None:
+    said = [(f"{at:05}", "a\r\nb" if at % 7 == 0 else "c\nd\re") for at in range(20_000)]
+    load(schema("A", Name=TEXT), *(record("A", Id=key, Name=name) for key, name in said))
+    assert desk.rows("A", "Id", "Name") == said
+
+
 def test_composite_and_numeric_keys_are_compared_as_values(desk: Desk, load: Load) -> None:
     shape = schema("A", ("n", "s"), n={"type": "integer"}, s=TEXT, v=TEXT)
     load(shape, *('{"type":"RECORD","stream":"A","record":{"n":%s,"s":"x","v":"%s"}}' % pair for pair in (("1", "a"), ("1.0", "b"), ("2", "c"))))  # fmt: skip  # noqa: UP031
