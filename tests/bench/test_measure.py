@@ -25,7 +25,7 @@ def test_each_program_reads_what_the_one_before_writes_and_the_first_what_it_is_
 def test_cpu_is_told_apart_and_counts_what_a_program_starts():
     child = f"import subprocess, sys; subprocess.run([sys.executable, '-I', '-S', '-c', {BURN!r}], check=True)"
     cost = run([python("pass", "idle"), python(child, "busy")])
-    assert cost.cpu["busy"] >= 0.4
+    assert cost.cpu["busy"] >= 0.39  # counted in hundredths
     assert cost.cpu["idle"] < 0.3
     assert cost.cpu_all == pytest.approx(sum(cost.cpu.values()))
     assert cost.wall >= 0.4
@@ -48,7 +48,7 @@ def test_a_program_that_fails_is_named_with_what_it_said(at):
 
 def test_cpu_of_servers_beside_it_is_what_they_took_meanwhile():
     cost = run([python(BURN)], servers={"us": os.getpid()})
-    assert cost.server_cpu["us"] >= 0.4  # the program is our child, and was waited for
+    assert cost.server_cpu["us"] >= 0.39  # counted in hundredths; the program is our child, and was waited for
     assert tree_cpu(os.getpid()) >= cost.server_cpu["us"]
 
 

@@ -6,7 +6,7 @@ schema, table.
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ import dlt  # type: ignore[import-not-found]  # in the peer's environment only
 from simple_salesforce import Salesforce  # type: ignore[import-not-found]
 
 _MOMENT = "timestamp with time zone"
-_HINTS = {
+_HINTS: Mapping[str, Mapping[str, Any]] = {
     "boolean": {"data_type": "bool"},
     "bigint": {"data_type": "bigint"},
     "numeric": {"data_type": "decimal", "precision": 38, "scale": 18},  # dlt's own scale, 9, cuts what Salesforce has
