@@ -44,10 +44,9 @@ def test_columns_are_added_widened_and_never_dropped(desk: Desk, load: Load, cap
 
 
 def test_a_schema_that_changes_midway_keeps_the_order_of_rows(desk: Desk, load: Load) -> None:
-    load(
-        schema("A", v=TEXT), record("A", Id="1", v="a"), schema("A", v=TEXT, w=TEXT), record("A", Id="1", v="b", w="c")
-    )
-    assert desk.rows("A", "Id", "v", "w") == [("1", "b", "c")]
+    later = (record("A", Id=key, v="b", w="c") for key in "12")
+    load(schema("A", v=TEXT), record("A", Id="1", v="a"), schema("A", v=TEXT, w=TEXT), *later, batch_size_rows=2)
+    assert desk.rows("A", "Id", "v", "w") == [("1", "b", "c"), ("2", "b", "c")]
 
 
 @pytest.mark.parametrize(
