@@ -35,7 +35,7 @@ def test_starting_one_stream_over_and_going_back_reads_only_what_was_asked_for(
 
     everything = history(installation, salesforce)
     assert everything[-len(first) :] == first
-    goal = next(one for one in reversed(everything) if one["stream"] == "Opportunity")
+    goal = next(one for one in first if one["stream"] == "Opportunity")  # the newest of them
     before = installation.run("state", salesforce.id, "reset", "--stream", "Opportunity", "--json")
     assert before.json == {
         "applied": False,
