@@ -105,6 +105,12 @@ def _calm(request: pytest.FixtureRequest) -> Iterator[None]:
         made.rows_per_second = 0.0
 
 
+@pytest.fixture
+def calm_for_long(org: LocalOrg) -> None:
+    """What earlier tests changed lies behind every look-back."""
+    org.clock.advance(600)
+
+
 def values_of(org: LocalOrg, **more: Any) -> dict[str, Any]:
     """What a person fills in for this org, who wants small files and steps."""
     app = org.app.credentials()

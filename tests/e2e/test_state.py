@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from orchestrator.domains.integrations.types import Integration
 from sandboxes.salesforce import LocalOrg
 from tests.e2e.comparing import difference
@@ -21,6 +23,7 @@ def history(installation: Installation, salesforce: Integration) -> list[dict[st
     return list(installation.run("state", salesforce.id, "history", "--json").json)
 
 
+@pytest.mark.usefixtures("calm_for_long")
 def test_starting_one_stream_over_and_going_back_reads_only_what_was_asked_for(
     installation: Installation, salesforce: Integration, org: LocalOrg
 ) -> None:

@@ -1,5 +1,7 @@
 """What a sync brings: exactly the source, every time."""
 
+import pytest
+
 from orchestrator.domains.integrations.types import Integration
 from sandboxes.salesforce import LocalOrg
 from tests.e2e.comparing import difference
@@ -8,6 +10,7 @@ from tests.e2e.installation import Installation
 STREAMS = ("Account", "Lead", "Opportunity")
 
 
+@pytest.mark.usefixtures("calm_for_long")
 def test_the_tables_are_the_source_and_stay_so(
     installation: Installation, salesforce: Integration, org: LocalOrg
 ) -> None:
