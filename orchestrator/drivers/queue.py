@@ -40,14 +40,14 @@ class Queue:
     def __init__(self, address: SecretStr, worker: str) -> None:
         self._address, self._worker = address, worker
 
-    def serve(self, hand_over: Callable[[Ticket], None], *, stop: threading.Event) -> None:
+    def serve(self, hand_over: Callable[[Ticket], object], *, stop: threading.Event) -> None:
         """Hand over tickets as they come, until `stop` is set; goes on where the database was away.
 
         hand_over: must return at once; called in this thread
         """
         asyncio.run(self._serve(hand_over, stop))
 
-    async def _serve(self, hand_over: Callable[[Ticket], None], stop: threading.Event) -> None:
+    async def _serve(self, hand_over: Callable[[Ticket], object], stop: threading.Event) -> None:
         stopped = asyncio.create_task(asyncio.to_thread(stop.wait))
         while not stop.is_set():
             worker = asyncio.create_task(self._work(hand_over))
@@ -62,7 +62,7 @@ class Queue:
                 await asyncio.wait({stopped}, timeout=_AGAIN_AFTER)
         await stopped
 
-    async def _work(self, hand_over: Callable[[Ticket], None]) -> None:
+    async def _work(self, hand_over: Callable[[Ticket], object]) -> None:
         app = App(connector=PsycopgConnector(conninfo=_conninfo(self._address), min_size=1, max_size=2, timeout=10))
 
         @app.task(name="execute")

@@ -48,8 +48,9 @@ def _work(drivers: Drivers, concurrency: int) -> None:
         logging.getLogger(chatty).setLevel(logging.ERROR)
     working = Worker(drivers, concurrency=concurrency, version=version("orchestrator"), ticks=wiring.ticks())
 
-    def stop(signum: int, _frame: FrameType | None) -> None:
-        signal.signal(signum, signal.default_int_handler)
+    def stop(_signum: int, _frame: FrameType | None) -> None:
+        for again in (signal.SIGINT, signal.SIGTERM):  # ends this process; its runs' supervisors then end theirs
+            signal.signal(again, signal.SIG_DFL)
         console.say("Draining: runs go on until they have committed state. Once more stops them at once.")
         working.drain()
 

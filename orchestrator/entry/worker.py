@@ -49,7 +49,7 @@ class Worker:
         house.start()
         try:
             queue = Queue(self._drivers.database_url, self._drivers.worker.name)
-            queue.serve(lambda ticket: _submit(slots, self._take, ticket), stop=self._drain)
+            queue.serve(lambda ticket: slots.submit(self._take, ticket), stop=self._drain)
         finally:
             self._drain.set()
             slots.shutdown(wait=True)
@@ -75,7 +75,7 @@ class Worker:
             run = runs.take(self._drivers, ticket.org_id, ticket.run_id, drain=self._drain)
         except OrchestratorError as error:
             log.warning("%s: %s", ticket.run_id, error.message)
-        except Exception:
+        except Exception:  # one run's trouble must not end the others; the run itself has settled as failed
             log.exception("%s: something unexpected went wrong in orchestrator itself.", ticket.run_id)
         else:
             log.info("%s %s.", ticket.run_id, f"is {run.status.value}" if run else "was somebody else's")
@@ -115,13 +115,9 @@ class Worker:
             if not self._away:
                 log.warning("%s", error.message)
             self._away = True
-        except Exception:
+        except Exception:  # without heartbeats and recovery every run here would be lost
             log.exception("Keeping house failed; it is tried again.")
         else:
             if self._away:
                 log.info("The control-plane database is back.")
             self._away = False
-
-
-def _submit(slots: ThreadPoolExecutor, take: Callable[[Ticket], None], ticket: Ticket) -> None:
-    slots.submit(take, ticket)

@@ -107,6 +107,21 @@ def test_a_worker_that_is_asked_to_stop_gives_its_run_back_and_the_run_does_not_
     assert_everything_arrived(installation, salesforce, org)
 
 
+def test_a_worker_that_is_told_twice_ends_at_once_and_leaves_nothing(
+    installation: Installation, salesforce: Integration, org: LocalOrg
+) -> None:
+    org.rows_per_second = sum(org.count("Contact").values()) / _SECONDS
+    run_id = detached(installation, salesforce)
+    worker = installation.start("worker")
+    in_the_middle(installation, salesforce.org_id, run_id)
+    worker.process.send_signal(signal.SIGTERM)
+    eventually(lambda: "Draining" in worker.err, "the first signal is heard")
+    worker.process.send_signal(signal.SIGINT)
+    assert worker.end(within=5).code == -signal.SIGINT
+    installation.assert_nothing_left(within=15)
+    assert installation.run("runs", "cancel", run_id).code == 0
+
+
 def test_a_cancelled_run_leaves_its_worker_working(
     installation: Installation, salesforce: Integration, org: LocalOrg
 ) -> None:
