@@ -84,7 +84,7 @@ class RunSettings(_Section):
     keep: Kept = Field(
         default=timedelta(days=90),
         ge=timedelta(days=1),
-        description="workers remove what older runs said and counted; the newest runs stay",
+        description="workers remove what older runs said and counted, slots of schedules, events; the newest stay",
     )
     directory: LocalPath | None = Field(
         default=None, description="where run directories are made; memory-backed storage where there is any"

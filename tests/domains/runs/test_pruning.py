@@ -1,4 +1,5 @@
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -72,10 +73,34 @@ def test_nobody_can_delete_history_past_the_function_or_empty_it_by_it(drivers, 
     for statement in (
         "DELETE FROM orchestrator.integration_sync_logs",
         "DELETE FROM orchestrator.run_streams",
+        "DELETE FROM orchestrator.events",
+        "DELETE FROM orchestrator.schedule_slots",
         "SELECT orchestrator.prune_history(interval '1 hour', 100)",
     ):
         with pytest.raises(DBAPIError), drivers.db.transaction(ready.org_id) as tx:
             tx.execute(text(statement))
+
+
+def test_old_events_go_and_wake_nothing_when_they_do(drivers, ready, sync):
+    sync(1)
+    with drivers.db.connection() as owner:
+        events = owner.scalar(text("SELECT count(*) FROM orchestrator.events"))
+        owner.execute(text("UPDATE orchestrator.events SET created_at = now() - interval '100 days', id = :old"
+                           " WHERE name = 'run.started.v1'"), {"old": _old_id()})  # fmt: skip
+    assert service.prune(drivers, ready.org_id, keep=timedelta(days=36_500)) == 0
+    assert service.prune(drivers, ready.org_id, keep=MONTH) == 1
+    with drivers.db.connection() as owner:
+        left = owner.execute(
+            text("SELECT count(*), count(*) FILTER (WHERE name = 'run.started.v1') FROM orchestrator.events")
+        ).one()
+    assert tuple(left) == (events - 1, 0)
+
+
+def _old_id():
+    """As an event has it that was emitted 100 days ago."""
+    from orchestrator.kernel import ids
+
+    return UUID(int=ids.uuid7().int - (int(timedelta(days=100).total_seconds() * 1000) << 80))
 
 
 def test_it_goes_in_batches(drivers, ready, sync):

@@ -183,13 +183,14 @@ def retry(
 def prune(
     context: typer.Context,
     *,
-    older_than: Annotated[str, typer.Option(help="Of runs that ended so long ago: 90d.")],
+    older_than: Annotated[str, typer.Option(help="What is over for so long: 90d.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove what old runs said and counted; the runs stay listed, and state is not touched.
+    """Remove what old runs said and counted, old slots of schedules, and events; runs stay listed, and state stays.
 
-    Workers do so by themselves once a day (ORCHESTRATOR_RUNS__KEEP). An integration's newest run stays whole.
+    Workers do so by themselves once a day (ORCHESTRATOR_RUNS__KEEP). An integration's newest run
+    stays whole, and each schedule's newest slot.
     """
     try:
         keep = durations.parse(older_than, longest=durations.A_CENTURY)
@@ -201,13 +202,13 @@ def prune(
     place = identity.find(drivers.db, drivers.settings.organization)
     if not yes and not as_json:
         typer.confirm(
-            f"Remove logs and counts of runs that ended more than {durations.spoken(keep)} ago?", abort=True, err=True
+            f"Remove logs, counts, slots and events older than {durations.spoken(keep)}?", abort=True, err=True
         )
     gone = service.prune(drivers, place.org_id, keep=keep)
     if as_json:
         console.show_json({"removed": gone})
     else:
-        console.say(f"{gone:,} lines and counts removed." if gone else "There was nothing that old.")
+        console.say(f"{gone:,} rows of history removed." if gone else "There was nothing that old.")
 
 
 def _found(context: typer.Context, wanted: str) -> tuple[Drivers, Run, str | None]:

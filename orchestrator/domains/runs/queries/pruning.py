@@ -1,4 +1,4 @@
-"""Removing what old runs said and counted."""
+"""Removing history."""
 
 from datetime import timedelta
 
@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 
 def prune(tx: Session, *, keep: timedelta, batch: int) -> int | None:
-    """Remove up to `batch` lines and as many counts of old runs of this organization; answers how many went.
+    """Remove up to `batch` rows of each kind of this organization's old history; answers how many went.
 
     By a reviewed function: nobody may delete history otherwise. None where nothing is left, or another is at it.
     """

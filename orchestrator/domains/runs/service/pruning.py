@@ -1,4 +1,4 @@
-"""Retention: what old runs said and counted is removed, a batch at a time, so that nobody waits for it."""
+"""Retention: what old runs said and counted, slots and events, removed a batch at a time, so that nobody waits."""
 
 from datetime import timedelta
 from time import monotonic
@@ -10,14 +10,15 @@ from orchestrator.drivers.bundle import Drivers
 from orchestrator.kernel.db import Role
 
 LEAST_KEPT = timedelta(days=1)
-_BATCH = 5_000  # lines, and as many counts; some tens of milliseconds
+_BATCH = 5_000  # rows of each kind; some tens of milliseconds
 _EVERY = timedelta(days=1).total_seconds()
 
 
 def prune(drivers: Drivers, org_id: str, *, keep: timedelta) -> int:
-    """Remove what runs said and counted that ended longer ago than `keep`; answers how many lines and counts went.
+    """Remove history that is over for longer than `keep`; answers how many rows went.
 
-    Runs themselves, events and state stay, and all of an integration's newest run and its newest that succeeded.
+    That is what runs said and counted, what became of slots, and events. Runs themselves and state stay, all of an
+    integration's newest run and its newest that succeeded, and every schedule's newest slot.
     Raises TooRecentError.
     """
     if keep < LEAST_KEPT:
