@@ -126,6 +126,12 @@ def hold(tx: Session, schedule_id: str) -> Schedule | None:
     return None if row is None else _schedule(row)
 
 
+def hold_chains(tx: Session, org_id: str) -> None:
+    """Until the transaction ends nobody else changes what starts after what in this organization."""
+    key = func.hashtextextended(f"orchestrator.chains {org_id}", 0)
+    tx.execute(select(func.pg_advisory_xact_lock(key)))
+
+
 def schedules(tx: Session, *, integration_id: str | None = None) -> list[Schedule]:
     """The organization's schedules, by integration and in the order they were added."""
     wanted = select(ScheduleRow).where(ScheduleRow.deleted_at.is_(None))

@@ -1,6 +1,6 @@
 """Adding schedules, changing them, letting them rest."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -31,7 +31,9 @@ def add(
     Raises the errors of this domain that say what is wrong with it, UnknownStreamError.
     """
     _check(drivers, integration, timing, streams)
+    names = _names(drivers, integration, timing)
     with drivers.db.transaction(integration.org_id) as tx:
+        _refuse_circle(tx, integration, timing, names)
         now = queries.now(tx)
         timing = rules.anchored(timing, now)
         rules.check(timing, policy, now)
@@ -46,8 +48,10 @@ def edit(
 ) -> Schedule:
     """Replace its rule; it goes on with the first slot of the new one that is still to come. Raises what `add` does."""
     integration = integrations.find(drivers, schedule.org_id, schedule.integration_id)
-    _check(drivers, integration, timing, streams, without=schedule.id)
+    _check(drivers, integration, timing, streams)
+    names = _names(drivers, integration, timing)
     with drivers.db.transaction(schedule.org_id) as tx:
+        _refuse_circle(tx, integration, timing, names, without=schedule.id)
         held = _held(tx, schedule)
         now = queries.now(tx)
         timing = rules.anchored(timing, now)
@@ -111,20 +115,31 @@ def _announce(tx: Session, schedule: Schedule, what: str) -> None:
     )
 
 
-def _check(
-    drivers: Drivers, integration: Integration, timing: Timing, streams: Sequence[str] | None, *, without: str = ""
-) -> None:
-    """What rules alone can't see: whether streams, events and integrations exist, and whether chains end."""
+def _check(drivers: Drivers, integration: Integration, timing: Timing, streams: Sequence[str] | None) -> None:
+    """What rules alone can't see: whether streams and events exist."""
     if timing.event is not None and timing.event not in EVENTS:
         raise UnknownEventError(timing.event, EVENTS)
     known = [stream.name for stream in integrations.streams(drivers, integration)] if streams else []
     for name in streams or ():
         if name not in known:
             raise UnknownStreamError(name, known)
-    if timing.after is not None:
-        with drivers.db.transaction(integration.org_id) as tx:
-            there = [one for one in queries.schedules(tx) if one.id != without]
-        circle = rules.circle(there, integration.id, timing.after)
-        if circle:
-            names = {one.id: one.name for one in integrations.listing(drivers, integration.org_id)}
-            raise ChainCycleError(names.get(one, one) for one in circle)
+
+
+def _names(drivers: Drivers, integration: Integration, timing: Timing) -> Mapping[str, str]:
+    """What integrations are called, where a chain is to be told."""
+    if timing.after is None:
+        return {}
+    return {one.id: one.name for one in integrations.listing(drivers, integration.org_id)}
+
+
+def _refuse_circle(
+    tx: Session, integration: Integration, timing: Timing, names: Mapping[str, str], *, without: str = ""
+) -> None:
+    """Chains must end. Two that each would end, but not both, come one after the other: the second is refused."""
+    if timing.after is None:
+        return
+    queries.hold_chains(tx, integration.org_id)
+    there = [one for one in queries.schedules(tx) if one.id != without]
+    circle = rules.circle(there, integration.id, timing.after)
+    if circle:
+        raise ChainCycleError(names.get(one, one) for one in circle)
