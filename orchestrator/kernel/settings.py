@@ -7,17 +7,20 @@ keep their own. `.env.example` is generated from here.
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from platformdirs import user_data_path
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 
 from orchestrator.kernel import durations
 from orchestrator.kernel.errors import InvalidConfigError
+from orchestrator.kernel.printable import is_plain
 
 _PREFIX = "ORCHESTRATOR_"
 _APP_NAME = re.compile(r"^([A-Z][A-Z0-9_]*)_CLIENT_(ID|SECRET)$")
@@ -181,6 +184,36 @@ def environment() -> dict[str, str]:
     return dict(os.environ)  # noqa: TID251 - the one place that reads it
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What another process needs of this one's environment to work on the same installation.
+
+    plain:     variables with values that may be written down
+    secret:    names of those that may not
+    env_file:  where the other process looks for them
+    """
+
+    plain: Mapping[str, str]
+    secret: tuple[str, ...]
+    env_file: Path
+
+
+def surroundings(settings: Settings, environ: Mapping[str, str] | None = None) -> Surroundings:
+    """What a scheduler outside, which has none of this shell's variables, must be given; its home in any case."""
+    given = environment() if environ is None else environ
+    ours = {name: given[name] for name, _, _ in variables() if given.get(name)}
+    apps = {name: given[name] for name in given if _APP_NAME.match(name) and _oauth_apps(given)}
+    hidden = _secrets() | {name for name, value in ours.items() if not is_plain(value)}
+    secret = sorted(name for name in ours if name in hidden) + sorted(apps)
+    named, usual = given.get(f"{_PREFIX}ENV_FILE"), project_root() / ".env"
+    env_file = _expanded(Path(named)) if named else usual if usual.is_file() else settings.home / "environment"
+    plain = {name: value for name, value in ours.items() if name not in hidden}
+    plain[f"{_PREFIX}HOME"] = str(settings.home)
+    if named or (secret and env_file != usual):
+        plain[f"{_PREFIX}ENV_FILE"] = str(env_file)
+    return Surroundings(plain=plain, secret=tuple(secret), env_file=env_file)
+
+
 def variables() -> list[tuple[str, str, Any]]:
     """Every setting as (environment variable, description, default), in the order of the classes."""
     rows: list[tuple[str, str, Any]] = []
@@ -194,6 +227,20 @@ def variables() -> list[tuple[str, str, Any]]:
         elif not field.exclude:
             rows.append((_name(name), field.description or "", field.default))
     return rows
+
+
+def _secrets() -> set[str]:
+    """The variables whose values are secrets."""
+
+    def hides(field: FieldInfo) -> bool:
+        return SecretStr in (field.annotation, *get_args(field.annotation))
+
+    names = {_name(name) for name, field in Settings.model_fields.items() if hides(field)}
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.default, BaseModel):
+            inner = type(field.default).model_fields
+            names |= {f"{_PREFIX}{name}__{one}".upper() for one in inner if hides(inner[one])}
+    return names
 
 
 def _name(field: str) -> str:

@@ -197,3 +197,50 @@ def test_units_for_systemd(command, ready):
 def test_every_error_is_a_document_where_json_was_asked_for(command, github):
     answer = command("schedules", "add", "Our code", "--cron", "0 0 31 2 *", "--json")
     assert json.loads(answer.err)["error"]["code"] == "bad_cron"
+
+
+@pytest.fixture
+def shell(monkeypatch):
+    """Variables of the shell that exports."""
+    for name in ("DATABASE_URL", "WAREHOUSE_URL", "INTEGRATION_ENCRYPTION_KEY", "ORCHESTRATOR_ENV_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+    def put(**variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    return put
+
+
+def test_exported_lines_name_the_installation_and_no_secret(command, ready, drivers, shell):
+    command("schedules", "add", "Our code", "--cron", "0 2 * * *")
+    shell(
+        DATABASE_URL="postgresql://me:hunter2@db/x",
+        SALESFORCE_CLIENT_ID="app",
+        SALESFORCE_CLIENT_SECRET="hunter3",
+        ORCHESTRATOR_ORGANIZATION="default",
+        ORCHESTRATOR_RUNS__DIRECTORY='/a "b" c',
+    )
+    text = command("schedules", "export").out
+    home = drivers.settings.home
+    assert f'ORCHESTRATOR_HOME="{home}"\n' in text
+    assert 'ORCHESTRATOR_ORGANIZATION="default"\n' in text
+    assert "ORCHESTRATOR_RUNS__DIRECTORY='/a \"b\" c'\n" in text
+    assert f'ORCHESTRATOR_ENV_FILE="{home}/environment"\n' in text
+    assert "DATABASE_URL, SALESFORCE_CLIENT_ID, SALESFORCE_CLIENT_SECRET" in text
+    units = command("schedules", "export", "--format", "systemd").out
+    assert f"Environment=ORCHESTRATOR_HOME={home}\n" in units
+    assert 'Environment="ORCHESTRATOR_RUNS__DIRECTORY=/a \\"b\\" c"\n' in units
+    [document] = command("schedules", "export", "--json").json
+    assert document["environment"]["ORCHESTRATOR_HOME"] == str(home)
+    assert document["secrets"][0] == "DATABASE_URL"
+    for written in (text, units, json.dumps(document)):
+        assert "hunter" not in written
+
+
+def test_secrets_that_a_file_holds_already_need_no_word(command, ready, shell, tmp_path):
+    command("schedules", "add", "Our code", "--cron", "0 2 * * *")
+    shell(ORCHESTRATOR_ENV_FILE=str(tmp_path / "settings"))
+    text = command("schedules", "export").out
+    assert f'ORCHESTRATOR_ENV_FILE="{tmp_path}/settings"\n' in text
+    assert "Not written here" not in text

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -10,8 +11,10 @@ import typer
 from orchestrator.domains.schedules import rules, service
 from orchestrator.domains.schedules.cli import options, showing
 from orchestrator.domains.schedules.rules import Exported
-from orchestrator.kernel import console
+from orchestrator.kernel import console, settings
 from orchestrator.kernel.console import Json
+from orchestrator.kernel.printable import cleaned
+from orchestrator.kernel.settings import Surroundings
 
 _ABOUT_CRON = (
     "# CRON_TZ is understood by cronie (Fedora, RHEL, Arch), not by the cron of Debian and Ubuntu, which goes by the",
@@ -36,28 +39,53 @@ def export(
 ) -> None:
     """Every schedule as lines for another scheduler; what it can't express is said.
 
+    They work as they are, on this installation: what it needs of this shell's variables stands in them, except secrets.
     The lines go to stdout. Pause the schedules here before cron starts the same syncs.
     """
     drivers, org_id = options.here(context)
     names = showing.names(drivers, org_id)
     program = program or shutil.which("orchestrator") or "orchestrator"
-    write = rules.crontab if format_ is Format.CRONTAB else rules.systemd
+    around = settings.surroundings(drivers.settings)
+    given = around.plain if format_ is Format.SYSTEMD else {}
+    write = rules.crontab if format_ is Format.CRONTAB else partial(rules.systemd, variables=given)
     found = [
         write(one, name=names.get(one.integration_id, ""), after=names.get(one.timing.after or "", ""), program=program)
         for one in service.listing(drivers, org_id)
     ]
     if as_json:
-        console.show_json(
-            [{"schedule": one.schedule.id, "lines": one.lines, "notes": one.notes, "title": one.title} for one in found]
-        )
+        console.show_json([_as_json(one, around) for one in found])
     elif not found:
         console.say("Nothing is scheduled yet.")
     else:
-        console.show_lines("\n".join(_document(found, format_)))
+        console.show_lines("\n".join(_document(found, format_, around)))
 
 
-def _document(found: Sequence[Exported], format_: Format) -> list[str]:
-    lines = list(_ABOUT_CRON) if format_ is Format.CRONTAB else []
+def _as_json(one: Exported, around: Surroundings) -> dict[str, object]:
+    """A schedule with the variables that its command needs; secret ones by name."""
+    return {
+        "schedule": one.schedule.id,
+        "lines": one.lines,
+        "notes": one.notes,
+        "title": one.title,
+        "environment": around.plain,
+        "secrets": around.secret,
+    }
+
+
+def _document(found: Sequence[Exported], format_: Format, around: Surroundings) -> list[str]:
+    lines = [f"# {line}" for line in _about_secrets(around)]
+    if format_ is Format.CRONTAB:
+        lines = [*_ABOUT_CRON, *lines, *rules.crontab_environment(around.plain)]
     for one in found:
         lines += ["", f"# {one.title}", *(f"# {note}" for note in one.notes), *one.lines]
     return lines
+
+
+def _about_secrets(around: Surroundings) -> list[str]:
+    """What is set in this shell alone and must not be written into a crontab or unit, which others may read."""
+    if not around.secret:
+        return []
+    return [
+        f"Not written here, since they are secrets of this shell: {', '.join(around.secret)}.",
+        f"Put them, as NAME=value, into {cleaned(str(around.env_file))}, readable by nobody else (chmod 600).",
+    ]

@@ -16,7 +16,7 @@ from orchestrator.domains.schedules.rules.deciding import (
     starting,
     upcoming,
 )
-from orchestrator.domains.schedules.rules.exporting import Exported, crontab, systemd
+from orchestrator.domains.schedules.rules.exporting import Exported, crontab, crontab_environment, systemd
 from orchestrator.domains.schedules.rules.policy import blocked, check, delayed
 from orchestrator.domains.schedules.rules.reading import jitter, misfire, timing
 from orchestrator.domains.schedules.rules.slots import newest, slots
@@ -33,6 +33,7 @@ __all__ = [
     "circle",
     "covered",
     "crontab",
+    "crontab_environment",
     "decide",
     "decide_waiting",
     "delayed",

@@ -1,14 +1,15 @@
 """Schedules as lines for other schedulers, which then call the command line: crontab(5) and systemd.timer(5).
 
 What they can't express is said in a comment, never left out silently.
-source: crontab(5) of cronie ("CRON_TZ", "Percent-signs"), systemd.time(7) ("Calendar events"), systemd.service(5)
-("Command lines")
+source: crontab(5) of cronie ("CRON_TZ", "Percent-signs", environment settings), systemd.time(7) ("Calendar events"),
+systemd.service(5) ("Command lines"), systemd.exec(5) ("Environment=")
 """
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, timedelta
+from types import MappingProxyType
 
 from orchestrator.domains.schedules.rules.cron import DAY, Cron, parse
 from orchestrator.domains.schedules.rules.words import described
@@ -90,8 +91,23 @@ def crontab(schedule: Schedule, *, name: str, after: str = "", program: str = "o
     )
 
 
-def systemd(schedule: Schedule, *, name: str, after: str = "", program: str = "orchestrator") -> Exported:
-    """A service and a timer, each with its file name before it."""
+def crontab_environment(variables: Mapping[str, str]) -> list[str]:
+    """Lines that give the commands below them these variables. Values are taken as they are, between quotes if any."""
+    quoted = {
+        name: next((quote for quote in ('"', "'") if quote not in value), "") for name, value in variables.items()
+    }
+    return [f"{name}={quoted[name]}{value}{quoted[name]}" for name, value in variables.items()]
+
+
+def systemd(
+    schedule: Schedule,
+    *,
+    name: str,
+    after: str = "",
+    program: str = "orchestrator",
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> Exported:
+    """A service and a timer, each with its file name before it. variables: what the service gets to work with."""
     cron, zone, why = _cron(schedule)
     title = cleaned(f"{name}: {described(schedule.timing, after=after)}")
     if cron is None:
@@ -106,6 +122,7 @@ def systemd(schedule: Schedule, *, name: str, after: str = "", program: str = "o
         f"Description=Sync {title.replace('%', '%%')}",
         "[Service]",
         "Type=oneshot",
+        *(f"Environment={_systemd_word(f'{name}={value}', dollars=False)}" for name, value in variables.items()),
         f"ExecStart={call}",
         "",
         f"# {unit}.timer",
@@ -125,9 +142,11 @@ def systemd(schedule: Schedule, *, name: str, after: str = "", program: str = "o
     return Exported(schedule=schedule, title=title, lines=tuple(lines), notes=tuple(notes))
 
 
-def _systemd_word(word: str) -> str:
-    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    plain = word and all(char.isalnum() or char in "/._-:@+" for char in word)
+def _systemd_word(word: str, *, dollars: bool = True) -> str:
+    """A word as systemd reads it; only in commands (`dollars`) are variables put into it."""
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    escaped = escaped.replace("$", "$$") if dollars else escaped
+    plain = word and all(char.isalnum() or char in "/._-:@+=" for char in word)
     return escaped if plain else f'"{escaped}"'
 
 
