@@ -206,7 +206,7 @@ def main() -> int:
     ended = report.Report(name="schedules", n=given.n)
     ended.figures = {"bursts": [asdict(one) for one in found], "idle_percent": share}
     for one in found:
-        if one.size == _PROMISED > one.orgs:  # one organization each costs five statements each: a figure, no promise
+        if one.size == _PROMISED:
             what = f"{one.size:,} due at once in {one.orgs:,} organizations"
             ended.target(what, one.wall, limit=_LIMIT, unit="s")
     ended.target("queued twice or never", sum(one.wrong for one in found), limit=0, unit="")

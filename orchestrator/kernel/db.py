@@ -4,7 +4,7 @@ Every transaction first drops to a role without BYPASSRLS and names its organiza
 holds even where the connection itself is a superuser's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
@@ -31,6 +31,7 @@ class Role(StrEnum):
 
     APP = "orchestrator_app"
     WORKER = "orchestrator_worker"
+    SCHEDULER = "orchestrator_scheduler"
 
 
 class DatabaseAwayError(TemporaryError):
@@ -163,12 +164,13 @@ class Database:
         self.pool.dispose()
 
 
-def work_as(tx: Session, org_id: str) -> None:
-    """From here on the transaction works as this organization; for batches over many, after a reviewed claim."""
-    tx.execute(_WORK_AS, {"org": str(ids.decode("org", org_id))})
+def work_for(tx: Session, org_ids: Iterable[str]) -> None:
+    """From here on a transaction of the scheduler's role sees these organizations, after a reviewed claim."""
+    named = ",".join(str(ids.decode("org", org_id)) for org_id in org_ids)
+    tx.execute(_WORK_FOR, {"orgs": f"{{{named}}}"})
 
 
-_WORK_AS = text("SELECT set_config('app.org_id', :org, true)")
+_WORK_FOR = text("SELECT set_config('app.org_ids', :orgs, true)")
 
 
 def reason(error: DBAPIError) -> str:

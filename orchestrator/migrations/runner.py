@@ -124,7 +124,7 @@ def _prepare(connection: Connection) -> None:
     if version < _OLDEST_POSTGRES:
         raise UnsuitableDatabaseError(f"it is version {version // 10_000}.")
     become = "SET" if version >= _SET_IS_A_PRIVILEGE else "MEMBER"
-    for role in ("orchestrator_owner", "orchestrator_app", "orchestrator_worker"):
+    for role in ("orchestrator_owner", "orchestrator_app", "orchestrator_worker", "orchestrator_scheduler"):
         if not connection.scalar(text("SELECT true FROM pg_roles WHERE rolname = :role"), {"role": role}):
             connection.execute(text(f"CREATE ROLE {role} NOLOGIN"))
         if not connection.scalar(text("SELECT pg_has_role(current_user, :role, :how)"), {"role": role, "how": become}):

@@ -173,16 +173,20 @@ def test_only_the_reviewed_functions_look_across_organizations(pool):
     assert all(config in paths and not public for _, config, public in definers)
 
 
-def test_app_and_worker_can_not_leave_row_level_security(pool):
+def test_no_role_can_leave_row_level_security(pool):
     runner.migrate(pool)
     with pool.begin() as connection:
         roles = connection.execute(
             text("""
             SELECT rolname, rolsuper OR rolbypassrls OR rolcanlogin OR pg_has_role(rolname, 'orchestrator_owner', 'member')
-            FROM pg_roles WHERE rolname IN ('orchestrator_app', 'orchestrator_worker')
+            FROM pg_roles WHERE rolname IN ('orchestrator_app', 'orchestrator_worker', 'orchestrator_scheduler')
             """)
         ).all()
-    assert sorted(roles) == [("orchestrator_app", False), ("orchestrator_worker", False)]
+    assert sorted(roles) == [
+        ("orchestrator_app", False),
+        ("orchestrator_scheduler", False),
+        ("orchestrator_worker", False),
+    ]
 
 
 ROWS = """

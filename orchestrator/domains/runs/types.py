@@ -132,6 +132,7 @@ class RunRequest:
     retry_of: the ended run it does again
     """
 
+    org_id: str
     integration_id: str
     provider: str
     trigger: str

@@ -1,6 +1,6 @@
 """All SQL about schedules and their slots: rows in, values out; the database's clock and its keys decide."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
 from orchestrator.domains.schedules.tables import ScheduleRow, SlotRow
-from orchestrator.domains.schedules.types import Due, Misfire, Outcome, Policy, Schedule, Slot, Timing
+from orchestrator.domains.schedules.types import Due, Misfire, Outcome, Policy, Schedule, Slot, Timing, Verdict
 from orchestrator.kernel import ids
 from orchestrator.kernel.db import Identifier
 
@@ -153,6 +153,7 @@ def schedules_like(tx: Session, beginning: str) -> list[Schedule]:
 
 def _slot(row: SlotRow) -> Slot:
     return Slot(
+        org_id=row.org_id,
         schedule_id=row.schedule_id,
         slot=row.slot,
         outcome=Outcome(row.outcome),
@@ -208,19 +209,18 @@ def claim_due(tx: Session, *, most: int) -> tuple[datetime | None, list[Due]]:
 
 _RECORD = text("""
     INSERT INTO orchestrator.schedule_slots (org_id, schedule_id, slot, outcome, reason, until, count)
-    SELECT :org_id, one.* FROM unnest(CAST(:schedules AS uuid[]), CAST(:slots AS timestamptz[]),
+    SELECT * FROM unnest(CAST(:orgs AS uuid[]), CAST(:schedules AS uuid[]), CAST(:slots AS timestamptz[]),
         CAST(:outcomes AS text[]), CAST(:reasons AS text[]), CAST(:untils AS timestamptz[]), CAST(:counts AS integer[]))
-        AS one (schedule_id, slot, outcome, reason, until, count)
     ON CONFLICT (org_id, schedule_id, slot) DO NOTHING RETURNING schedule_id, slot
 """).columns(schedule_id=Identifier("sch"))
 
 
-def insert_slots(tx: Session, org_id: str, decided: Sequence[Slot]) -> set[tuple[str, datetime]]:
+def insert_slots(tx: Session, decided: Sequence[Slot]) -> set[tuple[str, datetime]]:
     """Record slots; answers (schedule, slot) of those that nobody had recorded before."""
     if not decided:
         return set()
     values = {
-        "org_id": ids.decode("org", org_id),
+        "orgs": [ids.decode("org", one.org_id) for one in decided],
         "schedules": [ids.decode("sch", one.schedule_id) for one in decided],
         "slots": [one.slot for one in decided],
         "outcomes": [one.outcome.value for one in decided],
@@ -234,9 +234,10 @@ def insert_slots(tx: Session, org_id: str, decided: Sequence[Slot]) -> set[tuple
 _SETTLE = text("""
     UPDATE orchestrator.schedule_slots s
     SET outcome = one.outcome, reason = one.reason, run_id = one.run_id, decided_at = clock_timestamp()
-    FROM unnest(CAST(:schedules AS uuid[]), CAST(:slots AS timestamptz[]), CAST(:outcomes AS text[]),
-                CAST(:reasons AS text[]), CAST(:runs AS uuid[])) AS one (schedule_id, slot, outcome, reason, run_id)
-    WHERE s.schedule_id = one.schedule_id AND s.slot = one.slot AND s.outcome = 'waiting'
+    FROM unnest(CAST(:orgs AS uuid[]), CAST(:schedules AS uuid[]), CAST(:slots AS timestamptz[]),
+        CAST(:outcomes AS text[]), CAST(:reasons AS text[]), CAST(:runs AS uuid[]))
+        AS one (org_id, schedule_id, slot, outcome, reason, run_id)
+    WHERE s.org_id = one.org_id AND s.schedule_id = one.schedule_id AND s.slot = one.slot AND s.outcome = 'waiting'
 """)
 
 
@@ -246,6 +247,7 @@ def settle_slots(tx: Session, settled: Sequence[Slot]) -> None:
         tx.execute(
             _SETTLE,
             {
+                "orgs": [ids.decode("org", one.org_id) for one in settled],
                 "schedules": [ids.decode("sch", one.schedule_id) for one in settled],
                 "slots": [one.slot for one in settled],
                 "outcomes": [one.outcome.value for one in settled],
@@ -256,22 +258,26 @@ def settle_slots(tx: Session, settled: Sequence[Slot]) -> None:
 
 
 _MOVE = text("""
-    UPDATE orchestrator.schedules s SET next_slot = one.next_slot, next_fire_at = one.next_fire_at
-    FROM unnest(CAST(:schedules AS uuid[]), CAST(:slots AS timestamptz[]), CAST(:starts AS timestamptz[]))
-        AS one (schedule_id, next_slot, next_fire_at)
-    WHERE s.id = one.schedule_id
+    UPDATE orchestrator.schedules s SET next_slot = one.next_slot, next_fire_at = one.next_fire_at,
+        paused_at = CASE WHEN one.paused THEN clock_timestamp() ELSE s.paused_at END
+    FROM unnest(CAST(:orgs AS uuid[]), CAST(:schedules AS uuid[]), CAST(:slots AS timestamptz[]),
+        CAST(:starts AS timestamptz[]), CAST(:paused AS boolean[]))
+        AS one (org_id, schedule_id, next_slot, next_fire_at, paused)
+    WHERE s.org_id = one.org_id AND s.id = one.schedule_id
 """)
 
 
-def move_all(tx: Session, moves: Mapping[str, tuple[datetime | None, datetime | None]]) -> None:
-    """Say where schedules go on: next slot and its start, by schedule."""
-    if moves:
+def move_all(tx: Session, decided: Sequence[tuple[Schedule, Verdict]]) -> None:
+    """Say where schedules go on, and which of them rest."""
+    if decided:
         tx.execute(
             _MOVE,
             {
-                "schedules": [ids.decode("sch", one) for one in moves],
-                "slots": [slot for slot, _ in moves.values()],
-                "starts": [start for _, start in moves.values()],
+                "orgs": [ids.decode("org", one.org_id) for one, _ in decided],
+                "schedules": [ids.decode("sch", one.id) for one, _ in decided],
+                "slots": [verdict.next_slot for _, verdict in decided],
+                "starts": [verdict.next_fire_at for _, verdict in decided],
+                "paused": [verdict.paused for _, verdict in decided],
             },
         )
 

@@ -88,6 +88,7 @@ class Slot:
     cause:         the run or the event that started a chained one
     """
 
+    org_id: str
     schedule_id: str
     slot: datetime
     outcome: Outcome
@@ -116,12 +117,16 @@ class Due:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What is decided about a due schedule: slots to record, the one to fire among them, and where it goes on."""
+    """What is decided about a due schedule: slots to record, the one to fire among them, and where it goes on.
+
+    paused:  from now on it rests
+    """
 
     slots: tuple[Slot, ...]
     fire: datetime | None
     next_slot: datetime | None
     next_fire_at: datetime | None
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

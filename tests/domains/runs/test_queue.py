@@ -51,8 +51,8 @@ def test_an_integration_has_one_active_run_whoever_executes_it(drivers, ready, j
     with pytest.raises(RunInProgressError, match=attended.id):
         service.submit(drivers, ready)
     with drivers.db.transaction(ready.org_id) as tx:
-        wanted = RunRequest(integration_id=ready.id, provider="github", trigger="schedule")
-        assert service.enqueue(drivers, tx, ready.org_id, [wanted]) == {ready.id: None}
+        wanted = RunRequest(org_id=ready.org_id, integration_id=ready.id, provider="github", trigger="schedule")
+        assert service.enqueue(drivers, tx, [wanted]) == {ready.id: None}
 
 
 def test_a_long_line_of_one_organization_holds_up_no_other(drivers, server_of_many):

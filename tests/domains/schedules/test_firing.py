@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
 
 from orchestrator.domains.identity import service as identity
 from orchestrator.domains.integrations import service as integrations
@@ -12,7 +13,7 @@ from orchestrator.domains.runs import service as runs
 from orchestrator.domains.runs.events import RunEnded, StateChanged
 from orchestrator.domains.schedules import service
 from orchestrator.domains.schedules.types import Fired, Misfire, Policy, Timing
-from orchestrator.kernel.db import Role
+from orchestrator.kernel.db import Role, work_for
 from orchestrator.kernel.events import emit
 from tests.fixtures.drivers import GITHUB
 
@@ -294,6 +295,32 @@ def test_schedules_of_every_organization_are_fired_each_as_its_own(drivers, plac
     with drivers.db.transaction(place.org_id) as tx:
         assert tx.scalar(text("SELECT count(*) FROM orchestrator.schedules WHERE id = :id"),
                          {"id": _uuid("sch", added.id)}) == 0  # fmt: skip
+
+
+def test_the_schedulers_role_sees_what_it_names_and_may_do_no_more_than_firing_takes(
+    drivers, place, integration, schedule, clock
+):
+    schedule(integration("A"))
+    clock.by(HOUR)
+    service.fire_due(drivers)
+    other = identity.ensure(drivers.db, "other")
+    count = text("SELECT count(*) FROM orchestrator.runs")
+    with drivers.db.anonymous(role=Role.SCHEDULER) as tx:
+        assert tx.scalar(count) == 0
+        work_for(tx, [other.org_id])
+        assert tx.scalar(count) == 0
+        work_for(tx, [other.org_id, place.org_id])
+        assert tx.scalar(count) == 1
+    with drivers.db.anonymous(role=Role.SCHEDULER) as tx:
+        work_for(tx, [other.org_id])
+        with pytest.raises(ProgrammingError, match="row-level security"):
+            tx.execute(text("INSERT INTO orchestrator.events (org_id, id, name, payload)"
+                            " VALUES (:org, gen_random_uuid(), 'x', '{}')"), {"org": _uuid("org", place.org_id)})  # fmt: skip
+    for forbidden in ("UPDATE orchestrator.runs SET status = 'succeeded'", "SELECT FROM orchestrator.vault_secrets"):
+        with drivers.db.anonymous(role=Role.SCHEDULER) as tx:
+            work_for(tx, [place.org_id])
+            with pytest.raises(ProgrammingError, match="permission denied"):
+                tx.execute(text(forbidden))
 
 
 def test_schedulers_at_the_same_moment_fire_every_slot_exactly_once(drivers, place, integration, schedule, clock):

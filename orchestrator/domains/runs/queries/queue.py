@@ -16,14 +16,14 @@ from orchestrator.kernel.db import Identifier
 # One statement and one array a column, whatever the number of runs.
 _ENQUEUE = text("""
     WITH wanted AS (
-        SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:integrations AS uuid[]), CAST(:providers AS text[]),
-            CAST(:triggers AS text[]), CAST(:streams AS jsonb[]), CAST(:full AS boolean[]),
+        SELECT * FROM unnest(CAST(:orgs AS uuid[]), CAST(:ids AS uuid[]), CAST(:integrations AS uuid[]),
+            CAST(:providers AS text[]), CAST(:triggers AS text[]), CAST(:streams AS jsonb[]), CAST(:full AS boolean[]),
             CAST(:timeouts AS interval[]), CAST(:retries AS uuid[]))
-            AS one (id, integration_id, provider, trigger, streams, full_refresh, timeout, retry_of)
+            AS one (org_id, id, integration_id, provider, trigger, streams, full_refresh, timeout, retry_of)
     ), made AS (
         INSERT INTO orchestrator.runs
             (org_id, id, integration_id, trigger, streams, full_refresh, timeout, detached, retry_of)
-        SELECT :org_id, id, integration_id, trigger,
+        SELECT org_id, id, integration_id, trigger,
             CASE WHEN streams IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(streams)) END,
             full_refresh, timeout, true, retry_of
         FROM wanted
@@ -32,7 +32,7 @@ _ENQUEUE = text("""
         RETURNING *
     ), placed AS (
         INSERT INTO orchestrator.run_queue (org_id, run_id, provider)
-        SELECT made.org_id, made.id, wanted.provider FROM made JOIN wanted ON wanted.id = made.id
+        SELECT made.org_id, made.id, wanted.provider FROM made JOIN wanted USING (org_id, id)
     )
     SELECT * FROM made
 """).columns(
@@ -40,9 +40,7 @@ _ENQUEUE = text("""
 )
 
 
-def enqueue(
-    tx: Session, org_id: str, requests: Sequence[RunRequest], *, timeout: timedelta
-) -> Mapping[str, Run | None]:
+def enqueue(tx: Session, requests: Sequence[RunRequest], *, timeout: timedelta) -> Mapping[str, Run | None]:
     """Queue runs for workers, by integration; None where the integration has an active run, which then stays.
 
     timeout: of requests that name none
@@ -50,7 +48,7 @@ def enqueue(
     if not requests:
         return {}
     values = {
-        "org_id": ids.decode("org", org_id),
+        "orgs": [ids.decode("org", one.org_id) for one in requests],
         "ids": [ids.uuid7() for _ in requests],
         "integrations": [ids.decode("int", one.integration_id) for one in requests],
         "providers": [one.provider for one in requests],

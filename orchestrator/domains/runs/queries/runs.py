@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import case, func, select, text, update
+from sqlalchemy import Select, case, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -86,18 +86,18 @@ def runs(
 
 def active_run(tx: Session, integration_id: str) -> Run | None:
     """The run that is under way for an integration."""
-    found = active_runs(tx, [integration_id])
-    return found[0] if found else None
+    row = tx.scalars(_under_way().where(RunRow.integration_id == integration_id)).one_or_none()
+    return None if row is None else as_run(row)
 
 
-def active_runs(tx: Session, integration_ids: Sequence[str]) -> list[Run]:
-    """The runs that are under way for these integrations, at most one for each."""
-    wanted = select(RunRow).where(
-        RunRow.integration_id.in_(integration_ids),
-        RunRow.kind == "sync",
-        RunRow.status.in_([s.value for s in _ACTIVE]),
-    )
+def active_runs(tx: Session, integrations: Sequence[tuple[str, str]]) -> list[Run]:
+    """The runs that are under way for these (organization, integration), at most one for each."""
+    wanted = _under_way().where(tuple_(RunRow.org_id, RunRow.integration_id).in_(integrations))
     return [as_run(row) for row in tx.scalars(wanted)]
+
+
+def _under_way() -> Select[tuple[RunRow]]:
+    return select(RunRow).where(RunRow.kind == "sync", RunRow.status.in_([s.value for s in _ACTIVE]))
 
 
 def claim(tx: Session, run_id: str, *, worker: str, lease: timedelta) -> Attempt | None:

@@ -20,18 +20,20 @@ from orchestrator.kernel.settings import Settings
 ALIVE_BEATS = 3  # heartbeats; a worker without one for so long gets no new runs
 
 
-def enqueue(drivers: Drivers, tx: Session, org_id: str, requests: Sequence[RunRequest]) -> Mapping[str, Run | None]:
+def enqueue(drivers: Drivers, tx: Session, requests: Sequence[RunRequest]) -> Mapping[str, Run | None]:
     """Queue runs for workers in the caller's transaction, by integration; set-based, so that thousands cost little.
+
+    The transaction must be one of their organization, or the scheduler's for all of theirs.
 
     None where the integration has an active run already, which then stays the only one. Whether the run could do
     anything is seen when it starts. Call `dispatch` after the commit, or let a worker's next look do it.
     """
-    return queries.enqueue(tx, org_id, requests, timeout=drivers.settings.runs.timeout)
+    return queries.enqueue(tx, requests, timeout=drivers.settings.runs.timeout)
 
 
-def under_way(tx: Session, integration_ids: Sequence[str]) -> list[Run]:
-    """The active runs of these integrations, at most one for each; in the caller's transaction, as `enqueue` is."""
-    return queries.active_runs(tx, integration_ids) if integration_ids else []
+def under_way(tx: Session, integrations: Sequence[tuple[str, str]]) -> list[Run]:
+    """The active runs of these (organization, integration), at most one for each; in the caller's transaction."""
+    return queries.active_runs(tx, integrations) if integrations else []
 
 
 def dispatch(drivers: Drivers) -> int:
@@ -59,6 +61,7 @@ def submit(
     """
     integrations.to_read(drivers, integration, only=streams)
     wanted = RunRequest(
+        org_id=integration.org_id,
         integration_id=integration.id,
         provider=integration.type,
         trigger=trigger,
@@ -68,7 +71,7 @@ def submit(
         retry_of=retry_of,
     )
     with drivers.db.transaction(integration.org_id) as tx:
-        run = enqueue(drivers, tx, integration.org_id, [wanted])[integration.id]
+        run = enqueue(drivers, tx, [wanted])[integration.id]
         under_way = queries.active_run(tx, integration.id)
     if run is None:
         raise RunInProgressError(integration.name, under_way.id if under_way else "a run that just ended")

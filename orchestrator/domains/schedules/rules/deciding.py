@@ -109,6 +109,7 @@ def spent(schedule: Schedule, begin: datetime, until: datetime, outcome: Outcome
     one = count == 1
     return [
         Slot(
+            org_id=schedule.org_id,
             schedule_id=schedule.id,
             slot=last if one else first(of, begin - _INSTANT),
             outcome=outcome,
@@ -120,7 +121,7 @@ def spent(schedule: Schedule, begin: datetime, until: datetime, outcome: Outcome
 
 
 def _slot(schedule: Schedule, slot: datetime, outcome: Outcome, reason: str = "") -> Slot:
-    return Slot(schedule_id=schedule.id, slot=slot, outcome=outcome, reason=reason)
+    return Slot(org_id=schedule.org_id, schedule_id=schedule.id, slot=slot, outcome=outcome, reason=reason)
 
 
 def decide_waiting(waiting: Sequence[Due], now: datetime) -> tuple[list[Slot], Due | None]:
@@ -154,8 +155,10 @@ def covered(schedule: Schedule, streams: Sequence[str] | None) -> bool:
 
 def settled(due: Due, outcome: Outcome, reason: str = "", *, run_id: str | None = None) -> Slot:
     """What became of a slot that waited, if only for this moment."""
-    slot = due.waiting or due.schedule.created_at
-    return Slot(schedule_id=due.schedule.id, slot=slot, outcome=outcome, reason=reason, run_id=run_id)
+    schedule, slot = due.schedule, due.waiting or due.schedule.created_at
+    return Slot(
+        org_id=schedule.org_id, schedule_id=schedule.id, slot=slot, outcome=outcome, reason=reason, run_id=run_id
+    )
 
 
 def circle(there: Sequence[Schedule], started: str, after: str) -> list[str]:

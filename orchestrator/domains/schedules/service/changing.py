@@ -80,7 +80,7 @@ def resume(drivers: Drivers, schedule: Schedule) -> Schedule:
         now = queries.now(tx)
         if held.next_slot is not None:
             rested = rules.spent(held, held.next_slot, now, Outcome.SKIPPED, rules.PAUSED)
-            queries.insert_slots(tx, held.org_id, rested)
+            queries.insert_slots(tx, rested)
         return _started(tx, queries.resume(tx, held.id), now, "resumed")
 
 

@@ -19,7 +19,7 @@ from orchestrator.domains.schedules import queries, rules
 from orchestrator.domains.schedules.events import SlotsMissed
 from orchestrator.domains.schedules.types import Due, Fired, Outcome, Slot, Verdict
 from orchestrator.drivers.bundle import Drivers
-from orchestrator.kernel.db import work_as
+from orchestrator.kernel.db import Role, work_for
 from orchestrator.kernel.errors import InvalidConfigError
 from orchestrator.kernel.events import emit
 
@@ -35,62 +35,60 @@ def fire_due(drivers: Drivers) -> Fired:
     """
     total = Fired()
     for _ in range(_MOST_BATCHES):
-        with drivers.db.anonymous() as tx:
+        with drivers.db.anonymous(role=Role.SCHEDULER) as tx:
             now, due = queries.claim_due(tx, most=_BATCH)
             if now is None:
                 return total
-            for org_id, theirs in groupby(sorted(due, key=_organization), key=_organization):
-                work_as(tx, org_id)
-                total += _fire(drivers, tx, org_id, list(theirs), now)
+            work_for(tx, {one.schedule.org_id for one in due})
+            total += _fire(drivers, tx, due, now)
         if len(due) < _BATCH:
             break
     return total
 
 
-def _fire(drivers: Drivers, tx: Session, org_id: str, due: Sequence[Due], now: datetime) -> Fired:
-    """Everything that is due of one organization; the transaction works as it."""
-    verdicts = {one.schedule.id: _decided(tx, one, now) for one in due if one.waiting is None}
-    decided = [slot for verdict in verdicts.values() for slot in verdict.slots]
-    fresh = queries.insert_slots(tx, org_id, decided)
+def _fire(drivers: Drivers, tx: Session, due: Sequence[Due], now: datetime) -> Fired:
+    """Everything of a batch, whose organizations the transaction sees: a few statements, however many they are."""
+    verdicts = [(one, _decided(one, now)) for one in due if one.waiting is None]
+    decided = [slot for _, verdict in verdicts for slot in verdict.slots]
+    fresh = queries.insert_slots(tx, decided)
     wanting = [
-        replace(one, waiting=verdicts[one.schedule.id].fire)
-        for one in due
-        if one.waiting is None and (one.schedule.id, verdicts[one.schedule.id].fire) in fresh
+        replace(one, waiting=verdict.fire) for one, verdict in verdicts if (one.schedule.id, verdict.fire) in fresh
     ]
     settled: list[Slot] = []
     for _, waiting in groupby(sorted((one for one in due if one.waiting), key=_schedule), key=_schedule):
         given_up, chosen = rules.decide_waiting(list(waiting), now)
         settled += given_up
         wanting += [chosen] if chosen else []
-    settled += _queued(drivers, tx, org_id, wanting)
+    settled += _queued(drivers, tx, wanting)
     queries.settle_slots(tx, settled)
-    queries.move_all(tx, {one: (verdict.next_slot, verdict.next_fire_at) for one, verdict in verdicts.items()})
+    queries.move_all(tx, [(one.schedule, verdict) for one, verdict in verdicts])
     _tell_missed(tx, due, decided)
     return _counted(decided, settled)
 
 
-def _decided(tx: Session, due: Due, now: datetime) -> Verdict:
+def _decided(due: Due, now: datetime) -> Verdict:
     """The verdict; a schedule that nobody can read any more, such as one whose zone is gone, is paused and says why."""
     try:
         return rules.decide(due, now)
     except InvalidConfigError as error:
-        queries.pause(tx, due.schedule.id)
         slot = Slot(
+            org_id=due.schedule.org_id,
             schedule_id=due.schedule.id,
             slot=due.schedule.next_slot or now,
             outcome=Outcome.SKIPPED,
             reason=f"paused: {error.message}",
         )
-        return Verdict(slots=(slot,), fire=None, next_slot=due.schedule.next_slot, next_fire_at=None)
+        return Verdict(slots=(slot,), fire=None, next_slot=due.schedule.next_slot, next_fire_at=None, paused=True)
 
 
-def _queued(drivers: Drivers, tx: Session, org_id: str, wanting: Sequence[Due]) -> list[Slot]:
+def _queued(drivers: Drivers, tx: Session, wanting: Sequence[Due]) -> list[Slot]:
     """Queue one run for each integration, of whoever reads most; what becomes of the slots. Some go on waiting."""
     first: dict[str, Due] = {}
     for one in sorted(wanting, key=rules.broadest_first):
         first.setdefault(one.schedule.integration_id, one)
     requests = [
         RunRequest(
+            org_id=one.schedule.org_id,
             integration_id=one.schedule.integration_id,
             provider=one.provider,
             trigger=_TRIGGER,
@@ -98,8 +96,8 @@ def _queued(drivers: Drivers, tx: Session, org_id: str, wanting: Sequence[Due]) 
         )
         for _, one in sorted(first.items(), key=itemgetter(0))  # all in one order, so that schedulers never deadlock
     ]
-    made = runs.enqueue(drivers, tx, org_id, requests)
-    busy = [integration_id for integration_id, run in made.items() if run is None]
+    made = runs.enqueue(drivers, tx, requests)
+    busy = [(one.org_id, one.integration_id) for one in requests if made[one.integration_id] is None]
     under_way: dict[str, Run] = {run.integration_id: run for run in runs.under_way(tx, busy)}
     ends = []
     for one in wanting:
@@ -128,7 +126,6 @@ def _tell_missed(tx: Session, due: Sequence[Due], decided: Iterable[Slot]) -> No
                 reason=slot.reason,
             )
             emit(tx, missed)
-    tx.flush()  # while the transaction still works as their organization
 
 
 def _counted(decided: Iterable[Slot], settled: Iterable[Slot]) -> Fired:
@@ -141,10 +138,6 @@ def _counted(decided: Iterable[Slot], settled: Iterable[Slot]) -> Fired:
         missed=ends[Outcome.MISSED],
         skipped=ends[Outcome.SKIPPED],
     )
-
-
-def _organization(due: Due) -> str:
-    return due.schedule.org_id
 
 
 def _schedule(due: Due) -> str:
