@@ -19,7 +19,7 @@ from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 
 from orchestrator.kernel import ids
-from orchestrator.kernel.db import QUEUE_SCHEMA, Role, normalised
+from orchestrator.kernel.db import QUEUE_SCHEMA, TCP, Role, normalised
 
 log = logging.getLogger(__name__)
 _LOOK_EVERY = 5.0  # seconds; a notification makes it at once
@@ -86,7 +86,7 @@ def _conninfo(address: SecretStr) -> str:
     given = {name: str(value) for name, value in parts.items() if value is not None and name != "pgbouncer"}
     return make_conninfo(
         "",
-        **given,
+        **{**TCP, **given},
         user=url.username,
         password=url.password,
         dbname=url.database,

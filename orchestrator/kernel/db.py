@@ -26,6 +26,16 @@ QUEUE_SCHEMA = "orchestrator_queue"  # the transport's own tables
 _POOLER_PORT = 6543  # Supabase's transaction pooler; source: Supabase documentation, "Connect to your database"
 
 
+# A server that is cut off says nothing: connections end by themselves, before a lease does. Unix sockets ignore it.
+# source: libpq, "Parameter Key Words"; tcp_user_timeout in milliseconds, the others in seconds
+TCP: dict[str, Any] = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 20_000,
+}
+
+
 class Role(StrEnum):
     """What a transaction may do; every one of these is subject to row-level security."""
 
@@ -99,7 +109,8 @@ def normalised(address: SecretStr) -> URL:
 def engine(address: SecretStr, *, application_name: str = "orchestrator") -> Engine:
     """A pool of a few connections; nothing is connected yet."""
     url = normalised(address)
-    arguments: dict[str, Any] = {"connect_timeout": 10, "application_name": application_name}
+    arguments: dict[str, Any] = {"connect_timeout": 10, "application_name": application_name, **TCP}
+    arguments = {name: value for name, value in arguments.items() if name not in url.query}
     if url.port == _POOLER_PORT or "pgbouncer" in url.query:
         url = url.difference_update_query(["pgbouncer"])
         arguments["prepare_threshold"] = None  # a transaction pooler hands each transaction another session

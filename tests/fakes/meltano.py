@@ -68,6 +68,7 @@ class FakeMeltano:
         fresh_token=None,
         timeout=None,
         cancel=None,
+        lease=None,
         run_id=None,
     ):
         self.ran.append(plan)

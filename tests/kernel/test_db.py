@@ -40,6 +40,11 @@ def test_a_direct_connection_keeps_prepared_statements():
     assert "prepare_threshold" not in _connect_arguments(engine(SecretStr("postgres://u:p@h:5432/d")))
 
 
+def test_a_server_that_is_cut_off_is_noticed_before_a_lease_ends_unless_the_address_says_otherwise():
+    given = _connect_arguments(engine(SecretStr("postgres://u:p@h:5432/d?keepalives_idle=99")))
+    assert (given["tcp_user_timeout"], given["keepalives_interval"], int(given["keepalives_idle"])) == (20_000, 5, 99)
+
+
 def _connect_arguments(pool):
     """What psycopg would be called with; the connection itself is refused here."""
     seen = {}

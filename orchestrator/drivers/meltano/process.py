@@ -44,6 +44,21 @@ class Stopped(StrEnum):
     ENOUGH = "enough"
 
 
+@dataclass(slots=True)
+class Lease:
+    """Until when a process may go on; whoever holds its run moves it, from any thread.
+
+    until:  by the clock of time.monotonic(), which the supervisor reads as well: it ends the process where we can't
+    """
+
+    until: float
+
+    @property
+    def over(self) -> bool:
+        """Whether others may hold the run by now."""
+        return time.monotonic() >= self.until
+
+
 class Lines:
     """Cuts a stream of bytes into lines of at most `limit` bytes; of longer ones the beginning is kept."""
 
@@ -93,6 +108,7 @@ class Process:
 
     environment:     given to the command as a JSON object on its stdin, so that it is in no process's /proc files
     timeout, grace:  seconds; timeout None waits for ever
+    lease:           None where nobody else could take the work over
     """
 
     command: Sequence[str]
@@ -101,12 +117,13 @@ class Process:
     timeout: float | None
     grace: float
     cancel: threading.Event
+    lease: Lease | None = None
     isolation: Isolation = Isolation.NAMESPACE
 
 
 def possible_isolation() -> Isolation | None:
     """What keeps processes together on this machine; None: their process group only. Takes 20 ms."""
-    command = (*_SUPERVISOR, "", "0", "0", Isolation.NAMESPACE)
+    command = (*_SUPERVISOR, "", "0", "0", Isolation.NAMESPACE, "inf")
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     return Isolation(done.stdout) if done.stdout in list(Isolation) else None
 
@@ -130,12 +147,13 @@ def stream(
 def _start(process: Process) -> "subprocess.Popen[bytes]":
     lock = process.directory.lock
     places = os.pathsep.join(map(str, {process.directory.path, process.directory.sockets}))
+    until = "inf" if process.lease is None else repr(process.lease.until)
     try:
         with tempfile.TemporaryFile(dir=process.directory.path) as given:
             given.write(json.dumps(dict(process.environment)).encode())
             given.seek(0)
             return subprocess.Popen(
-                (*_SUPERVISOR, places, str(lock), str(given.fileno()), process.isolation, *process.command),
+                (*_SUPERVISOR, places, str(lock), str(given.fileno()), process.isolation, until, *process.command),
                 cwd=process.directory.path,
                 env={},
                 stdin=subprocess.PIPE,
@@ -189,6 +207,7 @@ class _Reading:
         self._kill_at: float | None = None
         self._stopped: Stopped | None = None
         self._lines: dict[int, Lines | None] = {}
+        self._told = 0.0
 
     def until_end(self) -> Ended:
         """Read until both pipes are closed, or the process is gone for longer than output takes to arrive."""
@@ -223,6 +242,10 @@ class _Reading:
         return bool(chunk)
 
     def _look_at_the_clock(self) -> None:
+        lease = self._process.lease
+        if lease is not None and lease.until != self._told:
+            self._told = lease.until
+            _say(self._running, b"u%r\n" % self._told)
         if self._stopped is None:
             if self._process.cancel.is_set():
                 self._stop(Stopped.CANCELLED)

@@ -22,6 +22,7 @@ from orchestrator.drivers.meltano.process import (
     LINE_LIMIT,
     Ended,
     Isolation,
+    Lease,
     Lines,
     Process,
     Stopped,
@@ -126,6 +127,7 @@ class Meltano:
         fresh_token: FreshToken | None = None,
         timeout: timedelta | None = None,
         cancel: threading.Event | None = None,
+        lease: Lease | None = None,
         run_id: UUID | None = None,
     ) -> Exit:
         """Sync once; on_output sees every redacted output in this thread, the other callbacks in others.
@@ -133,6 +135,7 @@ class Meltano:
         load_state:   state id → {"completed", "partial"} or None
         save_state:   called for every STATE the target emits, during the run; raising ends the run with status 1
         fresh_token:  SHA-256 of the refused access token → {"access_token", "instance_url"}
+        lease:        past its end every process is ended, even where this one was stopped or hangs
         An exception of on_output ends every process and goes on to the caller.
         """
         if plan.loader is None:
@@ -141,7 +144,7 @@ class Meltano:
         argv = command.run(plan.extractor.name, plan.loader.name, state_id=plan.state_id, run_id=number)
         with self._session(plan, fresh_token, (load_state, save_state)) as session:
             project.discard_log(plan, session.place, number)
-            return session.start(argv, on_output, timeout, cancel)
+            return session.start(argv, on_output, timeout, cancel, lease=lease)
 
     def discover(
         self,
@@ -266,6 +269,8 @@ class _Session:
         timeout: timedelta | None,
         cancel: threading.Event | None,
         on_stdout: Callable[[bytes], bool] | None = None,
+        *,
+        lease: Lease | None = None,
     ) -> Exit:
         """Run Meltano to its end."""
 
@@ -282,6 +287,7 @@ class _Session:
             timeout=None if timeout is None else timeout.total_seconds(),
             grace=self._meltano.grace.total_seconds(),
             cancel=cancel or threading.Event(),
+            lease=lease,
             isolation=self._meltano.isolation,
         )
         started = time.monotonic()

@@ -2,7 +2,7 @@
 
 Started as a script by the Python that runs the orchestrator; standard library only, imports nothing of ours.
 
-    supervise.py DIRECTORIES LOCK_FD INPUT_FD ISOLATION COMMAND…
+    supervise.py DIRECTORIES LOCK_FD INPUT_FD ISOLATION UNTIL COMMAND…
 
 DIRECTORIES are joined by ":"; without a COMMAND the isolation that is possible here is printed, and that is all.
 INPUT_FD is what the command reads on its stdin: secrets go this way, because whatever a process is started with stays
@@ -10,6 +10,9 @@ readable in /proc for all of its user. Neither we nor init read it, and neither 
 stdin is the lifeline: `t` asks the command to end (SIGTERM), `k` ends it, and end-of-file means that the
 orchestrator is gone, for whatever reason: everything is killed, and the directories, which hold secrets in clear,
 are removed. LOCK_FD keeps their lock for as long as we live, which tells the reaper to leave them alone.
+UNTIL is when the orchestrator's hold on the run ends, by the clock of time.monotonic(), which is one for all processes
+of a machine; `inf` where it holds no lease. `u12.5` and a newline on the lifeline move it. Past it, the orchestrator
+counts as gone too: one that was stopped or hangs can tell nobody, while another worker takes its run over.
 
 The command runs under an init process of its own:
   namespace  init is number 1 of a new PID namespace, so the kernel ends every descendant with it, daemonised or not;
@@ -29,6 +32,7 @@ import resource
 import selectors
 import signal
 import sys
+import time
 from collections.abc import Callable
 from functools import cache
 
@@ -46,6 +50,7 @@ _DROPPED = {  # what is between root and other processes, the kernel and the mac
 _LINUX = sys.platform == "linux"
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the lifeline decides, not a terminal
 _SWEEPS = 100
+_FOR_EVER = float("inf")
 
 
 @cache
@@ -261,16 +266,28 @@ def _done(step: Callable[..., object], *arguments: object) -> bool:
     return True
 
 
-def _watch(init: int, ended: int, isolation: str, directories: list[str]) -> int:
-    """Wait for the end of init or a word from the lifeline, whichever comes first."""
+def _until() -> float:
+    """The rest of a line that moves the end of the lease; now, where the orchestrator is gone."""
+    said = b""
+    while (byte := os.read(0, 1)) not in {b"\n", b""}:
+        said += byte
+    return float(said) if byte else 0.0
+
+
+def _watch(init: int, ended: int, isolation: str, directories: list[str], until: float) -> int:
+    """Wait for the end of init, a word from the lifeline, or the end of the lease, whichever comes first."""
     with selectors.DefaultSelector() as selector:
         selector.register(0, selectors.EVENT_READ)
         selector.register(ended, selectors.EVENT_READ)
         while True:
-            ready = {key.fd for key, _ in selector.select()}
+            left = None if until == _FOR_EVER else max(until - time.monotonic(), 0)
+            ready = {key.fd for key, _ in selector.select(left)}
             if ended in ready:
                 return _status(os.waitpid(init, 0)[1])
-            word = os.read(0, 1)
+            word = os.read(0, 1) if ready else b""
+            if word == b"u":
+                until = _until()
+                continue
             if word == b"t":
                 os.kill(init, signal.SIGTERM)
                 continue
@@ -284,7 +301,7 @@ def _watch(init: int, ended: int, isolation: str, directories: list[str]) -> int
 
 def main(arguments: list[str]) -> int:
     """Run the command and return its status; see the module's docstring."""
-    directories, lock, given, wanted, *command = arguments
+    directories, lock, given, wanted, until, *command = arguments
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.set_inheritable(int(lock), False)
     for number in _IGNORED:
@@ -307,7 +324,7 @@ def main(arguments: list[str]) -> int:
     os.close(living)
     os.close(int(given))
     os.write(go, b"g")
-    status = _watch(init, ended, isolation, directories.split(os.pathsep))
+    status = _watch(init, ended, isolation, directories.split(os.pathsep), float(until))
     _sweep()
     return status
 

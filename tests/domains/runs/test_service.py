@@ -1,6 +1,7 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from time import sleep
 
 import pytest
 from sqlalchemy import text
@@ -281,6 +282,24 @@ def test_a_worker_that_lost_its_run_writes_no_state(drivers, ready, all_well):
         service.execute(drivers, ready, run)
     assert positions(drivers, ready) == {}
     assert service.find(drivers, ready.org_id, run.id).status is RunStatus.RUNNING
+
+
+def test_a_worker_that_lost_its_run_stores_neither_lines_nor_counts(drivers, ready, all_well):
+    run = service.request(drivers, ready)
+    before = []
+
+    def overtaken(meltano):
+        with drivers.db.pool.begin() as connection:
+            connection.execute(text("UPDATE orchestrator.runs SET epoch = epoch + 1"))
+        before.extend((service.logs(drivers, run), service.counts(drivers, run)))
+        meltano.on_output(counted(Source.TAP, "users", 7))
+        sleep(0.6)
+        meltano.on_output(said("late"))
+
+    all_well.act = overtaken
+    with pytest.raises(LeaseLostError):
+        service.execute(drivers, ready, run)
+    assert [service.logs(drivers, run), service.counts(drivers, run)] == before
 
 
 def test_two_workers_on_this_machine_are_told_apart(drivers, tmp_path):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,9 +19,9 @@ from tests.drivers.meltano.conftest import program
 
 TEXT = Path(supervise.__file__).read_text()  # anybody may run it, wherever it is
 ORCHESTRATOR = """
-import sys
+import sys, time
 from pathlib import Path
-from orchestrator.drivers.meltano.process import Isolation
+from orchestrator.drivers.meltano.process import Isolation, Lease
 from orchestrator.drivers.meltano.runner import Meltano
 from orchestrator.drivers.meltano.values import Plugin, Project, Side
 
@@ -35,6 +36,7 @@ Meltano(home=folder / "home", runs=folder / "runs", isolation=isolation).run(
     on_output=lambda output: print(getattr(output, "message", ""), flush=True),
     load_state=lambda _: None,
     save_state=lambda *_: None,
+    lease=Lease(time.monotonic() + float(sys.argv[3])),
 )
 """
 
@@ -44,7 +46,7 @@ def running(tmp_path, request):
     """An orchestrator in a process of its own, at the moment its tap waits for ever."""
     program(tmp_path, "tap")
     program(tmp_path, "target")
-    command = (sys.executable, "-c", ORCHESTRATOR, str(tmp_path), request.param)
+    command = (sys.executable, "-c", ORCHESTRATOR, str(tmp_path), *map(str, request.param))
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert any(line == "waiting\n" for line in process.stdout)
         yield process
@@ -57,7 +59,11 @@ def wait_for_lock(path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
 
 
-@pytest.mark.parametrize("running", list(Isolation), indirect=True)
+FOR_EVER = float("inf")
+PATIENT = [pytest.param((isolation, FOR_EVER), id=isolation) for isolation in Isolation]
+
+
+@pytest.mark.parametrize("running", PATIENT, indirect=True)
 def test_kill_9_of_the_orchestrator_leaves_no_process_and_no_file(running, tmp_path):
     [run] = (tmp_path / "runs").iterdir()
     with (run / "lock").open() as lock:
@@ -69,7 +75,7 @@ def test_kill_9_of_the_orchestrator_leaves_no_process_and_no_file(running, tmp_p
     assert list((tmp_path / "runs").iterdir()) == []
 
 
-@pytest.mark.parametrize("running", [Isolation.NAMESPACE], indirect=True)
+@pytest.mark.parametrize("running", PATIENT[:1], indirect=True)
 def test_kill_9_of_the_supervisor_ends_its_run(running, tmp_path):
     [supervisor] = children(running.pid)
 
@@ -78,6 +84,24 @@ def test_kill_9_of_the_supervisor_ends_its_run(running, tmp_path):
     wait_for_lock(tmp_path / "held")
     running.wait()
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+@pytest.fixture
+def stopped(running):
+    """An orchestrator that is stopped, as by a debugger, a frozen container or a machine that swaps."""
+    running.send_signal(signal.SIGSTOP)
+    yield running
+    running.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("running", [(isolation, 6.0) for isolation in Isolation], indirect=True, ids=str)
+def test_a_stopped_orchestrator_leaves_no_process_and_no_file_past_its_lease(stopped, tmp_path):
+    wait_for_lock(tmp_path / "held")
+    until = time.monotonic() + 5
+    while list((tmp_path / "runs").iterdir()) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert list((tmp_path / "runs").iterdir()) == []
+    assert stopped.poll() is None
 
 
 def children(pid: int) -> list[int]:
@@ -93,7 +117,7 @@ def supervised(tmp_path):
             stdin.write(given)
             stdin.seek(0)
             passed = (lock.fileno(), stdin.fileno())
-            line = (python, "-I", "-S", "-c", TEXT, str(tmp_path), *map(str, passed), isolation, *command)
+            line = (python, "-I", "-S", "-c", TEXT, str(tmp_path), *map(str, passed), isolation, "inf", *command)
             pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
             with subprocess.Popen(line, pass_fds=passed, text=True, **pipes, **more) as process:
                 said = process.stdout.read(), process.stderr.read()

@@ -16,7 +16,7 @@ from orchestrator.domains.runs.types import (
 
 
 def add_logs(tx: Session, attempt: Attempt, lines: Iterable[tuple[datetime, str, str, str]]) -> None:
-    """Append lines (at, level, source, message), in order. They are kept even where the lease is lost."""
+    """Append lines (at, level, source, message), in order; `hold` the run in the same transaction."""
     rows = [
         {
             "org_id": attempt.org_id,
@@ -49,7 +49,7 @@ def last_log_id(tx: Session, run_id: str, *, lines: int) -> int:
 
 
 def save_counts(tx: Session, attempt: Attempt, counts: Iterable[StreamCount]) -> None:
-    """Store how far each stream is, replacing what was stored before for this run."""
+    """Store how far each stream is, replacing what this run stored before; `hold` it in the same transaction."""
     rows = [
         {
             "org_id": attempt.org_id,

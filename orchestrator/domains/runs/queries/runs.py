@@ -128,13 +128,14 @@ def claim(tx: Session, run_id: str, *, worker: str, lease: timedelta) -> Attempt
 def hold(tx: Session, attempt: Attempt, *, renew: timedelta | None = None) -> RunStatus:
     """The run's status, so that its worker sees a cancellation; with `renew`, its lease from now on for so long.
 
+    Until the transaction ends nobody takes the run over, so that what else it writes is written by its holder.
     Raises LeaseLostError where the attempt is over.
     """
     held = (AttemptRow.run_id == attempt.run_id, AttemptRow.epoch == attempt.epoch, AttemptRow.finished_at.is_(None))
     current = select(RunRow.status).where(
         RunRow.id == attempt.run_id, RunRow.epoch == attempt.epoch, select(AttemptRow.epoch).where(*held).exists()
     )
-    status = tx.scalar(current)
+    status = tx.scalar(current.with_for_update(read=True))
     if status is None:
         raise LeaseLostError(attempt.run_id)
     if renew is not None:

@@ -67,7 +67,10 @@ def state_as_of(tx: Session, integration_id: str, entry_id: int) -> dict[str, St
 
 
 def append_state(tx: Session, attempt: Attempt, bookmarks: Mapping[str, Mapping[str, Any]]) -> None:
-    """Commit bookmarks of a running sync, if it still holds its run. Raises LeaseLostError."""
+    """Commit bookmarks of a running sync, if it still holds its run, which nobody takes over meanwhile.
+
+    Raises LeaseLostError.
+    """
     for stream, bookmark in bookmarks.items():
         held = select(
             RunRow.org_id,
@@ -79,7 +82,9 @@ def append_state(tx: Session, attempt: Attempt, bookmarks: Mapping[str, Mapping[
             RunRow.epoch,
         ).where(RunRow.id == attempt.run_id, RunRow.epoch == attempt.epoch, RunRow.status.in_([s.value for s in HELD]))
         columns = ["org_id", "integration_id", "stream", "bookmark", "reason", "run_id", "epoch"]
-        added = insert(StreamStateRow).from_select(columns, held).returning(StreamStateRow.id)
+        added = (
+            insert(StreamStateRow).from_select(columns, held.with_for_update(read=True)).returning(StreamStateRow.id)
+        )
         if tx.scalar(added) is None:
             raise LeaseLostError(attempt.run_id)
 

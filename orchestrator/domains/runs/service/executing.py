@@ -47,12 +47,13 @@ def execute(
     DatabaseAwayError after a lease's time without a database: the next start then ends the run.
     """
     stop = cancel or threading.Event()
+    asked = monotonic()
     with drivers.db.transaction(run.org_id, role=Role.WORKER) as tx:
         attempt = queries.claim(tx, run.id, worker=drivers.worker.name, lease=drivers.settings.runs.lease)
         if attempt is None:
             raise RunEndedError(queries.run(tx, run.id) or run)
         emit(tx, RunStarted(org_id=run.org_id, run_id=run.id, integration_id=run.integration_id))
-    with Recorder(drivers, attempt, stop, on_progress, drain) as recorder:
+    with Recorder(drivers, attempt, stop, on_progress, drain, claimed=asked) as recorder:
         status, failure, code = _attempt(drivers, integration, run, recorder)
         if failure is not None:
             failure = rules.addressed(failure, run_id=run.id, integration=integration.name)
@@ -81,8 +82,7 @@ def _attempt(
         raise
     if isinstance(ended.callback_error, LeaseLostError):
         raise ended.callback_error
-    if recorder.lost is not None:
-        raise recorder.lost
+    recorder.assert_held()
     status, failure = rules.judge(
         _outcome(ended, recorder, counted=plan.counted), timeout=run.timeout, stall=drivers.settings.runs.stall
     )
@@ -130,6 +130,7 @@ def _synced(drivers: Drivers, plan: Plan, run: Run, recorder: Recorder) -> Exit:
         fresh_token=plan.fresh_token,
         timeout=run.timeout,
         cancel=recorder.cancel,
+        lease=recorder.lease,
     )
     if ended.unredacted:
         said = f"Secrets in use that are too short to be taken out of logs: {ended.unredacted}."

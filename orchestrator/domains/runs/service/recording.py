@@ -9,9 +9,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from orchestrator.domains.runs import queries, rules
+from orchestrator.domains.runs.errors import LeaseLostError
 from orchestrator.domains.runs.types import Attempt, Progress, RunStatus, StreamCount
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.meltano.output import LogLine, Metric, Output, Source
+from orchestrator.drivers.meltano.process import Lease
 from orchestrator.kernel.db import DatabaseAwayError, Role
 
 OnProgress = Callable[[Progress], None]
@@ -29,11 +31,13 @@ _DELETED = "deleted_count"  # counter of taps that know which records are deleti
 class Recorder:
     """One attempt's pen. Use as a context manager: it renews the lease in a thread of its own.
 
+    claimed:    when the claim was asked for, by time.monotonic()
     cancel:     set where the run must stop: somebody asked, or the lease is lost
     cancelled:  whether somebody asked
     drained:    whether the worker stops, and so the run with it, to be given back
     stalled:    whether the run is ended for having done nothing for long
     lost:       why the lease is gone, and then nothing more may be written: another took it, or there was no database
+    lease:      until when others leave the run to us, as far as we know: from before each renewal was asked for
     """
 
     def __init__(
@@ -43,6 +47,8 @@ class Recorder:
         cancel: threading.Event,
         on_progress: OnProgress,
         drain: threading.Event | None = None,
+        *,
+        claimed: float,
     ) -> None:
         self._drivers, self.attempt, self.show = drivers, attempt, on_progress
         self._settings = drivers.settings.runs
@@ -54,6 +60,8 @@ class Recorder:
         self._drain_until = 0.0
         self._longest_drain = drivers.settings.queue.drain.total_seconds()
         self.lost: Exception | None = None
+        self._away: DatabaseAwayError | None = None
+        self.lease = Lease(claimed + self._settings.lease.total_seconds())
         self.states = 0
         self._lock = threading.Lock()
         self._waiting: list[tuple[datetime, str, str, str]] = []
@@ -140,12 +148,16 @@ class Recorder:
             return rules.merged(self._read, self._loaded, self._deleted, seconds)
 
     def flush(self) -> None:
-        """Store waiting lines and counts; where the database is away they wait for the next time."""
+        """Store waiting lines and counts; where the database is away they wait for the next time.
+
+        Raises LeaseLostError, and then has stored nothing.
+        """
         with self._lock:
             lines, self._waiting = self._waiting, []
         self._flushed = monotonic()
         try:
             with self._transaction() as tx:
+                queries.hold(tx, self.attempt)
                 queries.add_logs(tx, self.attempt, lines)
                 queries.save_counts(tx, self.attempt, self.counts())
         except DatabaseAwayError:
@@ -210,26 +222,37 @@ class Recorder:
     def _beat(self) -> None:
         """Renew the lease at every heartbeat, and look in between whether somebody asked to stop."""
         beat = self._settings.heartbeat.total_seconds()
-        renewed = monotonic()
+        renewed = self.lease.until - self._settings.lease.total_seconds()
         while not self._over.wait(min(beat, _LOOK_EVERY)):
             self._heed_drain()
             self._heed_stall()
-            due = monotonic() - renewed >= beat
+            asked = monotonic()
+            due = asked - renewed >= beat
             try:
                 with self._transaction() as tx:
                     status = queries.hold(tx, self.attempt, renew=self._settings.lease if due else None)
             except DatabaseAwayError as error:
-                self.lost = error if monotonic() - renewed > self._settings.lease.total_seconds() else None
+                self._away = error
+                self.lost = error if self.lease.over else None
             except Exception as error:  # noqa: BLE001 - whatever it is: a run without a heartbeat must not go on
                 self.lost = error
             else:
-                renewed = monotonic() if due else renewed
+                self._away = None
+                renewed = asked if due else renewed
+                self.lease.until = renewed + self._settings.lease.total_seconds()
                 self.cancelled = self.cancelled or status is RunStatus.CANCELLING
                 self.drained = self.drained and not self.cancelled
             if self.lost or self.cancelled:
                 self.cancel.set()
             if self.lost:
                 return
+
+    def assert_held(self) -> None:
+        """Raise why the lease is lost or may be: a worker that was stopped wakes up after its processes were ended."""
+        if self.lost is not None:
+            raise self.lost
+        if self.lease.over:
+            raise self._away or LeaseLostError(self.attempt.run_id)
 
     def _transaction(self) -> Any:
         return self._drivers.db.transaction(self.attempt.org_id, role=Role.WORKER)
