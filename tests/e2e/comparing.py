@@ -1,5 +1,6 @@
 """Is the table the source? Every row of both by a hash of all its values, and deletions marked."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -34,8 +35,34 @@ class Difference:
         return bool(self.missing or self.extra or self.differing or self.unmarked)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """A source's ledger and the table it went into: id → hash of all values; and which are deleted, or marked so."""
+
+    source: Mapping[str, bytes]
+    table: Mapping[str, bytes]
+    deleted: frozenset[str] = frozenset()
+    marked: frozenset[str] = frozenset()
+
+    @property
+    def difference(self) -> Difference:
+        """How the table differs from the source."""
+        source, table = self.source, self.table
+        return Difference(
+            missing=sorted(source.keys() - table.keys()),
+            extra=sorted(table.keys() - source.keys()),
+            differing=sorted(key for key in source.keys() & table.keys() if source[key] != table[key]),
+            unmarked=sorted(self.deleted ^ self.marked),
+        )
+
+
 def difference(org: LocalOrg, warehouse: SecretStr, schema: str, name: str) -> Difference:
     """How the table differs from the object, deleted records included."""
+    return contents(org, warehouse, schema, name).difference
+
+
+def contents(org: LocalOrg, warehouse: SecretStr, schema: str, name: str) -> Contents:
+    """Both as they are now, in the columns the table has; one that isn't there has no rows."""
     pool = engine(warehouse)
     try:
         with pool.connect() as connection:
@@ -44,6 +71,9 @@ def difference(org: LocalOrg, warehouse: SecretStr, schema: str, name: str) -> D
                 {"s": schema, "t": name},
             )
             columns = set(there.scalars())
+            if not columns:
+                ids = {row[0]: b"" for row in org.store.rows(f'SELECT "Id" FROM "{name}"')}
+                return Contents(source=ids, table={})
             fields = [one for one in org.store.sobjects[name].columns if one.name in columns]
             assert {"Id", "SystemModstamp"} <= {one.name for one in fields}, f"no table {schema}.{name}: {columns}"
             shown = ", ".join(_SQL.get(one.type, "{0}::text").format(f'"{one.name}"') for one in fields)
@@ -64,12 +94,7 @@ def difference(org: LocalOrg, warehouse: SecretStr, schema: str, name: str) -> D
         source[key] = _hash([_plain(kind, value) for kind, value in zip(types, values, strict=True)])
         if gone:
             deleted_there.add(key)
-    return Difference(
-        missing=sorted(source.keys() - table.keys()),
-        extra=sorted(table.keys() - source.keys()),
-        differing=sorted(key for key in source.keys() & table.keys() if source[key] != table[key]),
-        unmarked=sorted(deleted_there ^ marked),
-    )
+    return Contents(source=source, table=table, deleted=frozenset(deleted_there), marked=frozenset(marked))
 
 
 def _plain(kind: str, value: Any) -> str | None:

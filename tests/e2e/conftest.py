@@ -11,14 +11,11 @@ import pytest
 
 from orchestrator.domains.integrations.types import Integration
 from orchestrator.drivers.meltano import directory
-from orchestrator.drivers.plugin_store import recipes
-from orchestrator.kernel.settings import project_root
 from sandboxes.salesforce import LocalOrg
 from tests.e2e.installation import Installation
 
 ROWS = int(os.environ.get("E2E_ROWS", "20000"))
 FILE_ROWS = 4_000  # of the large stream, so that it comes as several batches; less would go by REST, as records
-PLUGINS = ("tap-salesforce--orchestrator", "target-postgres-copy--orchestrator")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,7 +32,7 @@ def rows() -> int:
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh home; plugin environments are built in it once, for all tests."""
+    """A fresh home."""
     return tmp_path_factory.mktemp("home")
 
 
@@ -49,14 +46,11 @@ def _runs() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def _installed(home: Path, _runs: Path) -> Iterator[Installation]:
+def _installed(home: Path, _runs: Path, plugin_environments: Path) -> Iterator[Installation]:
+    (home / "plugins").symlink_to(plugin_environments)
     made = Installation(home=home, runs=_runs)
     made.install()
-    with made.drivers() as drivers:
-        for recipe in recipes(project_root()):
-            if recipe.label in PLUGINS:
-                drivers.plugins.program(recipe)
-        yield made
+    yield made
     made.close()
     with made.drivers() as drivers:
         drivers.postgres.stop_if_unused()
@@ -72,11 +66,11 @@ def installation(_installed: Installation) -> Iterator[Installation]:
 
 @pytest.fixture(scope="session")
 def own_home(
-    home: Path, _runs: Path, _installed: Installation, tmp_path_factory: pytest.TempPathFactory
+    plugin_environments: Path, _runs: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Installation]:
     """A second installation whose Postgres may be hurt; it shares the plugin environments."""
     other = tmp_path_factory.mktemp("other")
-    (other / "plugins").symlink_to(home / "plugins")
+    (other / "plugins").symlink_to(plugin_environments)
     runs = _runs / "other"
     runs.mkdir(mode=0o700)
     made = Installation(home=other, runs=runs)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -119,6 +120,8 @@ class Installation:
     home: Path
     runs: Path
     extra: Mapping[str, str] = field(default_factory=dict)
+    prefix: Sequence[str] = ()  # what starts the command, such as `ip netns exec`
+    module: str = "orchestrator"
     _started: list[Running] = field(default_factory=list)
 
     @property
@@ -139,7 +142,7 @@ class Installation:
     def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Running:
         """Start a command and go on."""
         process = subprocess.Popen(
-            (sys.executable, "-m", "orchestrator", *arguments),
+            (*self.prefix, sys.executable, "-m", self.module, *arguments),
             cwd=ROOT,
             env={**self.environment, **(environment or {})},
             stdin=subprocess.DEVNULL,
@@ -217,16 +220,7 @@ class Installation:
 
     def processes(self) -> dict[int, str]:
         """Every living process of this installation's runs, whoever its parent is: pid → what it is."""
-        mark = f"{self.runs}/run-"
-        found = {}
-        for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                if process.status() == psutil.STATUS_ZOMBIE:
-                    continue
-                words = process.cmdline()
-                if mark in " ".join([*words, *process.environ().values(), process.cwd()]):
-                    found[process.pid] = _kind(words)
-        return found
+        return {pid: kind for pid, (kind, _) in processes_under(self.runs).items()}
 
     def the_process(self, kind: str) -> int:
         """The one process of this kind."""
@@ -243,6 +237,20 @@ class Installation:
         """No process and no file of any run."""
         eventually(lambda: not self.processes(), f"the end of {self.processes()}", within=within)
         eventually(lambda: not self.directories(), f"the removal of {self.directories()}", within=within)
+
+
+def processes_under(runs: Path) -> dict[int, tuple[str, str]]:
+    """Every living process of a run that has its directory here: pid → what it is, and the directory's name."""
+    mark = re.compile(f"{re.escape(str(runs))}/(run-[0-9a-f]+)")
+    found = {}
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            words = process.cmdline()
+            if at := mark.search("\n".join([*words, *process.environ().values(), process.cwd()])):
+                found[process.pid] = (_kind(words), at[1])
+    return found
 
 
 def _kind(words: Sequence[str]) -> str:
