@@ -11,11 +11,12 @@ for duplicates and being ready for conflicts cost a third more. Where Postgres f
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, LiteralString, Protocol
 
 from psycopg import Connection, sql
-from psycopg.errors import UniqueViolation
+from psycopg.errors import InvalidParameterValue, UniqueViolation
 
 from target_postgres_copy import tables
 from target_postgres_copy.deriving import derive
@@ -32,6 +33,8 @@ PREPARE: Final = (
     "SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO, YMD';"
     " SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL jit = off"
 )
+# So that a stage of 50,000 rows stays in memory instead of being written out and read again: a tenth of loading.
+ROOM: Final = "SET LOCAL temp_buffers = '48MB'"
 
 
 class Source(Protocol):
@@ -163,6 +166,8 @@ class Batch:
 
     def _temporary_stage(self, connection: Connection[Any], name: str = "stage") -> Stage:
         layout = self.place.layout
+        with suppress(InvalidParameterValue), connection.transaction():  # a pooled session may have chosen already
+            connection.execute(ROOM)
         where = sql.Identifier("pg_temp", name)
         definitions = [
             sql.SQL("{} {}").format(sql.Identifier(column.name), self._stage_type(column)) for column in layout.columns

@@ -82,7 +82,7 @@ CONFIG_SCHEMA: Final[dict[str, Any]] = th.PropertiesList(
     th.Property(
         "max_connections",
         th.IntegerType(minimum=1, maximum=16),
-        default=2,
+        default=3,
         title="Connections",
         description="So many batches are copied at once.",
     ),

@@ -5,6 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 from copydesk import Batches, Load, Warehouse, record, schema, state
+from psycopg import Connection
+
+from target_postgres_copy.engine import Engine
 
 NAMED = {"Name": {"type": ["string", "null"]}}
 STAMPED = {
@@ -75,6 +78,22 @@ def test_a_row_that_is_deleted_later_in_its_file_is_removed_from_a_new_table_too
     text = f"Id,IsDeleted,SystemModstamp\nb,false,{GONE}\nb,true,{GONE}\n"
     load(schema("Account", **STAMPED), batches.csv("Account", TWO), batches.csv("Account", text), hard_delete=True)
     assert warehouse.rows("Account", "Id") == [("a",)]
+
+
+def test_a_pooled_session_that_has_used_temporary_tables_before_is_loaded_by_too(
+    load: Load, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = Engine._connect
+
+    def used(engine: Engine) -> Connection:
+        connection = connect(engine)
+        connection.execute("CREATE TEMPORARY TABLE earlier (x int); INSERT INTO earlier VALUES (1)")
+        return connection
+
+    monkeypatch.setattr(Engine, "_connect", used)
+    load(schema("People", **NAMED), *people(("1", "a")), batch_size_rows=1)
+    load(schema("People", **NAMED), *people(("2", "b"), ("1", "c")), batch_size_rows=1)
+    assert warehouse.rows("People", "Id", "Name") == [("1", "c"), ("2", "b")]
 
 
 def test_append_only_adds_every_row_and_makes_no_key(load: Load, warehouse: Warehouse) -> None:
