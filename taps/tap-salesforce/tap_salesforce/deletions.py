@@ -14,6 +14,7 @@ from tap_salesforce import bookmarks, soql
 from tap_salesforce.bookmarks import Closed
 from tap_salesforce.client import Client
 from tap_salesforce.errors import AccessError, AnswerError
+from tap_salesforce.soql import Span
 
 log = logging.getLogger("tap-salesforce")
 
@@ -45,17 +46,22 @@ def begun(now: datetime) -> Closed:
 
 
 class Deletions:
-    """The log of deletions of one object."""
+    """The log of deletions of one object.
 
-    def __init__(self, client: Client, name: str) -> None:
+    rows: the rows that were read since, among them those of the recycle bin; None if the bin stays unread
+    """
+
+    def __init__(self, client: Client, name: str, *, rows: Span | None) -> None:
         self._client = client
         self._name = name
+        self._rows = rows
 
     def steps(self, state: Mapping[str, Any], *, now: datetime) -> Iterator[Removed | Closed]:
-        """What was deleted since the mark in the stream's state (without one: since Salesforce remembers).
+        """What was deleted from the mark in the stream's state (without one: since Salesforce remembers) to `now`.
 
-        Ids of records that exist (undeleted, say) are left out. A log that does not reach back far enough, or is
-        refused, is a warning: the records themselves are read all the same.
+        To be asked when the rows are read: ids of records that exist (undeleted, say) are left out, and so are those
+        in the recycle bin that came as rows. A log that does not reach back far enough, or is refused, is a warning:
+        the records themselves are read all the same.
         """
         since, end = bookmarks.time_of(state, MARK), _minute(now)
         try:
@@ -126,14 +132,20 @@ class Deletions:
     def _gone(self, named: Sequence[tuple[str, str]]) -> Iterator[Removed]:
         for first in range(0, len(named), _IDS_PER_QUERY):
             some = dict(named[first : first + _IDS_PER_QUERY])
-            gone = some.keys() - self._alive(some)
+            gone = some.keys() - self._told(some)
             if gone:
                 yield Removed({name: when for name, when in some.items() if name in gone})
 
-    def _alive(self, ids: Mapping[str, str]) -> set[str]:
-        query = soql.select_ids(self._name, ids)
-        found = self._client.json("GET", "query", params={"q": query})
-        return {str(record["Id"]) for record in found["records"]}
+    def _told(self, ids: Mapping[str, str]) -> set[str]:
+        """Those that exist, or lie in the recycle bin and came as rows."""
+        rows = self._rows
+        query = soql.select_ids(self._name, ids, ("IsDeleted", rows.key) if rows else ())
+        found = self._client.json("GET", "queryAll" if rows else "query", params={"q": query})["records"]
+        return {str(one["Id"]) for one in found if rows is None or not one["IsDeleted"] or _is_within(one, rows)}
+
+
+def _is_within(record: Mapping[str, Any], rows: Span) -> bool:
+    return rows.lower is None or datetime.fromisoformat(str(record[rows.key])) >= rows.lower
 
 
 def _minute(moment: datetime) -> datetime:

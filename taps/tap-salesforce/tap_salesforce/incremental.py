@@ -1,4 +1,4 @@
-"""What a run reads of a stream that has a bookmark: what was removed, what changed, and perhaps all of it once more."""
+"""What a run reads of a stream that has a bookmark: what changed, what was removed, and perhaps all of it once more."""
 
 import logging
 from collections.abc import Collection, Iterator, Mapping
@@ -13,6 +13,7 @@ from tap_salesforce.fetching import Fetching
 from tap_salesforce.formulas import Rereading
 from tap_salesforce.pagefiles import PageFile
 from tap_salesforce.reading import Reading, Rows
+from tap_salesforce.soql import Span
 from tap_salesforce.windows import Window
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ class Incremental:
         )
         if pass_.first:
             yield from self._begun(state, pass_.upper)
-        yield from self._removed(state, pass_.upper)
         yield from self._windows(reader, pass_, pass_.upper)
+        yield from self._removed(state, pass_)
         if not pass_.first:
             yield from self._reread(reader, state, pass_.upper)
 
@@ -74,8 +75,8 @@ class Incremental:
             else:
                 yield step
 
-    def _removed(self, state: Mapping[str, Any], now: datetime) -> Iterator[Removed | Closed]:
-        """What Salesforce's log of deletions names; before the windows, so that nothing read is older than it."""
+    def _removed(self, state: Mapping[str, Any], pass_: Extraction) -> Iterator[Removed | Closed]:
+        """What Salesforce's log of deletions names; behind the windows, which bring what is in the recycle bin."""
         if not self._described.log_of_deletions:
             return
         if not self._plain or DELETED_AT not in self._selected:
@@ -85,7 +86,9 @@ class Incremental:
                 self._name,
             )
             return
-        yield from Deletions(self._org.client, self._name).steps(state, now=now)
+        binned = self._org.settings.include_deleted and self._described.deleted_stamp is not None
+        rows = Span(self._key, pass_.lower, None) if binned else None
+        yield from Deletions(self._org.client, self._name, rows=rows).steps(state, now=pass_.upper)
 
     def _formulas(self) -> list[str]:
         """The selected formula fields, unless they are never to be read again."""

@@ -49,10 +49,10 @@ def count(stream: str, span: Span) -> str:
     return f"SELECT COUNT() FROM {name(stream)}{span.where()}"  # noqa: S608 - names are checked
 
 
-def select_ids(stream: str, ids: Iterable[str]) -> str:
-    """SELECT those of the ids that exist."""
+def select_ids(stream: str, ids: Iterable[str], fields: Iterable[str] = ()) -> str:
+    """SELECT those of the ids that exist, and these fields of them."""
     listed = ", ".join(f"'{_id(one)}'" for one in ids)
-    return f"SELECT Id FROM {name(stream)} WHERE Id IN ({listed})"  # noqa: S608 - names and ids are checked
+    return f"{select(dict.fromkeys(['Id', *fields]), stream, None)} WHERE Id IN ({listed})"
 
 
 def name(text: str) -> str:

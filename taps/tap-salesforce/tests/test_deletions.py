@@ -7,6 +7,7 @@ import pytest
 from sandboxes.salesforce import LocalOrg, SObject, field
 from sandboxes.salesforce.deleted import LogOfDeletions
 from tap_salesforce.errors import ConfigError
+from tap_salesforce.reading import Reading
 
 DAY = 86_400
 FEW = {"Contact": 300, "User": 5, "Account": 5, "Lead": 0, "Opportunity": 0, "Invoice__c": 0}
@@ -36,6 +37,12 @@ def removed(out, stream="Contact"):
     """Id → time of deletion of the tombstones: records with no more than the key and the marks of deletion."""
     short = [r for r in out.records(stream) if not r.keys() - {"Id", "IsDeleted", "SystemModstamp", "_sdc_deleted_at"}]
     return {r["Id"]: r["_sdc_deleted_at"] for r in short}
+
+
+def counted(caplog):
+    """The sums of what the log counts."""
+    points = [r.args[0] for r in caplog.records if r.name == "singer_sdk.metrics" and r.args]
+    return {n: sum(p.value for p in points if p.metric.value == n) for n in ("record_count", "deleted_count")}
 
 
 def hard_delete(org, which):
@@ -123,14 +130,40 @@ def test_a_record_taken_out_of_the_recycle_bin_is_not_told_even_if_the_log_names
     assert next(r for r in out.records("Contact") if r["Id"] == back)["_sdc_deleted_at"] is None
 
 
-def test_records_in_the_recycle_bin_come_whole_and_as_tombstones_with_the_same_marks(own_org, sync):
+def test_a_record_in_the_recycle_bin_comes_once_and_whole(own_org, sync, caplog):
+    caplog.set_level("INFO")
     state = sync().states()[-1]
     (binned,) = own_org.delete("Contact", 1)
     own_org.clock.advance(120)
+    caplog.clear()
     out = sync(state)
-    both = [r for r in out.records("Contact") if r["Id"] == binned]
-    assert [len(r) > 4 for r in both] == [False, True]
-    assert both[1].items() >= both[0].items()
+    (record,) = [r for r in out.records("Contact") if r["Id"] == binned]
+    assert len(record) > 4 and record["_sdc_deleted_at"]
+    assert counted(caplog) == {"record_count": 1, "deleted_count": 1}
+
+
+def test_a_record_in_the_recycle_bin_that_no_row_tells_of_is_told(own_org, sync):
+    state = sync().states()[-1]
+    (binned,) = own_org.delete("Contact", 1)
+    with own_org.store._change() as db:  # as when a deletion moved no stamp
+        db.execute('UPDATE "Contact" SET "SystemModstamp" = \'2020-02-02T02:02:02.000+0000\' WHERE "Id" = ?', [binned])
+    own_org.clock.advance(120)
+    out = sync(state)
+    assert set(removed(out)) == {binned} and len(out.ids("Contact")) == 1
+
+
+def test_a_record_that_leaves_the_recycle_bin_before_its_row_is_read_is_told(own_org, sync, monkeypatch):
+    state, deleted = sync().states()[-1], own_org.clock.now()
+    (binned,) = own_org.delete("Contact", 1)
+    own_org.clock.advance(120)
+    plan = Reading.plan
+
+    def emptied(*args, **more):
+        own_org.hard_delete("Contact", [binned], at=deleted)
+        return plan(*args, **more)
+
+    monkeypatch.setattr(Reading, "plan", emptied)
+    assert set(removed(sync(state))) == {binned}
 
 
 @pytest.mark.parametrize("refuses", [True, False], ids=["refused", "silently short"])
@@ -256,6 +289,4 @@ def test_tombstones_are_counted_as_records_and_as_deletions(own_org, sync, caplo
     hard_delete(own_org, 3)
     caplog.clear()
     out = sync(state)
-    counted = [r.args[0] for r in caplog.records if r.name == "singer_sdk.metrics" and r.args]
-    sums = {name: sum(p.value for p in counted if p.metric.value == name) for name in ("record_count", "deleted_count")}
-    assert sums == {"record_count": len(out.records("Contact")), "deleted_count": 3}
+    assert counted(caplog) == {"record_count": len(out.records("Contact")), "deleted_count": 3}
