@@ -21,14 +21,13 @@ from tap_salesforce.errors import (
     SourceError,
     UnavailableError,
 )
-from tap_salesforce.pages import Address, Page, Rows
+from tap_salesforce.pages import NO_MORE, Address, Page, Rows, Trail
 
 log = logging.getLogger("tap-salesforce")
 
 FIRST_POLL = 0.15  # seconds; a job of a small window is often done by then
 SLOWEST_POLL = 10.0
 _TELL_EVERY = 120.0  # seconds
-NO_MORE = "null"  # the locator behind the last page
 _NOT_FOUND = 404
 _SLOWER = 1.75
 _REFUSED = re.compile(
@@ -124,9 +123,9 @@ class Job:
     def pages(self) -> Iterator[Rows]:
         """Chunks of rows, the cells in the order of the query. JobError with Salesforce's reason."""
         promised = self.finished()
-        seen, locator = 0, ""
+        seen, locator, trail = 0, "", Trail()
         while locator != NO_MORE:
-            page = Page(self._client, self.address(locator), self._fields)
+            page = Page(self._client, self.address(trail.go(locator)), self._fields)
             for rows in page.rows():
                 seen += len(rows)
                 yield rows
@@ -150,9 +149,10 @@ class Job:
 
     def _listed(self) -> Iterator[Address]:
         path: str | None = f"{self._path}/resultPages"
+        trail = Trail()
         while path:
             try:
-                answer = self._client.json("GET", path)
+                answer = self._client.json("GET", trail.go(path))
             except AnswerError as refused:
                 if refused.status == _NOT_FOUND:
                     return

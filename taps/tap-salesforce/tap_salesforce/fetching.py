@@ -17,10 +17,10 @@ from time import monotonic
 
 from tap_salesforce.ahead import Ahead, begun
 from tap_salesforce.batchfolder import BatchFolder
-from tap_salesforce.bulk import NO_MORE, Job, RefusedError
+from tap_salesforce.bulk import Job, RefusedError
 from tap_salesforce.errors import LoaderGoneError
 from tap_salesforce.pagefiles import GivenUpError, PageDownload, PageFile, RowSizes
-from tap_salesforce.pages import Address
+from tap_salesforce.pages import NO_MORE, Address, Trail
 from tap_salesforce.reading import Reading, Rows
 from tap_salesforce.windows import Window
 
@@ -136,8 +136,9 @@ class Fetching:
 
     def _rest_of(self, job: Job, locator: str) -> Iterator[PageFile]:
         """The pages behind the last one begun, where Salesforce sent fewer rows than asked for or lists no pages."""
+        trail = Trail()
         while locator != NO_MORE:
-            page = self._download(job.address(locator), self._room(overdraw=True))
+            page = self._download(job.address(trail.go(locator)), self._room(overdraw=True))
             locator = page.next_locator
             yield page
 

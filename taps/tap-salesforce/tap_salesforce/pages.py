@@ -17,7 +17,7 @@ import requests
 
 from tap_salesforce.client import LOST, Client
 from tap_salesforce.counting import PageError
-from tap_salesforce.errors import ShortResultError
+from tap_salesforce.errors import AnswerError, ShortResultError
 from tap_salesforce.inflating import BrokenGzipError, CutGzipError
 
 log = logging.getLogger("tap-salesforce")
@@ -29,6 +29,26 @@ csv.field_size_limit(64 * 1024 * 1024)  # the standard library stops at 128 KiB,
 SPOILT = (PageError, CutGzipError, BrokenGzipError, csv.Error, UnicodeDecodeError, *LOST)
 
 Rows = list[list[str]]
+NO_MORE = "null"  # the locator behind the last page
+
+
+class Trail:
+    """The addresses of one listing, each of which leads to the next."""
+
+    def __init__(self) -> None:
+        self._passed: set[str] = set()
+
+    def go(self, address: str) -> str:
+        """The same address; AnswerError where it was passed before, so that no listing goes round for ever."""
+        if address in self._passed:
+            raise AnswerError(
+                "Salesforce's list of result pages leads back to a page that was read already.",
+                hint="Run again: it goes on from the last bookmark. Tell Salesforce support if it stays so.",
+                status=200,
+                code="",
+            )
+        self._passed.add(address)
+        return address
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +83,7 @@ class Page:
         self._width = len(fields)
         self._handed_on = 0
         self._size_without_line_end = -1
-        self.next_locator = "null"
+        self.next_locator = NO_MORE
 
     def rows(self) -> Iterator[Rows]:
         """Chunks of rows; ShortResultError when the page stays short."""
@@ -90,7 +110,7 @@ class Page:
             held = rows
         self._verify(reply, body, seen + len(held))
         yield from self._hand_on(held, seen)
-        self.next_locator = reply.headers.get("Sforce-Locator") or "null"
+        self.next_locator = reply.headers.get("Sforce-Locator") or NO_MORE
 
     def _order(self, header: list[str] | None) -> list[int] | None:
         """How to bring the columns into the order asked for; None if they are."""

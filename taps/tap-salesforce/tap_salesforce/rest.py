@@ -8,6 +8,7 @@ from typing import Any
 from tap_salesforce import advice, soql
 from tap_salesforce.client import Client
 from tap_salesforce.errors import AnswerError
+from tap_salesforce.pages import Trail
 
 log = logging.getLogger("tap-salesforce")
 _RESTARTS = 2  # how often an expired cursor is opened anew
@@ -45,12 +46,12 @@ class Rest:
                 return
 
     def _pages(self, query: str, fields: Sequence[str]) -> Iterator[Rows]:
-        page = self._client.json("GET", self._path, params={"q": query})
+        page, trail = self._client.json("GET", self._path, params={"q": query}), Trail()
         while True:
             yield [[_text(record.get(name)) for name in fields] for record in page["records"]]
             if page.get("done", True):
                 return
-            page = self._client.json("GET", page["nextRecordsUrl"])
+            page = self._client.json("GET", trail.go(page["nextRecordsUrl"]))
 
     def count(self, query: str) -> int | None:
         """What a SELECT COUNT() query answers; None when the org is too large to count."""

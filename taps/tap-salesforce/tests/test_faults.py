@@ -227,6 +227,30 @@ def test_a_forgotten_cursor_begins_the_query_again(org, configure, run, pages):
         run(configure(org, api_type="REST"))
 
 
+ROUND = r"leads back to a page that was read already"
+
+
+def test_locators_that_go_round_end_the_run_instead_of_reading_for_ever(org, configure, run, monkeypatch):
+    monkeypatch.setattr("sandboxes.salesforce.rest_bulk.locator", lambda _: "MzAw")  # 300
+    with pytest.raises(AnswerError, match=ROUND):
+        run(configure(org, bulk_page_rows=300))
+    assert len(run.partial.records("Contact")) <= 900 and not run.partial.states()
+
+
+def test_cursors_that_go_round_end_the_run_too(org, configure, run, pages, monkeypatch):
+    json_of = client.Client.json
+
+    def first_again(self, method, path, **more):
+        answer = json_of(self, method, path, **more)
+        if path.split("/")[-1].startswith("01g"):
+            answer |= {"done": False, "nextRecordsUrl": path}
+        return answer
+
+    monkeypatch.setattr(client.Client, "json", first_again)
+    with pytest.raises(AnswerError, match=ROUND):
+        run(configure(org, api_type="REST"))
+
+
 def test_a_query_too_long_is_refused_with_the_way_out(org, configure, run, monkeypatch):
     monkeypatch.setattr("tap_salesforce.soql.LONGEST_REST", 200)
     with pytest.raises(ConfigError, match=r"REST takes 200\. Deselect at least \d+ fields.*BULK2"):
