@@ -80,11 +80,18 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
     # ---- messages
 
     def _write_schema_message(self) -> None:
-        """The SDK's, and how loaders of pages find out when a record was deleted."""
+        """The SDK's, and how loaders of pages find out when a record was deleted.
+
+        Without the fields that are gone: a loader would take their silence for null, in every row that comes.
+        """
         for message in self._generate_schema_messages():
-            mark = message.schema["properties"].get(DELETED_AT)
-            if mark is not None and self.described.deleted_stamp and self._is_plain():
-                mark["x-derived"] = {"when": "IsDeleted", "value": self.described.deleted_stamp}
+            properties = message.schema["properties"]
+            if self._is_plain():
+                for name in self._gone():
+                    properties.pop(name, None)
+                if self.described.deleted_stamp and DELETED_AT in properties:
+                    rule = {"when": "IsDeleted", "value": self.described.deleted_stamp}
+                    properties[DELETED_AT]["x-derived"] = rule
             self._tap.write_message(message)
 
     def get_record_counter(
@@ -231,16 +238,25 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
     def _fields(self) -> list[str]:
         """What is queried: the selection that still exists, keys, and what deletion is told by."""
         selected, existing = self._selected(), self.described.schema["properties"]
-        gone = [name for name in selected if name not in existing]
-        if gone:
-            self.log("%s no longer has %s; the rest is read.", self.name, ", ".join(gone), level=logging.WARNING)
         extra = [*self.primary_keys, self.replication_key]
         extra += ["IsDeleted", self.described.deleted_stamp] if self.described.deleted_stamp else []
         names = dict.fromkeys([*selected, *filter(None, extra)])
         return [name for name in names if name in existing and name != DELETED_AT]
 
+    def _gone(self) -> list[str]:
+        """What is selected, but was removed or is hidden from this user since the discovery."""
+        return [name for name in self._selected() if name not in self.described.schema["properties"]]
+
     def _steps(self, folder: BatchFolder | None = None) -> Generator[Step]:
         """Rows (or pages of them, if there is a folder for files), tombstones and closed windows, in order."""
+        if gone := self._gone():
+            self.log(
+                "%s no longer has %s, or this user may not see it: what the destination holds of it stays, the rest "
+                "is read. Grant access to it, or run discovery again.",
+                self.name,
+                ", ".join(gone),
+                level=logging.WARNING,
+            )
         if self.ABORT_AT_RECORD_COUNT is not None:
             yield from self._dry_run(self.ABORT_AT_RECORD_COUNT)
         elif self.replication_method == REPLICATION_INCREMENTAL:

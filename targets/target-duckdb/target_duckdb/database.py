@@ -68,7 +68,7 @@ class Database(Store):
                 self._ddl(f"ALTER TABLE {where} ALTER COLUMN {name} SET DATA TYPE {wider} USING {using}::{wider}")
 
     def _columns(self, layout: Layout) -> dict[str, str]:
-        """Column, as the layout spells it, → type; empty where there is no table."""
+        """Column, as the layout spells it, → type, without generated ones; empty where there is no table."""
         place = f"{self._is_schema()} AND lower({{}}) = lower({literal(layout.table)})"
         if self._one(f"SELECT count(*) FROM duckdb_views() WHERE {place.format('view_name')}"):
             raise DestinationError(
@@ -76,9 +76,8 @@ class Database(Store):
                 hint="Rename or drop it, or load into another schema.",
             )
         spelt = {column.name.casefold(): column.name for column in layout.columns}
-        rows = self.connection.execute(
-            f"SELECT column_name, data_type FROM duckdb_columns() WHERE {place.format('table_name')}"
-        ).fetchall()
+        mine = f"{place.format('table_name')} AND NOT is_generated"
+        rows = self.connection.execute(f"SELECT column_name, data_type FROM duckdb_columns() WHERE {mine}").fetchall()
         return {spelt.get(name.casefold(), name): type_ for name, type_ in rows}
 
     # ---- rows
@@ -96,14 +95,38 @@ class Database(Store):
         buried = stage.has_tombstones()
         deleted = next((column for column in stage.layout.columns if column.source == DELETED_AT), None)
         if self._hard_delete and deleted is not None:
-            self._remove(stage, "true")
-            self._insert(stage, f"({stage.last()}) AND {stage.text(deleted)} IS NULL")
-            return
-        rows = f"NOT {stage.tombstone}" if buried else "true"
+            rows, there, buried = "true", f" AND {stage.text(deleted)} IS NULL", False
+        else:
+            rows, there = f"NOT {stage.tombstone}" if buried else "true", ""
+        others = self._others(stage.layout)
+        if others:
+            self._set_aside(stage, others, rows)
         self._remove(stage, rows)
-        self._insert(stage, stage.last(rows))
+        self._insert(stage, f"({stage.last(rows)}){there}")
+        if others:
+            self._give_back(stage, others)
         if buried:
             self._mark(stage)
+
+    def _others(self, layout: Layout) -> list[str]:
+        """Columns of the table that come no more, or that somebody else made."""
+        ours = {column.name for column in layout.columns}
+        return [name for name in self.types[layout.stream] if name not in ours]
+
+    def _set_aside(self, stage: Stage, others: Sequence[str], where: str) -> None:
+        """Remember what the rows that are about to be replaced have in these columns."""
+        names = ", ".join(f"t.{quoted(name)} AS o{at}" for at, name in enumerate(others))
+        self.connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE aside AS SELECT s.*, {names} FROM {self._table(stage.layout)} AS t JOIN"
+            f" (SELECT DISTINCT {stage.keys} FROM temp.stage WHERE {where}) AS s ON {self._same(stage)}"
+        )
+
+    def _give_back(self, stage: Stage, others: Sequence[str]) -> None:
+        changes = ", ".join(f"{quoted(name)} = s.o{at}" for at, name in enumerate(others))
+        self.connection.execute(
+            f"UPDATE {self._table(stage.layout)} AS t SET {changes} FROM temp.aside AS s WHERE {self._same(stage)}"
+        )
+        self.connection.execute("DROP TABLE temp.aside")
 
     def _remove(self, stage: Stage, where: str) -> None:
         """Delete the table's rows with the keys of these of the stage."""

@@ -43,6 +43,33 @@ def test_columns_are_added_widened_and_never_dropped(desk: Desk, load: Load, cap
     assert desk.rows("A", "Id", "n") == [("1", "5"), ("2", "1.5"), ("3", "many")]
 
 
+@pytest.mark.parametrize("hard_delete", [False, True])
+def test_rows_keep_what_they_have_in_columns_that_come_no_more(desk: Desk, load: Load, hard_delete: bool) -> None:
+    gone = {"_sdc_deleted_at": {"type": ["string", "null"], "format": "date-time"}}
+    load(schema("A", v=TEXT, old=TEXT, **gone), *(record("A", Id=key, v="a", old=f"o{key}") for key in "123"))
+    desk.change('ALTER TABLE crm."A" ADD COLUMN mine INTEGER DEFAULT 7')
+    desk.change('UPDATE crm."A" SET mine = 8 WHERE "Id" = \'1\'')
+    deleted = "2026-01-02T03:00:00Z"
+    later = [
+        record("A", Id=key, v=v, _sdc_deleted_at=None) for key, v in (("1", "b"), ("2", "b"), ("2", "c"), ("4", "d"))
+    ]
+    load(
+        schema("A", v=TEXT, **gone),
+        *later,
+        record("A", Id="3", v="e", _sdc_deleted_at=deleted),
+        hard_delete=hard_delete,
+    )
+    there = [("1", "b", "o1", 8), ("2", "c", "o2", 7), ("3", "e", "o3", 7), ("4", "d", None, 7)]
+    assert desk.rows("A", "Id", "v", "old", "mine") == [row for row in there if row[0] != "3" or not hard_delete]
+
+
+def test_a_generated_column_is_left_to_the_database(desk: Desk, load: Load) -> None:
+    desk.change('CREATE SCHEMA crm; CREATE TABLE crm."A" ("Id" VARCHAR, n BIGINT, twice BIGINT AS (n * 2))')
+    for n in (1, 2):
+        load(schema("A", n={"type": "integer"}), record("A", Id="1", n=n))
+    assert desk.rows("A", "n", "twice") == [(2, 4)]
+
+
 def test_a_schema_that_changes_midway_keeps_the_order_of_rows(desk: Desk, load: Load) -> None:
     later = (record("A", Id=key, v="b", w="c") for key in "12")
     load(schema("A", v=TEXT), record("A", Id="1", v="a"), schema("A", v=TEXT, w=TEXT), *later, batch_size_rows=2)
