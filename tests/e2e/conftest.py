@@ -102,7 +102,7 @@ def _calm(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture
 def calm_for_long(org: LocalOrg) -> None:
     """What earlier tests changed lies behind every look-back."""
-    org.clock.advance(600)
+    org.clock.advance(1200)
 
 
 def values_of(org: LocalOrg, **more: Any) -> dict[str, Any]:

@@ -1,15 +1,20 @@
 """The folder of batch files: what lies in it is bounded, and what was never said is removed.
 
 A file belongs to the loader from the moment its BATCH message is written; the loader removes it when it is committed.
-Until then it is ours. Files have their final name only when they are whole.
+Until then it is ours. Files have their final name only when they are whole. What a tap that was killed left behind goes
+when another begins, a day later: no loader comes so late.
 """
 
 import errno
 import os
+import re
+import shutil
+import stat
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Self
 from urllib.parse import unquote, urlsplit
@@ -17,13 +22,15 @@ from urllib.parse import unquote, urlsplit
 from tap_salesforce.errors import ConfigError, StorageError
 
 _EXPECTED = 16_000_000  # bytes of a page, until one has been seen
+_OLD = 86_400.0  # seconds
+_NAME = re.compile(r".+-[0-9a-f]{32}\.csv(\.gz)?(\.part)?")
 
 
 class BatchFolder:
     """Gives room to files as long as there is some. Use as a context: leaving it removes what was not said.
 
     zipped: whether files are gzip
-    room:   bytes that may lie here; one file may always
+    room:   bytes that may lie here, if there is so much space; one file may always
     """
 
     def __init__(self, root: Path, prefix: str, *, zipped: bool, room: int) -> None:
@@ -34,6 +41,7 @@ class BatchFolder:
         self._lock = threading.Lock()
         self._ours: dict[Path, int] = {}
         self._said: dict[Path, int] = {}
+        self._coming: set[Path] = set()  # of ours, those that are not whole
         self._largest = 0
         self._closed = False
 
@@ -50,8 +58,9 @@ class BatchFolder:
         root = Path(unquote(parts.path)).absolute()
         with _said_plainly(root):
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        zipped = config["encoding"].get("compression") == "gzip"
-        return cls(root, storage.get("prefix") or "", zipped=zipped, room=room)
+            prefix = str(storage.get("prefix") or "")
+            _sweep(root, prefix)
+        return cls(root, prefix, zipped=config["encoding"].get("compression") == "gzip", room=room)
 
     def __enter__(self) -> Self:
         return self
@@ -64,13 +73,6 @@ class BatchFolder:
             _aside(path).unlink(missing_ok=True)
             path.unlink(missing_ok=True)
 
-    @property
-    def loader_has_files(self) -> bool:
-        """Whether files lie here that the loader has not removed yet."""
-        with self._lock:
-            self._forget()
-            return bool(self._said)
-
     def reserve(self, stream: str, *, overdraw: bool = False) -> Path | None:
         """A name for one more file; None while there is no room.
 
@@ -79,12 +81,15 @@ class BatchFolder:
         with self._lock:
             self._forget()
             expected = self._largest or min(_EXPECTED, self._room)
-            full = sum(self._ours.values()) + sum(self._said.values()) + expected > self._room
+            lying = sum(self._ours.values()) + sum(self._said.values())
+            coming = sum(self._ours[path] for path in self._coming)
+            full = lying + expected > self._room or coming + expected > shutil.disk_usage(self._root).free
             if full and (self._said or (self._ours and not overdraw)):
                 return None
             ending = "csv.gz" if self.zipped else "csv"
             path = self._root / f"{self._prefix}{stream}-{uuid.uuid4().hex}.{ending}"
             self._ours[path] = expected
+            self._coming.add(path)
             return path
 
     @contextmanager
@@ -98,6 +103,7 @@ class BatchFolder:
                 with self._lock:
                     self._ours[path] = size = aside.stat().st_size
                     self._largest = max(self._largest, size)
+                    self._coming.discard(path)
                 aside.rename(path)
             except BaseException:
                 aside.unlink(missing_ok=True)
@@ -107,6 +113,7 @@ class BatchFolder:
         """Remove one of our files: nothing is in it."""
         with self._lock:
             self._ours.pop(path, None)
+            self._coming.discard(path)
         path.unlink(missing_ok=True)
 
     def give(self, path: Path) -> None:
@@ -135,6 +142,16 @@ def _aside(path: Path) -> Path:
     return path.with_name(f"{path.name}.part")
 
 
+def _sweep(root: Path, prefix: str) -> None:
+    """Remove files like ours that nobody can be waiting for."""
+    for path in root.iterdir():
+        if path.name.startswith(prefix) and _NAME.fullmatch(path.name):
+            with suppress(OSError):  # somebody else's, or gone meanwhile
+                facts = path.lstat()
+                if stat.S_ISREG(facts.st_mode) and time.time() - facts.st_mtime > _OLD:
+                    path.unlink()
+
+
 def _private(path: str, flags: int) -> int:
     """A file of ours alone, newly made: what somebody put there, a link for instance, is not written to."""
     return os.open(path, flags | os.O_EXCL, 0o600)
@@ -149,5 +166,5 @@ def _said_plainly(root: Path) -> Iterator[None]:
             raise
         raise StorageError(
             f"Batch files cannot be written to {root} ({wrong.strerror}).",
-            hint="Give that folder more room, or set batch_storage_mb lower.",
+            hint="Give that folder more room, or lower bulk_page_rows: a page is a file.",
         ) from wrong

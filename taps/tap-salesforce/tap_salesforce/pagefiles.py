@@ -6,26 +6,31 @@ content, and pages of one query have about the same size per row. What is not as
 looked through.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
+from time import monotonic
 from typing import IO
 
 import requests
 
 from tap_salesforce import counting
 from tap_salesforce.batchfolder import BatchFolder
-from tap_salesforce.bulk import NO_MORE
 from tap_salesforce.client import Client
 from tap_salesforce.counting import PageError, RowCounter
 from tap_salesforce.inflating import PIECE, deflater, inflated
-from tap_salesforce.pages import SPOILT, Address, opened, spoilt
+from tap_salesforce.pages import NO_MORE, SPOILT, Address, opened, spoilt
+from tap_salesforce.settings import MEGABYTE
 
 _SIZE = 4  # bytes at the end of a gzip stream that tell its content's size; source: RFC 1952, ISIZE
 _MANY_ROWS = 5_000
 _NEAR = 0.05
+_SAY_EVERY = 30.0  # seconds
+
+log = logging.getLogger("tap-salesforce")
 
 
 class GivenUpError(Exception):
@@ -134,9 +139,14 @@ class PageDownload:
         return counter
 
     def _raw(self, reply: requests.Response) -> Iterator[bytes]:
+        size, said = 0, monotonic()
         while piece := reply.raw.read(PIECE, decode_content=False):
             if self._over.is_set():
                 raise GivenUpError
+            size += len(piece)
+            if monotonic() - said > _SAY_EVERY:  # whoever watches counts must not take a slow page for a standstill
+                log.info("A result page is being downloaded: %.1f MB so far.", size / MEGABYTE)
+                said = monotonic()
             yield piece
 
     def _checked(self, reply: requests.Response, counter: RowCounter, file: IO[bytes]) -> int:

@@ -103,7 +103,9 @@ CONFIG_SCHEMA: dict[str, Any] = {
             "minimum": 0,
             "maximum": 1440,
             "title": "Look-back (minutes)",
-            "default": 5,
+            # A stamp is taken while a transaction runs, and seen when it is over: after 10 minutes at most, by
+            # Salesforce's clock. source: Apex guide, "Execution Governors and Limits", execution time per transaction
+            "default": 15,
             "description": "A run re-reads this long before the last bookmark, for records committed late.",
         },
         "rest_below_rows": {
@@ -176,7 +178,7 @@ CONFIG_SCHEMA: dict[str, Any] = {
             "minimum": 1,
             "title": "Room for batch files (MB)",
             "default": 256,
-            "description": "The tap waits while files of so many MB (csv) lie where the loader has not removed them.",
+            "description": "The tap waits while csv files of so many MB, or all there is space for, wait to be loaded.",
         },
         "metrics_interval_seconds": {
             "type": "number",

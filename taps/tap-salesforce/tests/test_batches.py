@@ -4,19 +4,23 @@ import csv
 import gzip
 import io
 import json
+import os
+import random
+import re
 import signal
 import subprocess
 import sys
 import threading
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
 
 from tap_salesforce import batchfolder, client, fetching, pagefiles
 from tap_salesforce.batchfolder import BatchFolder
-from tap_salesforce.errors import ConfigError, JobError, LoaderGoneError, ShortResultError, StorageError
+from tap_salesforce.errors import AnswerError, ConfigError, JobError, LoaderGoneError, ShortResultError, StorageError
 from tap_salesforce.tap import TapSalesforce
 
 SPOILT = {
@@ -241,6 +245,14 @@ def test_a_window_of_many_pages_is_fetched_page_by_page_in_order(own_org, batche
     assert [m["record_counts"] for m in out.messages if m["type"] == "BATCH"] == [[70]] * 12 + [[60]]
 
 
+@pytest.mark.parametrize("version", ["62.0", "57.0"], ids=["pages are listed", "pages follow one another"])
+def test_pages_that_go_round_end_the_run(own_org, batches, run, monkeypatch, version):
+    own_org.bulk.page_rows = 70
+    monkeypatch.setattr("sandboxes.salesforce.rest_bulk.locator", lambda _: "MzAw")  # 300
+    with pytest.raises(AnswerError, match="leads back to a page"):
+        run(batches(own_org, api_version=version, bulk_page_rows=70, window_rows=2_000))
+
+
 def test_a_run_that_failed_goes_on_behind_its_last_window(own_org, batches, run):
     own_org.faults.add("job_failed", nth=5)
     with pytest.raises(JobError):
@@ -269,6 +281,48 @@ def test_the_loader_sets_the_pace(own_org, batches, run, monkeypatch):
     out = run(batches(own_org, batch_storage_mb=1))
     assert sum(sum(m["record_counts"]) for m in out.messages if m["type"] == "BATCH") == 900
     assert 30_000 < max(most) < 130_000
+
+
+def test_files_wait_for_space_even_where_more_might_lie(tmp_path, monkeypatch):
+    free = [50_000]
+    monkeypatch.setattr(batchfolder, "_EXPECTED", 20_000)
+    monkeypatch.setattr(batchfolder.shutil, "disk_usage", lambda _: SimpleNamespace(free=free[0]))
+    folder = BatchFolder(tmp_path, "b-", zipped=True, room=1_000_000)
+    first, second = folder.reserve("Contact"), folder.reserve("Contact")
+    assert first and second and folder.reserve("Contact") is None, "two are expected to fill it"
+    with folder.written(first) as file:
+        file.write(b"x" * 20_000)
+    free[0] -= 20_000
+    folder.give(first)
+    assert folder.reserve("Contact") is None
+    first.unlink()
+    free[0] += 20_000
+    assert folder.reserve("Contact"), "the loader has made room"
+
+
+def test_one_file_is_tried_however_little_space_there_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(batchfolder.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    assert BatchFolder(tmp_path, "b-", zipped=True, room=1_000_000).reserve("Contact")
+
+
+def test_what_a_killed_tap_left_goes_a_day_later_and_nothing_else(org, batches, run, tmp_path):
+    folder = tmp_path / "batches"
+    folder.mkdir()
+    left = [f"b-Lead-{'a' * 32}.csv.gz", f"b-Lead-{'b' * 32}.csv.part", f"b-Lead-{'c' * 32}.csv.gz"]
+    others = ["notes.csv", f"other-{'d' * 32}.csv", f"b-Lead-{'e' * 32}.csv.bak"]
+    for name in (*left, *others):
+        (folder / name).touch()
+        os.utime(folder / name, (1e9, 1e9))
+    os.utime(folder / left[2])
+    out = run(batches(org, streams=["User"], api_type=None))
+    assert {path.name for path in left_in(tmp_path)} == {left[2], *others, *(path.name for path in files(out))}
+
+
+def test_a_page_that_takes_long_says_how_far_it_is(org, batches, run, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(pagefiles, "_SAY_EVERY", -1.0)
+    assert ids(run(batches(org))) == everything(org)
+    assert re.search(r"A result page is being downloaded: 0\.\d MB so far\.", caplog.text)
 
 
 def test_a_loader_that_removes_nothing_ends_the_run_and_its_files(own_org, batches, run, monkeypatch, tmp_path):
@@ -398,3 +452,26 @@ def test_a_tap_that_is_stopped_leaves_only_what_it_has_said_and_loses_nothing(ow
     rest = run(config, state=first.states()[-1])
     assert set(ids(first)) | set(ids(rest)) == set(everything(own_org))
     assert sum(ids(rest).values()) < 750
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_everything_that_passes_may_go_wrong_at_once(own_org, batches, run, seed):
+    rng = random.Random(seed)
+    own_org.bulk.page_rows = 50
+    app = own_org.app
+    auth = {"auth_type": "oauth_refresh", "client_id": app.client_id, "client_secret": app.client_secret}
+    ways = [
+        *SPOILT.values(),
+        {"kind": "session"},
+        {"kind": "stall_body", "seconds": 1.5},
+        {"kind": "stall", "seconds": 1.5},
+    ]
+    places = ["/results", "/resultPages", r"/jobs/query/\w+$", "/jobs/query/?$", "COUNT", "/describe"]
+    for _ in range(25):
+        way = rng.choice(ways)
+        path = "/results" if "fraction" in way else rng.choice(places)
+        own_org.faults.add(**way, path=path, nth=rng.randrange(1, 12))
+    wish = {"bulk_page_rows": 50, "window_rows": 200, "timeout_seconds": 0.5, "max_retries": 12}
+    config = batches(own_org, auth={**auth, "refresh_token": app.refresh_token}, **wish)
+    assert ids(run(config)) == everything(own_org)
+    assert sum(fault["hits"] for fault in own_org.faults.listing()) > 15

@@ -56,7 +56,7 @@ def test_a_record_that_becomes_visible_behind_the_bookmark_is_found_by_the_look_
     config = configure(own_org, api_type=api, formula_refresh="never")
     state = run(config).states()[-1]
     closed = datetime.fromisoformat(state["bookmarks"]["Contact"]["replication_key_value"])
-    (late,) = own_org.insert("Contact", [{"LastName": "Late"}], at=closed - timedelta(minutes=4))
+    (late,) = own_org.insert("Contact", [{"LastName": "Late"}], at=closed - timedelta(minutes=14))
     assert late in run(config, state=state).ids("Contact")
     assert late not in run({**config, "lookback_minutes": 1}, state=state).ids("Contact")
 

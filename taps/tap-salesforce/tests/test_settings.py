@@ -16,7 +16,7 @@ def test_defaults():
     settings = read({"auth": AUTH})
     assert settings.login_url == "https://login.salesforce.com"
     assert (settings.bulk, settings.max_workers, settings.api_version) == (True, 4, "62.0")
-    assert (settings.window_rows, settings.lookback, settings.rest_below_rows) == (5_000, timedelta(minutes=5), 2_000)
+    assert (settings.window_rows, settings.lookback, settings.rest_below_rows) == (5_000, timedelta(minutes=15), 2_000)
     assert settings.include_deleted and settings.start is None and not settings.save_rotated_token
     assert (settings.hard_deletes, settings.formula_refresh) == (False, "weekly")
 
