@@ -1,9 +1,14 @@
 """Durations as people write and read them: `90s`, `15m`, `1h30m`, `90d`."""
 
 import re
+from collections.abc import Callable
 from datetime import timedelta
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _DURATION = re.compile(r"(?:(\d{1,5})d)?(?:(\d{1,7})h)?(?:(\d{1,7})m)?(?:(\d{1,7})s?)?")
+OFF = "off"
 LONGEST = timedelta(days=30)
 A_CENTURY = timedelta(days=36_500)  # for what is kept rather than waited for
 
@@ -16,6 +21,11 @@ def parse(text: str, *, longest: timedelta = LONGEST) -> timedelta:
     if not timedelta(0) < length <= longest:
         raise ValueError(f"'{text}' is not a duration like 90s, 15m, 2h or 1h30m, up to {longest.days:,} days")
     return length
+
+
+def or_off(read: Callable[[str], T], text: str) -> T | None:
+    """None for `off`, else what `read` makes of it, with its errors."""
+    return None if text.strip().lower() == OFF else read(text)
 
 
 def spoken(length: timedelta) -> str:

@@ -6,7 +6,7 @@ keep their own. `.env.example` is generated from here.
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
@@ -39,6 +39,14 @@ def _length(longest: timedelta) -> BeforeValidator:
 
 Duration = Annotated[timedelta, _length(durations.LONGEST)]
 Kept = Annotated[timedelta, _length(durations.A_CENTURY)]
+
+
+def _or_off(read: Callable[[str], Any]) -> BeforeValidator:
+    return BeforeValidator(lambda given: durations.or_off(read, given) if isinstance(given, str) else given)
+
+
+DurationOrOff = Annotated[timedelta | None, _or_off(durations.parse)]
+CountOrOff = Annotated[Annotated[int, Field(ge=2, le=1000)] | None, _or_off(int)]
 
 
 class _Section(BaseModel):
@@ -112,6 +120,24 @@ class QueueSettings(_Section):
     )
 
 
+class HealthSettings(_Section):
+    """How integrations are watched; each may have its own (`orchestrator integrations edit`)."""
+
+    check_every: DurationOrOff = Field(
+        default=timedelta(hours=1),
+        description="how often workers check a connection that no sync has used meanwhile; off: never",
+    )
+    disable_after: CountOrOff = Field(
+        default=10,
+        description="syncs in a row whose failure only a person can mend, after which an integration is disabled; "
+        "halfway there is a warning; off: never",
+    )
+    grace: Duration = Field(
+        default=timedelta(hours=1),
+        description="data counts as late when a scheduled sync is not done so long after it should have been",
+    )
+
+
 class Settings(_Section):
     """Everything an operator can set; frozen, passed, never imported as a global."""
 
@@ -139,6 +165,7 @@ class Settings(_Section):
     postgres: PostgresSettings = PostgresSettings()
     runs: RunSettings = RunSettings()
     queue: QueueSettings = QueueSettings()
+    health: HealthSettings = HealthSettings()
     oauth_apps: Mapping[str, tuple[SecretStr, SecretStr]] = Field(
         default_factory=dict,
         exclude=True,

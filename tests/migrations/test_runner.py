@@ -23,7 +23,7 @@ from orchestrator.migrations import runner
 
 ACROSS_ORGANIZATIONS = {"organization_named", "organization_ids", "open_attempts", "dispatch", "requeue_unclaimed", "slots_taken",
     "place_in_line", "prune_history",
-    "claim_due_schedules"}  # fmt: skip
+    "claim_due_schedules", "claim_due_check"}  # fmt: skip
 
 
 @pytest.fixture
@@ -305,4 +305,4 @@ def test_no_history_goes_with_what_it_is_about(pool):
               AND confrelid IN ('orchestrator.integrations'::regclass, 'orchestrator.runs'::regclass)
             """)
         ).all()
-    assert cascading == ["integration_streams"]
+    assert sorted(cascading) == ["integration_health", "integration_streams"]

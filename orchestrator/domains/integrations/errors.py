@@ -150,6 +150,18 @@ class DisabledError(ConflictError):
         )
 
 
+class WatchOptionError(UsageError):
+    """A value of --check-every or --disable-after that is neither of its kind nor `off` nor `default`."""
+
+    code = "watch_option"
+
+    def __init__(self, option: str, given: str) -> None:
+        kind = (
+            "a time such as 30m" if option == "--check-every" else "a number from 2 to 1,000, as a warning comes first"
+        )
+        super().__init__(f"'{given}' is nothing for {option}.", hint=f"Give {kind}, or off, or default.")
+
+
 class FailedTestError(ConnectionTestFailedError):
     """A named check did not pass."""
 
@@ -164,3 +176,9 @@ class CheckFailedError(ConnectionTestFailedError):
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message, hint=hint)
+
+
+class SignInRefusedError(CheckFailedError):
+    """The provider let a check with our token not in."""
+
+    code = "sign_in_refused"

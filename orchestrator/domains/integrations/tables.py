@@ -1,9 +1,9 @@
 """Integrations, where they load to, and the streams each has."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, Text, func
+from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, Interval, Text, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -98,3 +98,41 @@ class StreamRow(Table):
     entry: Mapped[dict[str, Any]] = mapped_column(JSONB)
     discovered_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     gone_at: Mapped[datetime | None]
+
+
+class HealthRow(Table):
+    """What is known of an integration's health; the word for it is the integration's own. A trigger adds the row.
+
+    last:                  how the newest run ended; empty where none has since it was added or enabled
+    failures, unmended:    see HealthFacts
+    trouble:               of the newest run, where it didn't succeed
+    check_trouble:         what the newest check found wrong; empty once a sync got through
+    check_every:           between checks; empty: the installation's; 0: never
+    disable_after:         failures a person must mend; empty: the installation's; 0: never
+    """
+
+    __tablename__ = "integration_health"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["org_id", "integration_id"], ["integrations.org_id", "integrations.id"], ondelete="CASCADE"
+        ),
+        CheckConstraint("last IN ('succeeded', 'partial', 'failed')", name="last"),
+        CheckConstraint("check_every >= interval '0'", name="check_every"),
+        CheckConstraint("disable_after = 0 OR disable_after >= 2", name="disable_after"),
+        Index("integration_health_next_check", "next_check_at"),
+    )
+
+    org_id: Mapped[str] = mapped_column(Identifier("org"), primary_key=True)
+    integration_id: Mapped[str] = mapped_column(Identifier("int"), primary_key=True)
+    last: Mapped[str | None]
+    failures: Mapped[int] = mapped_column(server_default="0")
+    unmended: Mapped[int] = mapped_column(server_default="0")
+    trouble: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    check_trouble: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    last_success_at: Mapped[datetime | None]
+    checked_at: Mapped[datetime | None]
+    next_check_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp() + interval '1 hour'"))
+    warned_at: Mapped[datetime | None]
+    disabled_at: Mapped[datetime | None]
+    check_every: Mapped[timedelta | None] = mapped_column(Interval)
+    disable_after: Mapped[int | None]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -21,12 +21,78 @@ class SetupState(StrEnum):
 
 
 class Health(StrEnum):
-    """How its runs have gone lately."""
+    """How its syncs and checks have gone lately; `rules.health` says by which rule."""
 
     UNKNOWN = "unknown"
     HEALTHY = "healthy"
     DEGRADED = "degraded"
     FAILING = "failing"
+
+
+class Ended(StrEnum):
+    """How a run ended, as far as health goes; one that somebody cancelled says nothing."""
+
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """What was wrong with a run or a check, in words for people.
+
+    needs_a_person: whether it stays so until somebody mends it
+    shared:         whether it lies in what integrations share, the destination or this installation, and not in its own
+                    source, sign-in or settings
+    """
+
+    message: str
+    hint: str = ""
+    needs_a_person: bool = False
+    shared: bool = False
+
+    @property
+    def counts(self) -> bool:
+        """Whether it counts towards disabling the integration."""
+        return self.needs_a_person and not self.shared
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthFacts:
+    """What is known of an integration's health.
+
+    last:           how the newest run ended; None where none has since it was added or enabled
+    failures:       runs in a row that failed
+    unmended:       runs whose trouble counts towards disabling it, with no success between; other failures between them
+                    neither count nor start the count over
+    trouble:        of the newest run, where it didn't succeed
+    check_trouble:  what the newest check found wrong; None where it passed, or a sync got through since
+    warned_at:      when it was said that it will be disabled if that goes on
+    disabled_at:    when we disabled it; None where it is enabled, or a person did
+    check_every:    between checks; None: the installation's; zero: never
+    disable_after:  how many `unmended`; None: the installation's; zero: never
+    """
+
+    last: Ended | None = None
+    failures: int = 0
+    unmended: int = 0
+    trouble: Trouble | None = None
+    check_trouble: Trouble | None = None
+    last_success_at: datetime | None = None
+    checked_at: datetime | None = None
+    next_check_at: datetime | None = None
+    warned_at: datetime | None = None
+    disabled_at: datetime | None = None
+    check_every: timedelta | None = None
+    disable_after: int | None = None
+
+
+class Consequence(StrEnum):
+    """What a failure that only a person can mend leads to."""
+
+    NONE = "none"
+    WARN = "warn"
+    DISABLE = "disable"
 
 
 class DisplayStatus(StrEnum):
@@ -119,7 +185,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
-    """One named check of a connection test, in words for people."""
+    """One named check of a connection test, in words for people.
+
+    needs_sign_in: the provider let nobody in; somebody has to sign in again, or to correct the secrets
+    """
 
     name: str
     title: str
@@ -127,6 +196,7 @@ class CheckResult:
     message: str = ""
     hint: str = ""
     seconds: float = 0.0
+    needs_sign_in: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,7 +93,7 @@ def test_state_is_committed_during_the_run_even_where_it_fails_later(drivers, re
     assert run.failure is not None
     assert (run.failure.origin, run.failure.message) == (Origin.SOURCE, "503 Service Unavailable")
     assert positions(drivers, ready) == {"users": {"completed": MARCH}}
-    assert integrations.find(drivers, ready.org_id, ready.id).health is Health.FAILING
+    assert integrations.find(drivers, ready.org_id, ready.id).health is Health.DEGRADED
 
 
 def test_lost_records_make_a_partial_run(drivers, ready, all_well):
@@ -240,7 +240,7 @@ def test_a_worker_elsewhere_is_lost_when_its_lease_runs_out(drivers, ready, monk
     ended = service.find(drivers, ready.org_id, run.id)
     assert ended.failure is not None
     assert (ended.status, ended.failure.kind) == (RunStatus.FAILED, FailureKind.WORKER_LOST)
-    assert integrations.find(drivers, ready.org_id, ready.id).health is Health.FAILING
+    assert integrations.find(drivers, ready.org_id, ready.id).health is Health.DEGRADED
 
 
 def test_a_worker_elsewhere_with_a_lease_is_left_alone(drivers, ready):

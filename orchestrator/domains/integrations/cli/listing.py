@@ -29,23 +29,28 @@ def list_(
     """Every integration, and how it is."""
     drivers, place = finding.here(context)
     found = service.listing(drivers, place.org_id, deleted=deleted)
-    counts = service.stream_counts(drivers, place.org_id)
+    counts, health = service.stream_counts(drivers, place.org_id), service.health_facts(drivers, place.org_id)
     if as_json:
-        console.show_json([showing.integration_json(one, counts.get(one.id)) for one in found])
+        documents = [
+            showing.integration_json(one, counts.get(one.id), **showing.health_json(health[one.id])) for one in found
+        ]
+        console.show_json(documents)
         return
     rows = [
         (
             one.name,
             one.type,
-            one.deleted_at if deleted else showing.status(one),
+            one.deleted_at if deleted else showing.status(one, health[one.id]),
             one.health.value,
+            health[one.id].last_success_at,
             one.target_schema,
             showing.selection(counts.get(one.id)),
             _short(one.id, found),
         )
         for one in found
     ]
-    columns = ("name", "connector", "deleted" if deleted else "status", "health", "schema", "streams", "id")
+    state = "deleted" if deleted else "status"
+    columns = ("name", "connector", state, "health", "last success", "schema", "streams", "id")
     empty = (
         "Nothing was deleted." if deleted else "Nothing is connected yet. See what can be: orchestrator connectors list"
     )
@@ -64,18 +69,20 @@ def show(context: typer.Context, integration: Wanted, *, as_json: Json = False) 
     """One integration: state, configuration, what is selected. Secrets only as set or not."""
     drivers, found = finding.found(context, integration)
     counts = service.stream_counts(drivers, found.org_id).get(found.id)
-    config = service.public(drivers, found)
+    config, health = service.public(drivers, found), service.health_facts(drivers, found.org_id)[found.id]
     destination = _destination(drivers, found)
     if as_json:
-        console.show_json(showing.integration_json(found, counts, destination=destination, config=config))
+        more = {"destination": destination, "config": config, **showing.health_json(health)}
+        console.show_json(showing.integration_json(found, counts, **more))
         return
     console.show_facts(
         {
             "name": found.name,
             "id": found.id,
             "connector": f"{found.type} ({found.variant})",
-            "status": showing.status(found),
+            "status": showing.status(found, health),
             "health": found.health.value,
+            **showing.health_lines(health, drivers.settings.health),
             "loads into": f"schema {found.target_schema} of {destination}",
             "streams": showing.selection(counts),
             "tested": found.tested_at or "never",

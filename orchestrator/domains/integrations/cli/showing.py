@@ -7,12 +7,16 @@ from orchestrator.domains.integrations import rules
 from orchestrator.domains.integrations.types import (
     CheckResult,
     DisplayStatus,
+    HealthFacts,
     Integration,
     SetupState,
     Stream,
     StreamChange,
+    Trouble,
     Verdict,
 )
+from orchestrator.kernel import durations
+from orchestrator.kernel.settings import HealthSettings
 
 _STATUS = {
     DisplayStatus.NOT_CONNECTED: "○ not connected",
@@ -26,11 +30,54 @@ COLORS = {Verdict.PASSED: "green", Verdict.FAILED: "bold red", Verdict.SKIPPED: 
 _FEW = 5
 
 
-def status(integration: Integration) -> str:
+def status(integration: Integration, health: HealthFacts | None = None) -> str:
     """Shape and word; the word says why where the status alone leaves it open."""
+    if health is not None and health.disabled_at is not None:
+        return "⚠ disabled by failures"
     if integration.setup_state is SetupState.DRAFT:
         return "◐ draft"
     return _STATUS[rules.display_status(integration)] if integration.enabled else "× disabled"
+
+
+def health_lines(health: HealthFacts, settings: HealthSettings) -> dict[str, Any]:
+    """What lies behind the word for its health, a line each; only what there is to say."""
+    wrong = health.trouble or health.check_trouble
+    limit = rules.disable_after_of(health, settings.disable_after)
+    every = settings.check_every if health.check_every is None else health.check_every
+    lines = {
+        "what was wrong": wrong.message if wrong else None,
+        "what to do": wrong.hint if wrong and wrong.hint else None,
+        "failed in a row": health.failures or None,
+        "disabled": health.disabled_at,
+    }
+    return {
+        **{name: value for name, value in lines.items() if value is not None},
+        "last success": health.last_success_at or "never",
+        "checked": health.checked_at or "never",
+        "checks": f"every {durations.spoken(every)} without a sync" if every else "off",
+        "disabled after": f"{limit} failures that a person must mend" if limit else "never",
+    }
+
+
+def health_json(health: HealthFacts) -> dict[str, Any]:
+    """What lies behind the word for its health."""
+    return {
+        "last_success_at": health.last_success_at,
+        "failures": health.failures,
+        "trouble": _trouble_json(health.trouble or health.check_trouble),
+        "checked_at": health.checked_at,
+        "next_check_at": health.next_check_at,
+        "check_every": health.check_every,
+        "disable_after": health.disable_after,
+        "warned_at": health.warned_at,
+        "disabled_at": health.disabled_at,
+    }
+
+
+def _trouble_json(trouble: Trouble | None) -> dict[str, Any] | None:
+    if trouble is None:
+        return None
+    return {"message": trouble.message, "hint": trouble.hint, "needs_a_person": trouble.needs_a_person}
 
 
 def selection(counts: tuple[int, int] | None) -> str:
@@ -98,6 +145,7 @@ def check_json(result: CheckResult) -> dict[str, Any]:
         "verdict": result.verdict,
         "message": result.message,
         "hint": result.hint,
+        "needs_sign_in": result.needs_sign_in,
         "seconds": round(result.seconds, 2),
     }
 

@@ -11,7 +11,7 @@ from orchestrator.domains.integrations.rules.entries import (
     primary_key,
     replication_key,
 )
-from orchestrator.domains.integrations.rules.health import display_status
+from orchestrator.domains.integrations.rules.health import consequence, disable_after_of, display_status, health
 from orchestrator.domains.integrations.rules.picking import aimed_at, matching, read_fields, run_catalog
 from orchestrator.domains.integrations.rules.places import (
     WAREHOUSE,
@@ -27,12 +27,15 @@ from orchestrator.domains.integrations.rules.places import (
 __all__ = [
     "WAREHOUSE",
     "aimed_at",
+    "consequence",
+    "disable_after_of",
     "display_status",
     "entry_key",
     "entry_mode",
     "entry_problem",
     "field_inclusion",
     "fields",
+    "health",
     "in_one_table",
     "is_built_in",
     "login_of",

@@ -1,6 +1,6 @@
 """Use cases of integrations, in the order of a life: set up, check, choose, plan."""
 
-from orchestrator.domains.integrations.service.checking import discover, test
+from orchestrator.domains.integrations.service.checking import check_due, discover, test
 from orchestrator.domains.integrations.service.configuring import (
     add,
     addable,
@@ -11,17 +11,22 @@ from orchestrator.domains.integrations.service.configuring import (
     find,
     hold,
     listing,
-    note_health,
-    note_sign_in,
     public,
     restore,
-    switch,
 )
 from orchestrator.domains.integrations.service.destinations import (
     add_destination,
     destination,
     destinations,
     ensure_warehouse,
+)
+from orchestrator.domains.integrations.service.health import (
+    health_facts,
+    note_run,
+    note_sign_in,
+    set_check_every,
+    set_disable_after,
+    switch,
 )
 from orchestrator.domains.integrations.service.opening import Opened, opened
 from orchestrator.domains.integrations.service.planning import plan, to_read
@@ -38,6 +43,7 @@ __all__ = [
     "add_destination",
     "addable",
     "change_mode",
+    "check_due",
     "choose",
     "choose_only",
     "connect",
@@ -50,16 +56,19 @@ __all__ = [
     "ensure_warehouse",
     "find",
     "handover",
+    "health_facts",
     "hold",
     "listing",
     "make_ready",
-    "note_health",
+    "note_run",
     "note_sign_in",
     "opened",
     "plan",
     "preview",
     "public",
     "restore",
+    "set_check_every",
+    "set_disable_after",
     "set_up",
     "stream_counts",
     "streams",

@@ -1,21 +1,28 @@
 """Does it work: named checks, cheap ones first, then the plugin itself; and what there is to read."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from time import monotonic
 from typing import Any
 
+from pydantic import SecretStr
+
 from orchestrator.domains.catalog import rules as forms
-from orchestrator.domains.catalog.types import Check, CheckKind
+from orchestrator.domains.catalog.types import Check, CheckKind, Session
 from orchestrator.domains.integrations import queries, rules
-from orchestrator.domains.integrations.errors import CheckFailedError
+from orchestrator.domains.integrations.errors import CheckFailedError, SignInRefusedError
 from orchestrator.domains.integrations.events import IntegrationTested
+from orchestrator.domains.integrations.service.health import note_checks
 from orchestrator.domains.integrations.service.opening import Opened, hosts, opened
 from orchestrator.domains.integrations.service.planning import loading
 from orchestrator.domains.integrations.types import CheckResult, Integration, Stream, StreamChange, Verdict
+from orchestrator.domains.oauth.errors import ReauthNeededError
 from orchestrator.drivers.bundle import Drivers
+from orchestrator.drivers.http import Response
 from orchestrator.drivers.meltano.output import Output
 from orchestrator.drivers.meltano.values import Project
+from orchestrator.kernel.db import Role
 from orchestrator.kernel.errors import OrchestratorError
 from orchestrator.kernel.events import emit
 from orchestrator.kernel.printable import cleaned
@@ -24,6 +31,9 @@ OnCheck = Callable[[CheckResult], None]
 OnOutput = Callable[[Output], None]
 
 _PLUGIN_CHECK = "first_record"
+_Check = tuple[str, str, str, Callable[[], str]]  # name, title, hint, what to call
+_MOST_PASSED_OVER = 1_000  # disabled ones and the like; the rest is for the next call
+_UNAUTHORIZED = 401
 _TRIED_STREAMS = 3  # enough to find a record, few enough to stay cheap
 
 
@@ -43,9 +53,52 @@ def test(
     An empty source passes with a note. Raises only what prevents checking at all (no master key, no database).
     """
     source = opened(drivers, integration)
+    results = _made([*_named_checks(source, try_again=True), _plugin_check(source, on_output)], on_check)
+    failed = any(one.verdict is Verdict.FAILED for one in results)
+    with drivers.db.transaction(integration.org_id) as tx:
+        note_checks(tx, integration, results, signs_in=False)  # `verify` says so, of drafts too
+        queries.note_tested(tx, integration.id)
+        emit(tx, IntegrationTested(org_id=integration.org_id, integration_id=integration.id, passed=not failed))
+    return results
+
+
+def check_due(drivers: Drivers) -> tuple[Integration, tuple[CheckResult, ...]] | None:
+    """Make the next check that is due, of whatever organization; None where none is. Any number of workers may call it.
+
+    Only the named checks, which cost a request or two; no plugin starts. A sync is a check as well and puts the next
+    one off, so these fill the gaps. Where the provider has refused us it is not asked again until somebody signs in.
+    Raises only what prevents checking at all (no master key, no database).
+    """
+    every = drivers.settings.health.check_every
+    for _ in range(_MOST_PASSED_OVER):
+        with drivers.db.anonymous(role=Role.WORKER) as tx:
+            claimed = queries.claim_due_check(tx, every=every)
+        if claimed is None:
+            return None
+        org_id, integration_id, wanted = claimed
+        with drivers.db.transaction(org_id) as tx:
+            integration = queries.integration(tx, integration_id) if wanted else None
+        if integration is not None:
+            return integration, _looked_in(drivers, integration)
+    return None
+
+
+def _looked_in(drivers: Drivers, integration: Integration) -> tuple[CheckResult, ...]:
+    source = opened(drivers, integration)
+    signs_in = any(
+        check.kind is CheckKind.TOKEN or check.session or check.token_field for check in source.connector.checks
+    )
+    results = _made(_named_checks(source, try_again=False), ignore)
+    with drivers.db.transaction(integration.org_id) as tx:
+        note_checks(tx, integration, results, signs_in=signs_in)
+    return results
+
+
+def _made(checks: Sequence[_Check], on_check: OnCheck) -> tuple[CheckResult, ...]:
+    """Make checks until one fails; the rest is skipped."""
     results: list[CheckResult] = []
     failed = False
-    for name, title, hint, check in _checks(source, on_output):
+    for name, title, hint, check in checks:
         if failed:
             result = CheckResult(name=name, title=title, verdict=Verdict.SKIPPED)
         else:
@@ -53,49 +106,63 @@ def test(
         failed = failed or result.verdict is Verdict.FAILED
         results.append(result)
         on_check(result)
-    with drivers.db.transaction(integration.org_id) as tx:
-        queries.note_tested(tx, integration.id)
-        emit(tx, IntegrationTested(org_id=integration.org_id, integration_id=integration.id, passed=not failed))
     return tuple(results)
 
 
-def _checks(source: Opened, on_output: OnOutput) -> Iterator[tuple[str, str, str, Callable[[], str]]]:
-    for check in source.connector.checks:
-        yield check.name, check.title, check.hint, _named(source, check)
+def _named_checks(source: Opened, *, try_again: bool) -> list[_Check]:
+    return [
+        (check.name, check.title, check.hint, _named(source, check, try_again=try_again))
+        for check in source.connector.checks
+    ]
+
+
+def _plugin_check(source: Opened, on_output: OnOutput) -> _Check:
     title = f"Read a first record with {source.variant.plugin}"
     hint = f"See what {source.variant.plugin} needs: {source.connector.docs_url}"
-    yield _PLUGIN_CHECK, title, hint, lambda: _first_record(source, on_output)
+    return _PLUGIN_CHECK, title, hint, lambda: _first_record(source, on_output)
 
 
 def _timed(result: CheckResult, check: Callable[[], str]) -> CheckResult:
     started = monotonic()
+    refused = False
     try:
         message, verdict, hint = check(), Verdict.PASSED, ""
     except OrchestratorError as error:
         message, verdict, hint = error.message, Verdict.FAILED, error.hint or result.hint
-    return replace(result, message=message, verdict=verdict, hint=hint, seconds=monotonic() - started)
+        refused = isinstance(error, ReauthNeededError | SignInRefusedError)
+    seconds = monotonic() - started
+    return replace(result, message=message, verdict=verdict, hint=hint, seconds=seconds, needs_sign_in=refused)
 
 
-def _named(source: Opened, check: Check) -> Callable[[], str]:
-    ways = {
-        CheckKind.HTTP: _call,
-        CheckKind.TCP: _reach,
-        CheckKind.TOKEN: _sign_in,
+def _named(source: Opened, check: Check, *, try_again: bool) -> Callable[[], str]:
+    ways: dict[CheckKind, Callable[[], str]] = {
+        CheckKind.HTTP: lambda: _call(source, check),
+        CheckKind.TCP: lambda: _reach(source, check),
+        CheckKind.TOKEN: lambda: _sign_in(source, try_again=try_again),
     }
-    return lambda: ways[check.kind](source, check)
+    return ways[check.kind]
 
 
 def _call(source: Opened, check: Check) -> str:
     session = source.session() if check.session else None
     token = session.access_token if session else source.secrets.get(check.token_field or "")
-    headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
-    url = forms.filled(check.url or "", source.integration.config, session)
-    answer = source.drivers.http.request(
-        "GET", url, headers={"Accept": "application/json", **headers}, allowed_hosts=hosts(source.connector)
-    )
+    answer = _called(source, check, session, token)
+    if answer.status == _UNAUTHORIZED and session and token:  # ended before its time; only a new one tells more
+        session = source.session(rejected_sha256=sha256(token.get_secret_value().encode()).hexdigest())
+        answer = _called(source, check, session, session.access_token)
+    if answer.status == _UNAUTHORIZED and token and answer.status not in check.accepts:
+        raise SignInRefusedError(_refusal(answer.status, answer.body), check.hint)
     if answer.status not in check.accepts:
         raise CheckFailedError(_refusal(answer.status, answer.body), check.hint)
     return ""
+
+
+def _called(source: Opened, check: Check, session: Session | None, token: SecretStr | None) -> Response:
+    headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+    url = forms.filled(check.url or "", source.integration.config, session)
+    return source.drivers.http.request(
+        "GET", url, headers={"Accept": "application/json", **headers}, allowed_hosts=hosts(source.connector)
+    )
 
 
 def _refusal(status: int, body: bytes) -> str:
@@ -111,8 +178,8 @@ def _reach(source: Opened, check: Check) -> str:
     return ""
 
 
-def _sign_in(source: Opened, _check: Check) -> str:
-    session = source.session(try_again=True)
+def _sign_in(source: Opened, *, try_again: bool) -> str:
+    session = source.session(try_again=try_again)
     return f"Signed in at {session.instance_url}." if session.instance_url else "Signed in."
 
 

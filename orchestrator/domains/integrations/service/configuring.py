@@ -23,7 +23,8 @@ from orchestrator.domains.integrations.errors import (
 )
 from orchestrator.domains.integrations.events import IntegrationAdded, IntegrationChanged, IntegrationDeleted
 from orchestrator.domains.integrations.service.destinations import named
-from orchestrator.domains.integrations.types import Health, Integration, NewIntegration, SetupState
+from orchestrator.domains.integrations.service.health import mended
+from orchestrator.domains.integrations.types import Integration, NewIntegration, SetupState
 from orchestrator.domains.oauth import service as credentials
 from orchestrator.domains.vault import service as vault
 from orchestrator.drivers.bundle import Drivers
@@ -128,6 +129,7 @@ def edit(
             )
             stale = there - set(forms.secret_names(connector, config))
             vault.forget(tx, integration.org_id, owner, stale)
+            mended(tx, integration.id)
             changed = queries.update_integration(tx, integration.id, config=config, name=renamed)
             emit(tx, IntegrationChanged(org_id=integration.org_id, integration_id=integration.id, what="config"))
             return changed
@@ -216,11 +218,6 @@ def connect(drivers: Drivers, integration: Integration) -> Integration:
     return _update(drivers, integration, "connected", setup_state=SetupState.CONNECTED.value)
 
 
-def switch(drivers: Drivers, integration: Integration, *, enabled: bool) -> Integration:
-    """Turn its syncs on or off."""
-    return _update(drivers, integration, "enabled" if enabled else "disabled", enabled=enabled)
-
-
 def discard(drivers: Drivers, integration: Integration) -> None:
     """Remove a draft for good, with its sign-in and secrets: it never ran, and its name and schema are free again.
 
@@ -261,17 +258,3 @@ def _update(drivers: Drivers, integration: Integration, what: str, **values: Any
 def hold(tx: Session, integration_id: str) -> None:
     """Keep runs from being requested for it until the transaction ends."""
     queries.hold(tx, integration_id)
-
-
-def note_health(tx: Session, integration_id: str, health: Health | None) -> None:
-    """Note how its latest run went; None leaves it as it is."""
-    if health is not None:
-        queries.update_integration(tx, integration_id, health=health.value)
-
-
-def note_sign_in(tx: Session, integration_id: str, *, works: bool) -> None:
-    """Note that a run could sign in, or that only a person can make it so again; drafts stay drafts."""
-    before, after = (
-        (SetupState.NEEDS_REAUTH, SetupState.CONNECTED) if works else (SetupState.CONNECTED, SetupState.NEEDS_REAUTH)
-    )
-    queries.move_setup(tx, integration_id, before=before, after=after)

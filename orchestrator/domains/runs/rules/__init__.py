@@ -14,7 +14,7 @@ from orchestrator.domains.runs.rules.failing import addressed, explain, refused,
 from orchestrator.domains.runs.rules.forecasting import forecast
 from orchestrator.domains.runs.rules.judging import judge, merged, stalled
 from orchestrator.domains.runs.rules.outcome import Outcome
-from orchestrator.domains.runs.rules.trying import next_try, waits_for
+from orchestrator.domains.runs.rules.trying import needs_a_person, next_try, waits_for
 
 __all__ = [
     "WHOLE_TAP",
@@ -27,6 +27,7 @@ __all__ = [
     "forecast",
     "judge",
     "merged",
+    "needs_a_person",
     "next_try",
     "position",
     "refused",

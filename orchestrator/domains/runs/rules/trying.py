@@ -8,9 +8,14 @@ from orchestrator.kernel import durations
 
 _LONGEST_WAIT = timedelta(hours=1)
 _JITTER = 0.2  # of the delay, either way
-_NEEDS_A_PERSON = frozenset(
+_NEED_A_PERSON = frozenset(
     {FailureKind.CONFIG_ERROR, FailureKind.AUTH_EXPIRED, FailureKind.PERMISSION_MISSING, FailureKind.CONSENT_MISSING}
 )
+
+
+def needs_a_person(failure: Failure) -> bool:
+    """Whether it stays so until somebody mends it: trying again, now or tomorrow, changes nothing."""
+    return failure.kind in _NEED_A_PERSON
 
 
 def next_try(
@@ -25,7 +30,7 @@ def next_try(
     asked for is never shortened.
     """
     again = attempt.number and attempt.number < attempts and status is RunStatus.FAILED and failure is not None
-    if not again or not failure or not failure.retryable or failure.kind in _NEEDS_A_PERSON:
+    if not again or not failure or not failure.retryable or needs_a_person(failure):
         return None
     delay = min(backoff * int(2 ** (attempt.number - 1)), _LONGEST_WAIT)
     spread = random.Random(f"{attempt.run_id}/{attempt.number}").uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - no secret

@@ -60,7 +60,7 @@ def execute(
             recorder.say(f"{failure.message} {failure.hint}".strip(), level="error")
         recorder.flush()
         if status is RunStatus.CANCELLED and recorder.drained:
-            return _patiently(drivers, attempt, lambda tx: give_back(tx, attempt))
+            return _patiently(drivers, attempt, lambda tx: give_back(tx, drivers.settings, attempt))
         return _settled(drivers, attempt, status, failure, code)
 
 

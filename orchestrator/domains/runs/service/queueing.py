@@ -109,13 +109,13 @@ def end_or_try_again(
         if run is not None:
             return run
         status, failure = RunStatus.CANCELLED, None  # asked for while the attempt failed
-    return end(tx, attempt, status=status, failure=failure, exit_code=exit_code)
+    return end(tx, settings.health, attempt, status=status, failure=failure, exit_code=exit_code)
 
 
-def give_back(tx: Session, attempt: Attempt) -> Run:
+def give_back(tx: Session, settings: Settings, attempt: Attempt) -> Run:
     """End an attempt of a worker that stops; another takes the run over from the committed state."""
     run = _put_back(tx, attempt, failure=None, exit_code=None, delay=timedelta(0), counts=False)
-    return run or end(tx, attempt, status=RunStatus.CANCELLED)
+    return run or end(tx, settings.health, attempt, status=RunStatus.CANCELLED)
 
 
 def _put_back(

@@ -76,4 +76,6 @@ def take(drivers: Drivers, org_id: str, run_id: str, *, drain: threading.Event) 
 def _end_without_integration(drivers: Drivers, run: Run, gone: UnknownIntegrationError) -> Run | None:
     with drivers.db.transaction(run.org_id, role=Role.WORKER) as tx:
         attempt = queries.claim(tx, run.id, worker=drivers.worker.name, lease=drivers.settings.runs.lease)
-        return None if attempt is None else end(tx, attempt, status=RunStatus.FAILED, failure=rules.refused(gone))
+        if attempt is None:
+            return None
+        return end(tx, drivers.settings.health, attempt, status=RunStatus.FAILED, failure=rules.refused(gone))

@@ -1,4 +1,4 @@
-"""All SQL about integrations, destinations and streams: rows in, values out."""
+"""Integrations, destinations and streams."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
