@@ -59,6 +59,7 @@ DOORS = {
     "orchestrator.domains.integrations.cli": ("add", "integrations", "test", "discover", "streams", "render"),
     "orchestrator.domains.runs.cli": ("sync", "plan", "runs", "state", "workers"),
     "orchestrator.domains.schedules.cli": ("schedules",),
+    "orchestrator.domains.health.cli": ("health",),
     "orchestrator.domains.vault.cli": ("secrets",),
 }
 _mounted: set[str] = set()

@@ -46,7 +46,13 @@ def _work(drivers: Drivers, concurrency: int) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
     for chatty in ("procrastinate", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
-    working = Worker(drivers, concurrency=concurrency, version=version("orchestrator"), ticks=wiring.ticks())
+    working = Worker(
+        drivers,
+        concurrency=concurrency,
+        version=version("orchestrator"),
+        ticks=wiring.ticks(),
+        calls=wiring.calls(),
+    )
 
     def stop(_signum: int, _frame: FrameType | None) -> None:
         for again in (signal.SIGINT, signal.SIGTERM):  # ends this process; its runs' supervisors then end theirs

@@ -21,6 +21,13 @@ def ticks() -> tuple[Callable[[Drivers], object], ...]:
     return (schedules.fire_due, runs.Pruner())
 
 
+def calls() -> tuple[Callable[[Drivers], object], ...]:
+    """What every worker does each second that waits for others' answers."""
+    from orchestrator.domains.integrations import service as integrations
+
+    return (integrations.check_due,)
+
+
 def _fits(db: Database) -> None:
     """Refuse a database this code doesn't fit."""
     with db.connection() as connection:

@@ -20,6 +20,7 @@ from orchestrator.kernel.errors import OrchestratorError
 
 log = logging.getLogger(__name__)
 _TICK = 1.0  # seconds
+_LAST_CALL = 5.0  # seconds
 
 Tick = Callable[[Drivers], object]
 
@@ -28,10 +29,20 @@ class Worker:
     """One process's slots.
 
     ticks: what every worker does each second besides dispatching
+    calls: the same for what takes its time, as it calls others; nothing else waits for these
     """
 
-    def __init__(self, drivers: Drivers, *, concurrency: int, version: str, ticks: Sequence[Tick] = ()) -> None:
-        self._drivers, self._concurrency, self._version, self._ticks = drivers, concurrency, version, ticks
+    def __init__(
+        self,
+        drivers: Drivers,
+        *,
+        concurrency: int,
+        version: str,
+        ticks: Sequence[Tick] = (),
+        calls: Sequence[Tick] = (),
+    ) -> None:
+        self._drivers, self._concurrency, self._version = drivers, concurrency, version
+        self._ticks, self._calls = ticks, calls
         self._drain = threading.Event()
         self._over = threading.Event()
         self._away = False
@@ -46,7 +57,9 @@ class Worker:
         self._join()
         house = threading.Thread(target=self._keep_house, name="house", daemon=True)
         slots = ThreadPoolExecutor(self._concurrency, thread_name_prefix="slot")
+        calling = threading.Thread(target=self._keep_calling, name="calls", daemon=True)
         house.start()
+        calling.start()
         try:
             queue = Queue(self._drivers.database_url, self._drivers.worker.name)
             queue.serve(lambda ticket: slots.submit(self._take, ticket), stop=self._drain)
@@ -55,6 +68,7 @@ class Worker:
             slots.shutdown(wait=True)
             self._over.set()
             house.join()
+            calling.join(_LAST_CALL)  # one that still waits for an answer ends with the process
             self._quietly(runs.leave, self._drivers)
             self._quietly(runs.look_after, self._drivers)
         if self.refused is not None:
@@ -96,6 +110,11 @@ class Worker:
                 for tick in self._ticks:
                     self._quietly(tick, self._drivers)
 
+    def _keep_calling(self) -> None:
+        while not self._drain.wait(_TICK):
+            for call in self._calls:
+                self._quietly(call, self._drivers)
+
     def _beat(self) -> None:
         try:
             self._drivers.check(self._drivers.unchecked_db)
@@ -115,6 +134,8 @@ class Worker:
             if not self._away:
                 log.warning("%s", error.message)
             self._away = True
+        except OrchestratorError as error:
+            log.warning("%s %s", error.message, error.hint)
         except Exception:  # without heartbeats and recovery every run here would be lost
             log.exception("Keeping house failed; it is tried again.")
         else:

@@ -252,6 +252,14 @@ PHASES = ("preparing", "starting", "syncing")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Success:
+    """When a sync that succeeded began and ended; what it loaded is as of its beginning."""
+
+    began: datetime
+    ended: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
     """What an earlier run moved of a stream; `whole` where it read it from the start, having nothing to go on from."""
 

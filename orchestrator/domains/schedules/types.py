@@ -148,6 +148,19 @@ class Fired:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """What a schedule promises: that a sync has succeeded by `due` which began at its slot or later.
+
+    as_of:  when the newest sync began that succeeded with its streams; None where none has
+    """
+
+    schedule: Schedule
+    due: datetime
+    late: bool
+    as_of: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Upcoming:
     """A slot to come, and with its jitter; `blocked` where a blackout window keeps it from starting."""
 

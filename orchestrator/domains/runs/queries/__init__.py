@@ -27,6 +27,7 @@ from orchestrator.domains.runs.queries.states import (
     state_as_of,
     state_history,
 )
+from orchestrator.domains.runs.queries.successes import newest_successes
 from orchestrator.domains.runs.queries.workers import beat, forget_silent, register, strike_off, workers
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "insert_run",
     "last_log_id",
     "logs",
+    "newest_successes",
     "open_attempts",
     "place",
     "prune",

@@ -4,7 +4,17 @@ from orchestrator.domains.runs.service.executing import execute
 from orchestrator.domains.runs.service.forecasting import forecast
 from orchestrator.domains.runs.service.pruning import LEAST_KEPT, Pruner, prune
 from orchestrator.domains.runs.service.queueing import dispatch, enqueue, submit, under_way, waiting
-from orchestrator.domains.runs.service.requesting import cancel, counts, find, listing, logs, recover, request, retry
+from orchestrator.domains.runs.service.requesting import (
+    cancel,
+    counts,
+    find,
+    listing,
+    logs,
+    newest_successes,
+    recover,
+    request,
+    retry,
+)
 from orchestrator.domains.runs.service.states import history, reset, rollback, show
 from orchestrator.domains.runs.service.working import beat, join, leave, look_after, take, workers
 
@@ -25,6 +35,7 @@ __all__ = [
     "listing",
     "logs",
     "look_after",
+    "newest_successes",
     "prune",
     "recover",
     "request",

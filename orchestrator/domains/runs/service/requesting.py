@@ -5,6 +5,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.integrations.types import Integration
@@ -18,7 +19,7 @@ from orchestrator.domains.runs.errors import (
 )
 from orchestrator.domains.runs.service.ending import announce
 from orchestrator.domains.runs.service.queueing import end_or_try_again, submit
-from orchestrator.domains.runs.types import LogEntry, Run, RunStatus, StreamCount
+from orchestrator.domains.runs.types import LogEntry, Run, RunStatus, StreamCount, Success
 from orchestrator.drivers import liveness
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.kernel.db import Role
@@ -118,6 +119,11 @@ def listing(
     """The newest runs first."""
     with drivers.db.transaction(org_id) as tx:
         return queries.runs(tx, integration_id=integration_id, statuses=statuses, limit=limit)
+
+
+def newest_successes(tx: Session, wanted: Sequence[tuple[str, Sequence[str] | None]]) -> list[Success | None]:
+    """The newest success of each (integration, streams) that read at least these; None streams: all selected ones."""
+    return queries.newest_successes(tx, wanted) if wanted else []
 
 
 def counts(drivers: Drivers, run: Run) -> tuple[StreamCount, ...]:

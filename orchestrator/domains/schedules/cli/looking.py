@@ -27,15 +27,16 @@ def list_(
     only = None if integration is None else integrations.find(drivers, org_id, integration).id
     found = service.listing(drivers, org_id, integration_id=only)
     last, names = service.last_slots(drivers, org_id), showing.names(drivers, org_id)
+    off = showing.hindrances(drivers, org_id)
     if as_json:
-        console.show_json([showing.schedule_json(one, names, last=last.get(one.id)) for one in found])
+        console.show_json([showing.schedule_json(one, names, last=last.get(one.id), hindered=off) for one in found])
         return
     rows = [
         (
             names.get(one.integration_id, one.integration_id),
             showing.when(one, names),
             ", ".join(one.streams) if one.streams else "all selected",
-            showing.next_start(one),
+            showing.next_start(one, off),
             showing.outcome(last.get(one.id)),
             one.id,
         )
@@ -52,8 +53,10 @@ def show(context: typer.Context, schedule: options.Wanted, *, count: Count = 10,
     names = showing.names(drivers, found.org_id)
     ahead = [] if found.paused_at else service.preview(drivers, found, most=count)
     behind = service.slots(drivers, found, limit=count)
+    off = showing.hindrances(drivers, found.org_id)
     if as_json:
-        document = showing.schedule_json(found, names, last=next(iter(behind), None), upcoming=ahead, slots=behind)
+        newest = next(iter(behind), None)
+        document = showing.schedule_json(found, names, last=newest, hindered=off, upcoming=ahead, slots=behind)
         console.show_json(document)
         return
     console.show_facts(
@@ -65,7 +68,7 @@ def show(context: typer.Context, schedule: options.Wanted, *, count: Count = 10,
             "streams": ", ".join(found.streams) if found.streams else "all selected",
             "rules": rules.policy_described(found.policy) if found.timing.by_clock else None,
             "paused": found.paused_at,
-            "next": showing.next_start(found),
+            "next": showing.next_start(found, off),
         }
     )
     _show_ahead(ahead, found.timing.zone)

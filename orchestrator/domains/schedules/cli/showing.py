@@ -24,6 +24,17 @@ def names(drivers: Drivers, org_id: str) -> dict[str, str]:
     return {one.id: one.name for one in (*gone, *there)}
 
 
+def hindrances(drivers: Drivers, org_id: str) -> dict[str, str]:
+    """Why integrations start nothing at present, whatever their schedules say; by id, of those alone."""
+    facts = integrations.health_facts(drivers, org_id)
+    by_failures = "integration disabled by failures"
+    return {
+        one.id: "integration disabled" if facts[one.id].disabled_at is None else by_failures
+        for one in integrations.listing(drivers, org_id)
+        if not one.enabled
+    }
+
+
 def said(schedule: Schedule, known: Mapping[str, str]) -> str:
     """A schedule in one sentence."""
     of = known.get(schedule.integration_id, schedule.integration_id)
@@ -40,8 +51,10 @@ def moment(at: datetime, zone: str) -> str:
     return f"{at.astimezone(rules.zone(zone)):%a %Y-%m-%d %H:%M}" + (f":{at.second:02}" if at.second else "")
 
 
-def next_start(schedule: Schedule) -> str:
-    """When it starts next, or why not."""
+def next_start(schedule: Schedule, hindered: Mapping[str, str]) -> str:
+    """When it starts next, or why not. hindered: see `hindrances`."""
+    if schedule.integration_id in hindered:
+        return hindered[schedule.integration_id]
     if schedule.paused_at is not None:
         return "paused"
     if schedule.next_fire_at is None or schedule.next_slot is None:
@@ -66,6 +79,7 @@ def schedule_json(
     known: Mapping[str, str],
     *,
     last: Slot | None = None,
+    hindered: Mapping[str, str] | None = None,
     upcoming: Iterable[Upcoming] | None = None,
     slots: Iterable[Slot] | None = None,
 ) -> dict[str, Any]:
@@ -87,6 +101,7 @@ def schedule_json(
         "jitter": policy.jitter,
         "blackout": policy.blackout,
         "paused_at": schedule.paused_at,
+        "hindered_by": (hindered or {}).get(schedule.integration_id),
         "next_slot": schedule.next_slot if schedule.paused_at is None else None,
         "next_fire_at": schedule.next_fire_at,
         "last": None if last is None else slot_json(last),

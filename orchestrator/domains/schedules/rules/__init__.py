@@ -17,6 +17,7 @@ from orchestrator.domains.schedules.rules.deciding import (
     upcoming,
 )
 from orchestrator.domains.schedules.rules.exporting import Exported, crontab, crontab_environment, systemd
+from orchestrator.domains.schedules.rules.lateness import promised
 from orchestrator.domains.schedules.rules.policy import blocked, check, delayed
 from orchestrator.domains.schedules.rules.reading import jitter, misfire, timing
 from orchestrator.domains.schedules.rules.slots import newest, slots
@@ -43,6 +44,7 @@ __all__ = [
     "newest",
     "parse",
     "policy_described",
+    "promised",
     "settled",
     "slots",
     "spent",

@@ -3,6 +3,7 @@
 from orchestrator.domains.schedules.service.changing import EVENTS, add, delete, edit, pause, resume
 from orchestrator.domains.schedules.service.finding import find, imagine, last_slots, listing, preview, slots
 from orchestrator.domains.schedules.service.firing import fire_due
+from orchestrator.domains.schedules.service.promising import promises
 
 __all__ = [
     "EVENTS",
@@ -16,6 +17,7 @@ __all__ = [
     "listing",
     "pause",
     "preview",
+    "promises",
     "resume",
     "slots",
 ]

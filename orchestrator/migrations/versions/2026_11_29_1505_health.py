@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "2026_11_29_1430"
-down_revision = "2026_11_29_1416"
+revision = "2026_11_29_1505"
+down_revision = "2026_11_29_1435"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,1 @@
+"""What needs attention: health, lateness and workers, seen together."""

@@ -1,0 +1,32 @@
+"""What schedules promise, held against what was synced."""
+
+from datetime import timedelta
+
+from orchestrator.domains.integrations import service as integrations
+from orchestrator.domains.runs import service as runs
+from orchestrator.domains.schedules import queries, rules
+from orchestrator.domains.schedules.types import Promise
+from orchestrator.drivers.bundle import Drivers
+
+
+def promises(drivers: Drivers, org_id: str) -> list[Promise]:
+    """Of every schedule that promises something, when its next success is to be there, and whether it is late.
+
+    Schedules of disabled integrations promise nothing; the database's clock says what is late.
+    """
+    enabled = {one.id for one in integrations.listing(drivers, org_id) if one.enabled}
+    with drivers.db.transaction(org_id) as tx:
+        now = queries.now(tx)
+        there = [one for one in queries.schedules(tx) if one.integration_id in enabled]
+        newest = runs.newest_successes(tx, [(one.integration_id, one.streams) for one in there])
+    found = []
+    for schedule, success in zip(there, newest, strict=True):
+        due = rules.promised(
+            schedule,
+            last_began=success.began if success else None,
+            took=success.ended - success.began if success else timedelta(0),
+            grace=drivers.settings.health.grace,
+        )
+        if due is not None:
+            found.append(Promise(schedule=schedule, due=due, late=due < now, as_of=success.began if success else None))
+    return found
