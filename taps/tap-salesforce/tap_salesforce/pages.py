@@ -18,7 +18,7 @@ import requests
 from tap_salesforce.client import LOST, Client
 from tap_salesforce.counting import PageError
 from tap_salesforce.errors import AnswerError, ShortResultError
-from tap_salesforce.inflating import BrokenGzipError, CutGzipError
+from tap_salesforce.inflating import PIECE, BrokenGzipError, CutGzipError, inflated
 
 log = logging.getLogger("tap-salesforce")
 
@@ -98,7 +98,7 @@ class Page:
                 return
 
     def _read(self, reply: requests.Response) -> Iterator[Rows]:
-        body = Body(reply.raw)
+        body = Body(reply)
         lines = io.TextIOWrapper(io.BufferedReader(body, _BUFFER), encoding="utf-8", newline="\n")
         reader = csv.reader(lines, strict=True)
         order = self._order(next(reader, None))
@@ -154,9 +154,12 @@ class Page:
 class Body(io.RawIOBase):
     """An HTTP body, decompressed as it is read; remembers its size and last byte."""
 
-    def __init__(self, raw: Any) -> None:
+    def __init__(self, reply: requests.Response) -> None:
         super().__init__()
-        self._raw = raw
+        pieces = iter(lambda: reply.raw.read(PIECE, decode_content=False), b"")
+        zipped = reply.headers.get("Content-Encoding", "").lower() == "gzip"
+        self._pieces = inflated(pieces) if zipped else pieces
+        self._left = memoryview(b"")
         self.size = 0
         self.last = b""
 
@@ -166,10 +169,13 @@ class Body(io.RawIOBase):
 
     def readinto(self, target: Any) -> int:
         """What io.BufferedReader calls."""
-        data: bytes = self._raw.read(len(target), decode_content=True)
-        size = len(data)
-        if size:
-            target[:size] = data
-            self.size += size
-            self.last = data[-1:]
+        while not self._left:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._left = memoryview(piece)
+        size = min(len(target), len(self._left))
+        target[:size], self._left = self._left[:size], self._left[size:]
+        self.size += size
+        self.last = bytes(target[size - 1 : size])
         return size
