@@ -6,7 +6,7 @@ Kinds
   limit           403 REQUEST_LIMIT_EXCEEDED
   reset           the connection is reset before any answer
   reset_body      … after a fraction of the body
-  stall           nothing for some seconds, then the answer
+  stall           nothing for some seconds, or until the faults are cleared, then the answer
   stall_body      … in the middle of the body
   cut_row         a CSV page ends in the middle of a row, as a complete HTTP answer
   truncated_gzip  a gzip body ends early, as a complete HTTP answer
@@ -65,6 +65,7 @@ class Fault:
     id: int = 0
     matched: int = 0
     hits: int = 0
+    over: bool = False  # cleared: what it stalls goes on
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -97,7 +98,7 @@ class Faults:
 
     def add(self, kind: str, **settings: Any) -> Fault:
         """Put a fault in force; its `hits` tell how often it struck."""
-        unknown = set(settings) - {f.name for f in fields(Fault)} | (set(settings) & {"id", "matched", "hits"})
+        unknown = set(settings) - {f.name for f in fields(Fault)} | (set(settings) & {"id", "matched", "hits", "over"})
         if unknown:
             raise SandboxError(f"A fault has no setting {', '.join(sorted(unknown))}.")
         try:
@@ -113,6 +114,8 @@ class Faults:
     def clear(self) -> None:
         """Everything works again."""
         with self._lock:
+            for fault in self._faults:
+                fault.over = True
             self._faults.clear()
 
     def take(self, method: str, path: str) -> Sequence[Fault]:

@@ -5,6 +5,7 @@ import json
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -226,7 +227,7 @@ class _Handler(BaseHTTPRequestHandler):
         cut: float | None = None
         for fault in trouble.faults:
             if fault.kind == "stall":
-                self.org.stopping.wait(fault.seconds)
+                self._stall(fault)
             elif fault.kind == "reset":
                 self._reset()
                 return
@@ -260,7 +261,7 @@ class _Handler(BaseHTTPRequestHandler):
             if breaks.kind == "reset_body":
                 self._reset()
                 return
-            self.org.stopping.wait(breaks.seconds)
+            self._stall(breaks)
             head, body = b"", body[int(len(body) * cut) :]
         if rate and response.rows:
             self._trickle(head, body, response.rows / rate)
@@ -268,6 +269,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.sendall(head + body if len(body) < SLICE else head)
             if len(body) >= SLICE:
                 self.connection.sendall(body)
+
+    def _stall(self, fault: Fault) -> None:
+        """Nothing for its seconds, but no longer than it is in force."""
+        until = time.monotonic() + fault.seconds
+        while not fault.over and (left := until - time.monotonic()) > 0:
+            if self.org.stopping.wait(min(left, 0.05)):
+                return
 
     def _trickle(self, head: bytes, body: bytes, seconds: float) -> None:
         """The body in even steps over that many seconds."""

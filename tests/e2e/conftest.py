@@ -127,3 +127,12 @@ def salesforce(
     """An integration of the org for this test alone; by itself it reads the large object."""
     name = f"{request.node.name[:40]} {secrets.token_hex(3)}"
     return installation.add(name, values_of(org), ["Contact"], like=like)
+
+
+@pytest.fixture
+def file_by_file(
+    installation: Installation, org: LocalOrg, like: Integration, request: pytest.FixtureRequest
+) -> Integration:
+    """The same, but it asks for one file after the other, so that the org can stop it in the middle."""
+    name = f"{request.node.name[:40]} {secrets.token_hex(3)}"
+    return installation.add(name, values_of(org, max_workers=1), ["Contact"], like=like)

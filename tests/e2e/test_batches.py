@@ -44,11 +44,11 @@ def test_batches_are_counted_like_records_first_and_later(
 
 
 def test_batch_files_lie_in_the_runs_own_folder_and_nobody_else_may_enter(
-    installation: Installation, salesforce: Integration, org: LocalOrg
+    installation: Installation, file_by_file: Integration, org: LocalOrg
 ) -> None:
-    running = under_way(installation, salesforce, org)
+    running = under_way(installation, file_by_file, org)
     [folder] = [one / "batches" for one in installation.directories()]
     assert folder.stat().st_mode & 0o777 == 0o700
-    org.rows_per_second = 0.0
+    org.faults.clear()
     assert running.end().code == 0
     installation.assert_nothing_left()

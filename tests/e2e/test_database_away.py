@@ -23,7 +23,7 @@ def kill_postgres(home: Path) -> None:
 def test_a_database_that_stays_away_ends_the_command_with_a_sentence_and_the_run_at_the_next_start(
     own_home: Installation, org: LocalOrg
 ) -> None:
-    made = own_home.add("stays away", values_of(org), ["Contact"])
+    made = own_home.add("stays away", values_of(org, max_workers=1), ["Contact"])
     own_home.extra = IMPATIENT
     running = under_way(own_home, made, org)
     run = own_home.latest(made)
@@ -35,18 +35,19 @@ def test_a_database_that_stays_away_ends_the_command_with_a_sentence_and_the_run
     own_home.assert_nothing_left()
     shown = own_home.run("runs", "show", run.id, "--json")
     assert (shown.json["status"], shown.json["failure"]["kind"]) == ("failed", "worker_lost")
-    org.rows_per_second = 0.0
+    org.faults.clear()
     assert own_home.run("sync", made.id).code == 0
     with own_home.drivers() as drivers:
         assert not difference(org, drivers.warehouse_url, made.target_schema, "Contact")
 
 
 def test_a_database_that_comes_back_gets_the_runs_end(own_home: Installation, org: LocalOrg) -> None:
-    made = own_home.add("comes back", values_of(org), ["Contact"])
+    made = own_home.add("comes back", values_of(org, max_workers=1), ["Contact"])
     own_home.extra = {}
     running = under_way(own_home, made, org)
     kill_postgres(own_home.home)
     assert own_home.run("runs", "list").code == 0
+    org.faults.clear()
     done = running.end(within=40)
     assert "Traceback" not in done.err
     own_home.assert_nothing_left()

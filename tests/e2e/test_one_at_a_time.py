@@ -7,19 +7,19 @@ from tests.e2e.syncing import under_way
 
 
 def test_a_second_sync_is_told_which_one_runs_and_other_commands_leave_it_alone(
-    installation: Installation, salesforce: Integration, org: LocalOrg
+    installation: Installation, file_by_file: Integration, org: LocalOrg
 ) -> None:
-    running = under_way(installation, salesforce, org)
-    run = installation.latest(salesforce)
-    second = installation.run("sync", salesforce.id, "--json")
+    running = under_way(installation, file_by_file, org)
+    run = installation.latest(file_by_file)
+    second = installation.run("sync", file_by_file.id, "--json")
     assert second.code == 5
     assert second.error["code"] == "run_in_progress"
     assert run.id in second.error["message"]
-    rolled = installation.run("state", salesforce.id, "reset", "--yes", "--json")
+    rolled = installation.run("state", file_by_file.id, "reset", "--yes", "--json")
     assert rolled.code == 5, rolled.out
     for command in (("runs", "list"), ("runs", "show", run.id), ("integrations", "list"), ("doctor",)):
         assert installation.run(*command, "--json").code == 0
-    org.rows_per_second = 0.0
+    org.faults.clear()
     done = running.end()
     assert done.code == 0, done.err
 

@@ -13,43 +13,43 @@ from tests.e2e.syncing import under_way
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_to_the_terminals_processes_cancels_the_run(
-    installation: Installation, salesforce: Integration, org: LocalOrg, number: signal.Signals, code: int
+    installation: Installation, file_by_file: Integration, org: LocalOrg, number: signal.Signals, code: int
 ) -> None:
-    running = under_way(installation, salesforce, org)
+    running = under_way(installation, file_by_file, org)
     running.interrupt(number)
     done = running.end(within=15)
     installation.assert_nothing_left()
     assert done.code == code, done.err
     assert "Traceback" not in done.err
     assert "Stopping" in done.err
-    assert installation.latest(salesforce).status is RunStatus.CANCELLED
+    assert installation.latest(file_by_file).status is RunStatus.CANCELLED
 
 
 def test_a_second_ctrl_c_ends_at_once_and_still_leaves_nothing(
-    installation: Installation, salesforce: Integration, org: LocalOrg
+    installation: Installation, file_by_file: Integration, org: LocalOrg
 ) -> None:
-    running = under_way(installation, salesforce, org)
+    running = under_way(installation, file_by_file, org)
     running.interrupt()
     running.interrupt()
     done = running.end(within=15)
     installation.assert_nothing_left()
     assert done.code == 130, done.err
     assert "Traceback" not in done.err
-    assert installation.latest(salesforce).status is RunStatus.CANCELLED
+    assert installation.latest(file_by_file).status is RunStatus.CANCELLED
 
 
 def test_another_terminal_cancels_it_within_seconds(
-    installation: Installation, salesforce: Integration, org: LocalOrg
+    installation: Installation, file_by_file: Integration, org: LocalOrg
 ) -> None:
-    running = under_way(installation, salesforce, org)
-    run = installation.latest(salesforce)
+    running = under_way(installation, file_by_file, org)
+    run = installation.latest(file_by_file)
     asked = installation.run("runs", "cancel", run.id, "--json")
     assert asked.code == 0, asked.err
     assert asked.json["status"] == "cancelling"
     done = running.end(within=5)
     installation.assert_nothing_left()
     assert done.code == 130, done.err
-    assert installation.latest(salesforce).status is RunStatus.CANCELLED
+    assert installation.latest(file_by_file).status is RunStatus.CANCELLED
     again = installation.run("runs", "cancel", run.id, "--json")
     assert again.code == 5
     assert again.error["code"] == "run_ended"

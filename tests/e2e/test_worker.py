@@ -1,7 +1,6 @@
 """Runs that nobody watches: a worker does them, another goes on where the first one died or was asked to stop."""
 
 import signal
-from collections.abc import Callable
 
 from orchestrator.domains.integrations.types import Integration
 from orchestrator.domains.runs import service as runs
@@ -10,8 +9,7 @@ from sandboxes.salesforce import LocalOrg
 from tests.e2e.comparing import difference
 from tests.e2e.conftest import FILE_ROWS
 from tests.e2e.installation import Installation, Running, eventually
-
-_SECONDS = 30.0  # that one page after the other would take the org, in the middle of which a worker is met
+from tests.e2e.syncing import hold_back, wait_until_loaded
 
 
 def detached(installation: Installation, salesforce: Integration) -> str:
@@ -20,26 +18,14 @@ def detached(installation: Installation, salesforce: Integration) -> str:
     return str(done.json["id"])
 
 
-def seen(installation: Installation, org_id: str, run_id: str, when: Callable[[Run, int], bool], what: str) -> Run:
-    """The run as soon as it is so; `when` is told the run and how many records it has written."""
+def ended(installation: Installation, org_id: str, run_id: str) -> Run:
     with installation.drivers() as drivers:
 
         def look() -> Run | None:
             run = runs.find(drivers, org_id, run_id)
-            return run if when(run, sum(one.written for one in runs.counts(drivers, run))) else None
+            return run if run.status.ended else None
 
-        return eventually(look, what, within=180)
-
-
-def ended(installation: Installation, org_id: str, run_id: str) -> Run:
-    return seen(installation, org_id, run_id, lambda run, _: run.status.ended, "the end of the run")
-
-
-def in_the_middle(installation: Installation, org_id: str, run_id: str) -> Run:
-    def when(run: Run, written: int) -> bool:
-        return run.status is RunStatus.RUNNING and written >= FILE_ROWS
-
-    return seen(installation, org_id, run_id, when, "a run that has written records")
+        return eventually(look, "the end of the run")
 
 
 def assert_everything_arrived(installation: Installation, salesforce: Integration, org: LocalOrg) -> None:
@@ -49,6 +35,10 @@ def assert_everything_arrived(installation: Installation, salesforce: Integratio
 
 def drained(worker: Running) -> None:
     worker.process.send_signal(signal.SIGTERM)
+    assert_drained(worker)
+
+
+def assert_drained(worker: Running) -> None:
     done = worker.end(within=90)
     assert done.code == 0, done.err
     assert "Traceback" not in done.err
@@ -72,48 +62,52 @@ def test_a_worker_does_what_waits_and_ends_when_asked(
 
 
 def test_a_killed_worker_costs_nothing_but_time(
-    installation: Installation, salesforce: Integration, org: LocalOrg
+    installation: Installation, file_by_file: Integration, org: LocalOrg
 ) -> None:
-    org.rows_per_second = sum(org.count("Contact").values()) / _SECONDS
-    run_id = detached(installation, salesforce)
+    hold_back(org, after=FILE_ROWS)
+    run_id = detached(installation, file_by_file)
     first = installation.start("worker")
-    in_the_middle(installation, salesforce.org_id, run_id)
+    wait_until_loaded(installation, file_by_file, FILE_ROWS)
     first.kill()
-    org.rows_per_second = 0.0
+    org.faults.clear()
     second = installation.start("worker")
-    run = ended(installation, salesforce.org_id, run_id)
+    run = ended(installation, file_by_file.org_id, run_id)
     assert (run.status, run.epoch) == (RunStatus.SUCCEEDED, 2)
     drained(second)
-    assert_everything_arrived(installation, salesforce, org)
+    assert_everything_arrived(installation, file_by_file, org)
     installation.assert_nothing_left()
 
 
 def test_a_worker_that_is_asked_to_stop_gives_its_run_back_and_the_run_does_not_fail(
-    installation: Installation, salesforce: Integration, org: LocalOrg
+    installation: Installation, file_by_file: Integration, org: LocalOrg
 ) -> None:
-    org.rows_per_second = sum(org.count("Contact").values()) / _SECONDS
-    run_id = detached(installation, salesforce)
+    hold_back(org, after=FILE_ROWS)
+    run_id = detached(installation, file_by_file)
     first = installation.start("worker")
-    in_the_middle(installation, salesforce.org_id, run_id)
-    drained(first)
+    wait_until_loaded(installation, file_by_file, FILE_ROWS)
+    first.process.send_signal(signal.SIGTERM)
+    eventually(lambda: "Draining" in first.err, "the signal is heard")
+    org.rows_per_second = 100.0  # one file more, and state with it; the next would take half a minute
+    org.faults.clear()
+    assert_drained(first)
     given_back = installation.run("runs", "show", run_id, "--json").json
     assert (given_back["status"], given_back["failure"]) == ("retrying", None)
     installation.assert_nothing_left()
     org.rows_per_second = 0.0
     second = installation.start("worker")
-    run = ended(installation, salesforce.org_id, run_id)
+    run = ended(installation, file_by_file.org_id, run_id)
     assert (run.status, run.epoch) == (RunStatus.SUCCEEDED, 2)
     drained(second)
-    assert_everything_arrived(installation, salesforce, org)
+    assert_everything_arrived(installation, file_by_file, org)
 
 
 def test_a_worker_that_is_told_twice_ends_at_once_and_leaves_nothing(
-    installation: Installation, salesforce: Integration, org: LocalOrg
+    installation: Installation, file_by_file: Integration, org: LocalOrg
 ) -> None:
-    org.rows_per_second = sum(org.count("Contact").values()) / _SECONDS
-    run_id = detached(installation, salesforce)
+    hold_back(org, after=FILE_ROWS)
+    run_id = detached(installation, file_by_file)
     worker = installation.start("worker")
-    in_the_middle(installation, salesforce.org_id, run_id)
+    wait_until_loaded(installation, file_by_file, FILE_ROWS)
     worker.process.send_signal(signal.SIGTERM)
     eventually(lambda: "Draining" in worker.err, "the first signal is heard")
     worker.process.send_signal(signal.SIGINT)
@@ -123,16 +117,16 @@ def test_a_worker_that_is_told_twice_ends_at_once_and_leaves_nothing(
 
 
 def test_a_cancelled_run_leaves_its_worker_working(
-    installation: Installation, salesforce: Integration, org: LocalOrg
+    installation: Installation, file_by_file: Integration, org: LocalOrg
 ) -> None:
-    org.rows_per_second = sum(org.count("Contact").values()) / _SECONDS
-    run_id = detached(installation, salesforce)
+    hold_back(org, after=FILE_ROWS)
+    run_id = detached(installation, file_by_file)
     worker = installation.start("worker")
-    in_the_middle(installation, salesforce.org_id, run_id)
+    wait_until_loaded(installation, file_by_file, FILE_ROWS)
     assert installation.run("runs", "cancel", run_id).code == 0
-    assert ended(installation, salesforce.org_id, run_id).status is RunStatus.CANCELLED
-    org.rows_per_second = 0.0
-    again = detached(installation, salesforce)
-    assert ended(installation, salesforce.org_id, again).status is RunStatus.SUCCEEDED
+    assert ended(installation, file_by_file.org_id, run_id).status is RunStatus.CANCELLED
+    org.faults.clear()
+    again = detached(installation, file_by_file)
+    assert ended(installation, file_by_file.org_id, again).status is RunStatus.SUCCEEDED
     drained(worker)
-    assert_everything_arrived(installation, salesforce, org)
+    assert_everything_arrived(installation, file_by_file, org)

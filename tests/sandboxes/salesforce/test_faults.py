@@ -3,6 +3,7 @@
 import gzip
 import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from http.client import IncompleteRead, RemoteDisconnected
 
 import pytest
@@ -57,6 +58,18 @@ def test_a_stall_holds_the_answer_up(client, org):
     assert time.monotonic() - began >= 0.2
     org.faults.add("stall_body", path="/sobjects$", seconds=0.2)
     assert len(client.get("/sobjects").json["sobjects"]) == 10
+
+
+def test_what_is_stalled_goes_on_when_faults_are_cleared(client, org):
+    stall = org.faults.add("stall", path="/limits", seconds=60)
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(client.get, "/limits")
+        while not stall.hits:
+            time.sleep(0.01)
+        assert client.get("/sobjects").status == 200
+        assert not held.done()
+        org.faults.clear()
+        assert held.result(timeout=10).status == 200
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "identity"])
