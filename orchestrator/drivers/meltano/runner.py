@@ -296,7 +296,7 @@ class _Session:
 
     def _exit(self, ended: Ended, seconds: float) -> Exit:
         by_itself = ended.code != 0 and ended.stopped is None
-        full = shutil.disk_usage(self.place.path).free < _FREE
+        full = shutil.disk_usage(self.place.path.parent).free < _FREE  # its own may be gone, by the lease
         side = self._judge.failed_side()
         told = _FULL.format(self.place.path.parent) if full else self._judge.error(ended.code)
         return Exit(
