@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from orchestrator.drivers.meltano.output import BlockCompleted, Level, LogLine, Metric, Output, Source
 
-_KEPT = 50  # lines per source
+_KEPT = 50  # lines per source, and as many that say what is wrong
 _STREAMS = 100_000  # counted at most; a plugin could invent them without end
 _MOST = 2**53 - 1  # records of a stream; beyond, not every reader of JSON and no column can follow
 _LAST_WORDS = 200  # characters
@@ -29,6 +29,7 @@ class Judge:
         self.invalid_states = 0
         self._counts: Counter[tuple[Source, str]] = Counter()
         self._lines: dict[Source, deque[LogLine]] = {source: deque(maxlen=_KEPT) for source in Source}
+        self._bad: dict[Source, deque[LogLine]] = {source: deque(maxlen=_KEPT) for source in Source}
 
     def see(self, output: Output) -> None:
         """Take one output into account."""
@@ -39,6 +40,8 @@ class Judge:
                 self._count((output.source, stream), int(output.value))
             case LogLine():
                 self._lines[output.source].append(output)
+                if output.level in _BAD or _EXCEPTION.match(output.message):
+                    self._bad[output.source].append(output)  # whatever is said after it
                 said_by_meltano = output.source is Source.MELTANO
                 self.invalid_states += said_by_meltano and output.message.startswith(_INVALID_STATE)
             case _:
@@ -80,12 +83,7 @@ class Judge:
         """What was said as an error, by the side that failed where that is known, in order."""
         side = self.failed_side()
         heard = Source if side is None else (side,)
-        return tuple(
-            line.message
-            for source in heard
-            for line in self._lines[source]
-            if line.level in _BAD or _EXCEPTION.match(line.message)
-        )
+        return tuple(line.message for source in heard for line in self._bad[source])
 
     def error(self, code: int = 0) -> str | None:
         """The one line that tells a person best what went wrong; None where nobody said anything.
@@ -114,7 +112,7 @@ class Judge:
         return f"{who} was killed ({number.name}) while it worked."
 
     def _worst(self, source: Source) -> str | None:
-        lines = [line for line in self._lines[source] if not line.message.startswith(_FOR_MACHINES)]
+        lines = [line for line in self._bad[source] if not line.message.startswith(_FOR_MACHINES)]
         bad = [line.message for line in lines if line.level in _BAD]
         raised = [line.message for line in lines if _EXCEPTION.match(line.message)]
         if source is Source.MELTANO:

@@ -93,8 +93,11 @@ def _written(value: str) -> Iterator[str]:
     for quoted in (quote(data, safe=""), quote(data), quote_plus(data)):
         yield quoted
         yield re.sub(r"%[0-9A-F]{2}", lambda found: found[0].lower(), quoted)
+    for escape in (r"%{:02x}", r"%{:02X}", r"\x{:02x}", r"\u{:04x}"):  # every byte escaped, needed or not
+        yield "".join(map(escape.format, data))
     yield data.hex()
     yield data.hex().upper()
+    yield base64.b32encode(data).decode()[: len(data) * 8 // 5]
     yield from _base64(data)
 
 

@@ -55,6 +55,7 @@ def execute(
         emit(tx, RunStarted(org_id=run.org_id, run_id=run.id, integration_id=run.integration_id))
     with Recorder(drivers, attempt, stop, on_progress, drain, claimed=asked) as recorder:
         status, failure, code = _attempt(drivers, integration, run, recorder)
+        recorder.plugins_ended()
         if failure is not None:
             failure = rules.addressed(failure, run_id=run.id, integration=integration.name)
             recorder.say(f"{failure.message} {failure.hint}".strip(), level="error")

@@ -10,19 +10,19 @@ from typing import Any, Self
 
 from orchestrator.domains.runs import queries, rules
 from orchestrator.domains.runs.errors import LeaseLostError
+from orchestrator.domains.runs.service.lines import Lines
 from orchestrator.domains.runs.types import Attempt, Progress, RunStatus, StreamCount
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.meltano.output import LogLine, Metric, Output, Source
 from orchestrator.drivers.meltano.process import Lease
+from orchestrator.drivers.meltano.sieve import LEFT_OUT
 from orchestrator.kernel.db import DatabaseAwayError, Role
 
 OnProgress = Callable[[Progress], None]
 
 _FLUSH_EVERY = 0.5  # seconds
-_MOST_WAITING = 5_000  # lines kept in memory while the database is away
 _RETRY_EVERY = 0.5  # seconds
 _LOOK_EVERY = 1.0  # seconds
-_LINES_KEPT = 200_000  # a run
 _MOST_STREAMS = 100_000  # what a plugin says is bounded: memory, and the columns it is stored in
 _MOST_RECORDS = 2**53 - 1
 _DELETED = "deleted_count"  # counter of taps that know which records are deletions
@@ -64,8 +64,7 @@ class Recorder:
         self.lease = Lease(claimed + self._settings.lease.total_seconds())
         self.states = 0
         self._lock = threading.Lock()
-        self._waiting: list[tuple[datetime, str, str, str]] = []
-        self._written = 0
+        self._lines = Lines()
         self._flushed = monotonic()
         self._read: dict[str, int] = defaultdict(int)
         self._loaded: dict[str, int] = defaultdict(int)
@@ -106,7 +105,7 @@ class Recorder:
         Lines count because plugins that count nothing give no other sign; who waits for long is to say how far it is.
         """
         if isinstance(output, LogLine):
-            if self._last_words.get(output.source) == output.message:
+            if self._last_words.get(output.source) == output.message or output.message.endswith(LEFT_OUT):
                 return
             self._last_words[output.source] = output.message
         self._live()
@@ -118,13 +117,7 @@ class Recorder:
         self, message: str, *, level: str = "info", source: str = "orchestrator", at: datetime | None = None
     ) -> None:
         """Add a line to the run's log; it is stored with the next flush."""
-        with self._lock:
-            self._written += 1
-            if self._written < _LINES_KEPT and len(self._waiting) < _MOST_WAITING:
-                self._waiting.append((at or datetime.now(UTC), level, source, message))
-            elif self._written == _LINES_KEPT:
-                said = f"This log ends here: more than {_LINES_KEPT:,} lines were said."
-                self._waiting.append((datetime.now(UTC), "warning", "orchestrator", said))
+        self._lines.add((at or datetime.now(UTC), level, source, message))
 
     def _measure(self, metric: Metric) -> None:
         sides = {Source.TAP: self._read, Source.TARGET: self._loaded}
@@ -147,13 +140,16 @@ class Recorder:
             seconds = {stream: last - first for stream, (first, last) in self._times.items()}
             return rules.merged(self._read, self._loaded, self._deleted, seconds)
 
+    def plugins_ended(self) -> None:
+        """Nobody but us says more: their last lines are kept, however many were left out."""
+        self._lines.end()
+
     def flush(self) -> None:
         """Store waiting lines and counts; where the database is away they wait for the next time.
 
         Raises LeaseLostError, and then has stored nothing.
         """
-        with self._lock:
-            lines, self._waiting = self._waiting, []
+        lines = self._lines.take()
         self._flushed = monotonic()
         try:
             with self._transaction() as tx:
@@ -161,8 +157,7 @@ class Recorder:
                 queries.add_logs(tx, self.attempt, lines)
                 queries.save_counts(tx, self.attempt, self.counts())
         except DatabaseAwayError:
-            with self._lock:
-                self._waiting = [*lines, *self._waiting][:_MOST_WAITING]
+            self._lines.give_back(lines)
 
     # State
 
