@@ -103,8 +103,9 @@ def rendered(
                 BATCH_FOLDER: (place.path / project.BATCHES).as_uri(),
             },
             inherited=meltano.inherited,
+            limits=meltano.limits,
         )
-        project.write(found, place)
+        project.write(found, place, what)
         project.discard_log(what, place, number)
         env = project.process_environment(
             found, place, state_uri=f"orchestrator://{address}", inherited=meltano.inherited

@@ -81,12 +81,19 @@ class Drivers:
         """Starts Meltano, one private project a run."""
         from orchestrator.drivers.meltano.project import INHERITED
         from orchestrator.drivers.meltano.runner import Meltano
+        from orchestrator.drivers.meltano.values import Limits
 
         return Meltano(
             home=self.settings.home,
             runs=self.settings.runs.directory,
             grace=self.settings.runs.stop_grace,
             inherited={name: value for name, value in environment().items() if name in INHERITED},
+            limits=Limits(
+                memory=self.settings.runs.memory,
+                processes=self.settings.runs.processes,
+                files=self.settings.runs.files,
+            ),
+            readable=self.settings.runs.readable,
         )
 
     @property

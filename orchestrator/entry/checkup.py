@@ -155,14 +155,28 @@ def _disk(drivers: Drivers) -> Iterator[Finding]:
 
 
 def _isolation(drivers: Drivers) -> Iterator[Finding]:
+    if drivers.meltano.plugins_kept_apart():
+        found = "each plugin reaches its own files alone: no secret of the other, of other runs or of ours (Landlock)"
+        yield Finding(check="Plugins apart", state=State.GOOD, found=found)
+    else:
+        yield Finding(
+            check="Plugins apart",
+            state=State.NOTE,
+            found="no Landlock here: a hostile plugin can read what this user can read, the other plugin's secrets too",
+            fix="Run none you don't trust. Linux 5.13 or newer has it; it may be left out of the kernel's lsm= list.",
+        )
     possible = drivers.meltano.possible_isolation()
     if possible is Isolation.NAMESPACE:
         found = "plugins run in a process namespace of their own; nothing outlives its run"
-        yield Finding(check="Isolation", state=State.GOOD, found=found)
+        yield Finding(check="Processes", state=State.GOOD, found=found)
     else:
         yield Finding(
-            check="Isolation",
+            check="Processes",
             state=State.NOTE,
             found="no process namespaces here; plugins are ended by their process tree",
             fix="Allow user namespaces to be sure that nothing outlives a run: sysctl user.max_user_namespaces.",
         )
+    limits = drivers.settings.runs
+    memory = limits.memory.human_readable(separator=" ")
+    found = f"a run takes at most {memory} and {limits.processes:,} processes, each with {limits.files:,} open files"
+    yield Finding(check="Limits", state=State.GOOD, found=found)

@@ -3,8 +3,9 @@
 import sys
 import textwrap
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
+
+from pydantic import ByteSize
 
 from orchestrator.kernel import durations, settings
 
@@ -34,7 +35,9 @@ def _shown(default: Any) -> str:
         return str(default).lower()
     if isinstance(default, timedelta):
         return durations.spoken(default).replace(" ", "").replace("min", "m")
-    return "" if default is None or isinstance(default, Path) or not isinstance(default, str) else default
+    if isinstance(default, ByteSize):
+        return default.human_readable(separator=" ").replace(".0", "")
+    return str(default) if isinstance(default, str | int) else ""
 
 
 if __name__ == "__main__":

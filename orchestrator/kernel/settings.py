@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 from platformdirs import user_data_path
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from orchestrator.kernel import durations
@@ -30,7 +30,12 @@ def _expanded(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
+def _paths(text: Any) -> Any:
+    return tuple(filter(None, text.split(os.pathsep))) if isinstance(text, str) else text
+
+
 LocalPath = Annotated[Path, AfterValidator(_expanded)]
+LocalPaths = Annotated[tuple[LocalPath, ...], BeforeValidator(_paths)]
 
 
 def _length(longest: timedelta) -> BeforeValidator:
@@ -99,6 +104,20 @@ class RunSettings(_Section):
     )
     directory: LocalPath | None = Field(
         default=None, description="where run directories are made; memory-backed storage where there is any"
+    )
+    memory: ByteSize = Field(
+        default=ByteSize(4 * 1024**3),
+        ge=256 * 1024**2,
+        description="all processes of a run together; one that takes more is ended",
+    )
+    processes: int = Field(
+        default=1_000, ge=50, description="… with their threads; a run that starts more of them is ended"
+    )
+    files: int = Field(default=4_096, ge=64, description="that each process of a run may have open at once")
+    readable: LocalPaths = Field(
+        default=(),
+        description="files and folders, joined by colons, that plugins may read besides the system's programs and"
+        " libraries: a database client's, a Kerberos configuration",
     )
     test_timeout: Duration = Field(default=timedelta(minutes=2), description="hard stop of a connection test")
     discover_timeout: Duration = Field(default=timedelta(minutes=10), description="hard stop of a discovery")

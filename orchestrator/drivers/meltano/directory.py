@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.drivers.meltano.errors import RunStorageError
-from orchestrator.drivers.meltano.supervise import remove
+from orchestrator.drivers.meltano.removal import remove
 
 _LOCK = "lock"
 _DEAD = "dead-"

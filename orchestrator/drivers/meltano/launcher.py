@@ -1,6 +1,6 @@
 """Start a plugin's own program with nothing but what it needs; the `executable` of every plugin is this.
 
-Run as a script with the Python that runs the orchestrator, isolated (-I -S); standard library only.
+Run as a script with the Python that runs the orchestrator, isolated (-I -S); standard library and our neighbours only.
 
     launcher.py SIDE ARGUMENT…
 
@@ -12,16 +12,41 @@ SIDE is extractor or loader. `launch/SIDE.json` in the run's directory (Meltano 
     decode      settings that came as JSON text because Meltano cannot carry them as they are; the plugin gets a
                 second config file, beside Meltano's, that has what the texts say
     limits      {"CORE": 0, …}: resource limits, soft and hard
+    readable    files and folders it may read besides its own environment, the system's programs and libraries, and
+                what its arguments and variables name
+    writable    folders it may also write to, besides its own; a relative one is below the run's directory
 
-What this keeps apart and what not: a plugin can read neither the environment nor the memory nor the open files of
-Meltano and the supervisor (supervise.py, begin.py). Both plugins run as the same user in the same directory, though:
-one that wants to can read the other's config file there, and its environment before it comes here.
+Its own folder is SIDE in the run's directory, with `home` and `tmp`; there it is started. What it may reach holds by
+Landlock (landlock.py): it can read neither the other plugin's config file, environment and memory, nor anything of the
+orchestrator, nor change its own environment, which other runs share. Without Landlock nothing of that holds but what
+supervise.py and begin.py keep closed. Where memory ends, the kernel ends plugins first.
 """
 
 import json
 import os
 import resource
 import sys
+from collections.abc import Iterable, Iterator
+
+sys.path.append(__file__.rsplit(os.sep, 4)[0])
+
+from orchestrator.drivers.meltano import landlock, relay
+
+_SYSTEM = (  # programs and libraries; what others are told by being installed there is no secret
+    "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib32", "/usr/lib64",
+    "/usr/libexec", "/usr/share", "/usr/local/bin", "/usr/local/lib", "/usr/local/lib64", "/usr/local/share",
+    "/nix/store", "/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d",
+)  # fmt: skip
+_FACTS = (  # names, time, certificates; not the private keys beside them
+    "/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf", "/etc/services",
+    "/etc/protocols", "/etc/passwd", "/etc/group", "/etc/localtime", "/etc/timezone", "/etc/os-release",
+    "/etc/mime.types", "/etc/ssl/certs", "/etc/ssl/cert.pem", "/etc/ssl/openssl.cnf", "/etc/ca-certificates",
+    "/etc/pki/tls/certs", "/etc/pki/tls/cert.pem", "/etc/pki/tls/openssl.cnf", "/etc/pki/ca-trust",
+    "/etc/crypto-policies", "/proc", "/sys/fs/cgroup", "/sys/devices/system", "/dev/zero", "/dev/random",
+    "/dev/urandom",
+)  # fmt: skip
+_DEVICES = ("/dev/null", "/dev/full")
+_KILLED_FIRST = b"1000"
 
 
 def _decoded(path: str, settings: list[str]) -> str:
@@ -35,6 +60,34 @@ def _decoded(path: str, settings: list[str]) -> str:
     return f"{path}.decoded"
 
 
+def _own(program: str) -> Iterator[str]:
+    """The plugin's environment, and of the Python that stands behind it no more than runs it."""
+    environment = program.rsplit(os.sep, 2)[0]
+    yield environment
+    python = os.path.realpath(f"{environment}/bin/python")
+    yield python
+    prefix = python.rsplit(os.sep, 2)[0]
+    yield from (f"{prefix}/lib", f"{prefix}/lib64", f"{prefix}/ssl")
+
+
+def _files(texts: Iterable[str]) -> Iterator[str]:
+    return (text for text in texts if text.startswith(os.sep) and os.path.isfile(text))  # noqa: PTH113
+
+
+def _limit(kind: int, value: int) -> None:
+    _, hard = resource.getrlimit(kind)
+    least = value if hard == resource.RLIM_INFINITY else min(value, hard)  # nobody may raise the hard one
+    resource.setrlimit(kind, (least, least))
+
+
+def _first_to_go() -> None:
+    try:
+        with open("/proc/self/oom_score_adj", "wb") as file:  # noqa: PTH123
+            file.write(_KILLED_FIRST)
+    except OSError:
+        return  # no such thing here
+
+
 def main(arguments: list[str]) -> None:
     """Become the plugin; returns only by exception."""
     side, *rest = arguments
@@ -42,18 +95,27 @@ def main(arguments: list[str]) -> None:
     root = os.environ["MELTANO_PROJECT_ROOT"]  # noqa: TID251 - this is a process of its own, without our settings
     with open(f"{root}/launch/{side}.json", encoding="utf-8") as file:  # noqa: PTH123
         description = json.load(file)
+    own = f"{root}/{side}"
     environment = {
         name: os.environ[name]  # noqa: TID251
         for name in description["pass"]
         if name in os.environ  # noqa: TID251
     }
-    environment.update(description["set"])
+    environment |= {"JOBLIB_MULTIPROCESSING": "0"}  # it would try semaphores, warn that there are none, and go on
+    environment |= {"HOME": f"{own}/home", "TMPDIR": f"{own}/tmp", **description["set"]}  # noqa: S108 - its own
     if description["decode"] and "--config" in rest:
         position = rest.index("--config") + 1
         rest[position] = _decoded(rest[position], description["decode"])
     for name, value in description["limits"].items():
-        resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
+        _limit(getattr(resource, f"RLIMIT_{name}"), value)
     program = description["executable"]
+    os.chdir(own)
+    relay.stand_between()
+    _first_to_go()
+    landlock.confine(
+        readable=(*_SYSTEM, *_FACTS, *_own(program), *_files(environment.values()), *description["readable"]),
+        writable=(*_DEVICES, own, *_files(rest), *(os.path.join(root, path) for path in description["writable"])),  # noqa: PTH118
+    )
     os.execve(program, [program, *rest], environment)  # noqa: S606 - no shell is wanted
 
 

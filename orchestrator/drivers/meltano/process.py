@@ -14,13 +14,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 from orchestrator.drivers.meltano.directory import RunDirectory
 from orchestrator.drivers.meltano.errors import StartError
+from orchestrator.drivers.meltano.values import Limits
 
 LINE_LIMIT: Final = 1024 * 1024  # bytes; the rest of a longer line is dropped
 _CHUNK = 64 * 1024
@@ -42,6 +43,11 @@ class Stopped(StrEnum):
     CANCELLED = "cancelled"
     TIMED_OUT = "timed_out"
     ENOUGH = "enough"
+    MEMORY = "memory"
+    PROCESSES = "processes"
+
+
+_OVER = {112: Stopped.MEMORY, 113: Stopped.PROCESSES}  # statuses of a supervisor that ended the run; see supervise.py
 
 
 @dataclass(slots=True)
@@ -119,11 +125,12 @@ class Process:
     cancel: threading.Event
     lease: Lease | None = None
     isolation: Isolation = Isolation.NAMESPACE
+    limits: Limits = field(default_factory=Limits)
 
 
 def possible_isolation() -> Isolation | None:
     """What keeps processes together on this machine; None: their process group only. Takes 20 ms."""
-    command = (*_SUPERVISOR, "", "0", "0", Isolation.NAMESPACE, "inf")
+    command = (*_SUPERVISOR, "", "0", "0", Isolation.NAMESPACE, "inf", "0", "0")
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     return Isolation(done.stdout) if done.stdout in list(Isolation) else None
 
@@ -148,12 +155,13 @@ def _start(process: Process) -> "subprocess.Popen[bytes]":
     lock = process.directory.lock
     places = os.pathsep.join(map(str, {process.directory.path, process.directory.sockets}))
     until = "inf" if process.lease is None else repr(process.lease.until)
+    bounds = (until, str(process.limits.memory), str(process.limits.processes))
     try:
         with tempfile.TemporaryFile(dir=process.directory.path) as given:
             given.write(json.dumps(dict(process.environment)).encode())
             given.seek(0)
             return subprocess.Popen(
-                (*_SUPERVISOR, places, str(lock), str(given.fileno()), process.isolation, until, *process.command),
+                (*_SUPERVISOR, places, str(lock), str(given.fileno()), process.isolation, *bounds, *process.command),
                 cwd=process.directory.path,
                 env={},
                 stdin=subprocess.PIPE,
@@ -227,7 +235,8 @@ class _Reading:
                     gone_at = gone_at or time.monotonic()
                     if time.monotonic() - gone_at > _DRAIN:
                         break
-        return Ended(code=self._wait(), stopped=self._stopped)
+        code = self._wait()
+        return Ended(code=code, stopped=self._stopped or _OVER.get(code))
 
     def _read(self, fd: int) -> bool:
         """Hand over what is there; False at the end of the pipe."""

@@ -8,7 +8,7 @@ NUL, lone surrogates, keys with dots) goes as JSON text that our launcher puts b
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +16,7 @@ from uuid import UUID
 
 from orchestrator.drivers.meltano.directory import RunDirectory
 from orchestrator.drivers.meltano.errors import RunStorageError, SettingError, ValueTooLargeError
-from orchestrator.drivers.meltano.values import Marker, Plugin, Project, Side, reveal
+from orchestrator.drivers.meltano.values import Limits, Marker, Plugin, Project, Side, reveal
 
 ENVIRONMENT: Final = "run"
 BATCHES: Final = "batches"  # folder of the run's directory; who writes batch files bounds how many lie there
@@ -120,24 +120,39 @@ def _variables(plugin: Plugin, settings: Mapping[str, Setting]) -> Iterator[tupl
         yield variable(plugin.name, name), found.text
 
 
-def _launch(plugin: Plugin, settings: Mapping[str, Setting], inherited: Mapping[str, str]) -> str:
+def _launch(
+    plugin: Plugin,
+    settings: Mapping[str, Setting],
+    inherited: Mapping[str, str],
+    limits: Limits,
+    readable: Sequence[Path],
+) -> str:
     return json.dumps(
         {
             "executable": str(plugin.executable),
             "pass": [*_KEPT_BY_PLUGINS, *inherited],
             "set": dict(plugin.environment),
             "decode": [name for name, found in settings.items() if found.decode],
-            "limits": {"CORE": 0},
+            "limits": {"CORE": 0, "NOFILE": limits.files},
+            "readable": [*inherited.values(), *map(str, readable)],
+            "writable": [BATCHES, *map(str, plugin.writable)],
         }
     )
 
 
 def render(
-    project: Project, *, programs: Mapping[Side, Path], markers: Mapping[Marker, str], inherited: Mapping[str, str]
+    project: Project,
+    *,
+    programs: Mapping[Side, Path],
+    markers: Mapping[Marker, str],
+    inherited: Mapping[str, str],
+    limits: Limits,
+    readable: Sequence[Path] = (),
 ) -> Rendered:
     """Turn a project into the files of its directory and the variables of its settings.
 
     programs:  the launcher's program per side
+    readable:  files and folders that both plugins may read besides what they need
     Raises SettingError where a name is unusable or two settings need the same variable, ValueTooLargeError.
     """
     if not _STATE_ID.fullmatch(project.state_id):
@@ -153,7 +168,7 @@ def render(
         if plugin.side is Side.EXTRACTOR and project.catalog is not None:
             definition["catalog"] = "catalog.json"
         definitions[f"{plugin.side}s"] = [definition]
-        files[f"launch/{plugin.side}.json"] = _launch(plugin, settings, inherited)
+        files[f"launch/{plugin.side}.json"] = _launch(plugin, settings, inherited, limits, readable)
         for name, text in _variables(plugin, settings):
             if name in variables:
                 raise SettingError(f"Two settings need the same variable {name}.", hint="Rename one of them.")
@@ -184,11 +199,26 @@ def _yaml(definitions: Mapping[str, Any]) -> str:
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 
 
-def write(rendered: Rendered, directory: RunDirectory) -> None:
-    """Put the files into the run's directory, readable by nobody else. Raises RunStorageError: no space left."""
+def write(rendered: Rendered, directory: RunDirectory, project: Project) -> None:
+    """Put the files into the run's directory, readable by nobody else, and make the folders that plugins write to.
+
+    Raises RunStorageError: no space left, or a folder of the project's can't be made.
+    """
+    for folder in (folder for plugin in project.plugins for folder in plugin.writable):
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunStorageError(
+                f"The folder {folder} could not be made: {error.strerror}.",
+                hint="Check who may write there.",
+                path=str(folder),
+            ) from error
     try:
-        for folder in ("launch", "home", "tmp", BATCHES):
-            (directory.path / folder).mkdir(mode=0o700)
+        for place in ("", *Side):  # Meltano's own, and one of each plugin's
+            for name in ("home", "tmp"):
+                (directory.path / place / name).mkdir(mode=0o700, parents=True)
+        for name in ("launch", BATCHES):
+            (directory.path / name).mkdir(mode=0o700)
         for name, text in rendered.files.items():
             path = directory.path / name
             path.touch(mode=0o600)

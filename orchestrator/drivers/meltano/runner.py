@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from orchestrator.drivers.meltano import command, directory, project, socket_server
+from orchestrator.drivers.meltano import command, directory, landlock, project, socket_server
 from orchestrator.drivers.meltano.errors import DiscoveryError, MeltanoMissingError
 from orchestrator.drivers.meltano.judge import Judge
 from orchestrator.drivers.meltano.output import BlockCompleted, Output, Source, clean_name, read
@@ -31,7 +31,7 @@ from orchestrator.drivers.meltano.process import (
 )
 from orchestrator.drivers.meltano.programs import programs
 from orchestrator.drivers.meltano.redact import Redactor
-from orchestrator.drivers.meltano.values import BATCH_FOLDER, TOKEN_SOCKET, Marker, Plugin, Project, secrets_in
+from orchestrator.drivers.meltano.values import BATCH_FOLDER, TOKEN_SOCKET, Limits, Marker, Plugin, Project, secrets_in
 
 CATALOG_LIMIT: Final = 256 * 1024 * 1024  # bytes a discovery may answer with
 _FREE = 64 * 1024  # bytes; with less, whatever else was said follows from it
@@ -54,7 +54,7 @@ class Exit:
     block:           Meltano's verdict; None where it never came that far
     read, written:   records per stream as the tap and the target counted them
     invalid_states:  STATE lines of the target that Meltano could not parse
-    error:           one redacted line for people; None after a clean end and where we ended it
+    error:           one redacted line for people; None after a clean end, and where we ended it for no fault of its own
     side:            who failed first; None where nothing tells
     complaints:      what was said as an error, by the side that failed where that is known
     lines:           the last redacted lines of the side that failed
@@ -104,6 +104,7 @@ class Meltano:
     runs:       where run directories are made; None decides by the machine
     inherited:  variables handed to Meltano and its plugins as they are (certificates, proxies); never secrets
     grace:      between asking a process to end and ending it
+    readable:   files and folders that plugins may read besides what they need
     """
 
     home: Path
@@ -111,6 +112,8 @@ class Meltano:
     inherited: Mapping[str, str] = field(default_factory=dict)
     grace: timedelta = timedelta(seconds=10)
     isolation: Isolation = Isolation.NAMESPACE
+    limits: Limits = field(default_factory=Limits)
+    readable: tuple[Path, ...] = ()
 
     @property
     def runs_root(self) -> Path:
@@ -189,6 +192,7 @@ class Meltano:
             programs=programs(self.home),
             markers={TOKEN_SOCKET: "token.sock", BATCH_FOLDER: project.BATCHES},
             inherited=self.inherited,
+            limits=self.limits,
         )
         redact = Redactor(_secrets(plan))
         masked = {name: redact(text) for name, text in rendered.variables.items()}
@@ -197,6 +201,10 @@ class Meltano:
     def possible_isolation(self) -> Isolation | None:
         """What keeps the processes of a run together on this machine; None is the weakest, the process group."""
         return possible_isolation()
+
+    def plugins_kept_apart(self) -> bool:
+        """Whether each plugin reaches nothing on this machine but what it needs."""
+        return landlock.version() > 0
 
     def reap(self) -> int:
         """Remove the directories of runs whose processes are dead; how many there were."""
@@ -227,8 +235,15 @@ class Meltano:
                     socket_server.serving(path, answer, limit=socket_server.STATE_LIMIT, failed=session.failed)
                 )
                 uri = f"orchestrator://{address}"
-            rendered = project.render(plan, programs=programs(self.home), markers=markers, inherited=self.inherited)
-            project.write(rendered, place)
+            rendered = project.render(
+                plan,
+                programs=programs(self.home),
+                markers=markers,
+                inherited=self.inherited,
+                limits=self.limits,
+                readable=self.readable,
+            )
+            project.write(rendered, place, plan)
             session.environment = project.process_environment(rendered, place, state_uri=uri, inherited=self.inherited)
             yield session
 
@@ -289,6 +304,7 @@ class _Session:
             cancel=cancel or threading.Event(),
             lease=lease,
             isolation=self._meltano.isolation,
+            limits=self._meltano.limits,
         )
         started = time.monotonic()
         ended = stream(process, on_line=on_line, on_stdout=on_stdout)
@@ -299,6 +315,7 @@ class _Session:
         full = shutil.disk_usage(self.place.path.parent).free < _FREE  # its own may be gone, by the lease
         side = self._judge.failed_side()
         told = _FULL.format(self.place.path.parent) if full else self._judge.error(ended.code)
+        over = self._over(ended.stopped)
         return Exit(
             code=ended.code,
             stopped=ended.stopped,
@@ -306,7 +323,7 @@ class _Session:
             read=self._judge.counts(Source.TAP),
             written=self._judge.counts(Source.TARGET),
             invalid_states=self._judge.invalid_states,
-            error=told if by_itself else None,
+            error=over or (told if by_itself else None),
             side=side,
             complaints=self._judge.complaints(),
             storage_full=full,
@@ -315,6 +332,15 @@ class _Session:
             unredacted=self._redact.too_short,
             seconds=seconds,
         )
+
+    def _over(self, stopped: Stopped | None) -> str | None:
+        """What to tell of a run that took more than it may."""
+        limits = self._meltano.limits
+        if stopped is Stopped.MEMORY:
+            return f"The run took more memory than the {limits.memory / 1024**3:,.1f} GiB that it may."
+        if stopped is Stopped.PROCESSES:
+            return f"The run started more than {limits.processes:,} processes and threads."
+        return None
 
 
 class _Watch:
@@ -359,7 +385,7 @@ def _catalog(answer: bytes, end: Exit) -> dict[str, Any]:
 
     if end.stopped is Stopped.ENOUGH:
         raise DiscoveryError(f"the catalog is larger than {CATALOG_LIMIT:,} bytes.")
-    if end.stopped is not None:
+    if end.stopped is not None and end.error is None:
         raise DiscoveryError(f"it was {end.stopped.replace('_', ' ')}.", stopped=end.stopped)
     if end.code != 0:
         raise DiscoveryError(end.error or f"the extractor ended with status {end.code}.", lines=end.lines)

@@ -1,8 +1,8 @@
 """Stand between the orchestrator and one Meltano process, so that neither outlives the run.
 
-Started as a script by the Python that runs the orchestrator; standard library only, imports nothing of ours.
+Started as a script by the Python that runs the orchestrator; standard library and our neighbours only.
 
-    supervise.py DIRECTORIES LOCK_FD INPUT_FD ISOLATION UNTIL COMMAND…
+    supervise.py DIRECTORIES LOCK_FD INPUT_FD ISOLATION UNTIL MEMORY PROCESSES COMMAND…
 
 DIRECTORIES are joined by ":"; without a COMMAND the isolation that is possible here is printed, and that is all.
 INPUT_FD is what the command reads on its stdin: secrets go this way, because whatever a process is started with stays
@@ -19,12 +19,21 @@ The command runs under an init process of its own:
              as root directly, otherwise through a user namespace that maps only the own user
   subreaper  where namespaces are not allowed: orphans become our children, and we end them
   group      where neither exists (not Linux): the command's process group
-The exit status is the command's; 128 + n where signal n ended it.
+The exit status is the command's; 128 + n where signal n ended it. 112 says that all below us together took more than
+MEMORY bytes and were ended for it, 113 that they were more than PROCESSES, with their threads; a command that ends
+with one of these by itself is said to end with 1.
 
-The memory and the open files of supervisor and init cannot be read by the command; as root it loses the capabilities
-that would let it read them all the same, or leave its namespaces. Nobody here leaves a core dump.
+Memory is watched, not limited by the kernel: RLIMIT_AS and RLIMIT_DATA count what is reserved, of which DuckDB, Arrow,
+Go and Java take much and use little, they count each process alone, and whoever hits one says no more than that an
+allocation failed; a cgroup needs a privilege or a delegation that most machines don't give us. Looking often enough for
+what a machine can fill in between costs less. The number of processes is limited by the kernel too where we have a user
+namespace, which counts its own alone.
 
-source: man 2 unshare, 7 pid_namespaces, 7 user_namespaces, 2 prctl, 7 capabilities, 5 core
+The memory and the open files of supervisor and init cannot be read by the command; as root it keeps the capabilities
+for files alone, so that it can neither read them all the same, nor leave its namespaces, nor become another user. It
+doesn't see sockets of services that start programs for whoever asks. Nobody here leaves a core dump.
+
+source: man 2 unshare, 7 pid_namespaces, 7 user_namespaces, 2 prctl, 7 capabilities, 5 core, 2 getrlimit
 """
 
 import os
@@ -33,24 +42,34 @@ import selectors
 import signal
 import sys
 import time
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
+
+sys.path.append(__file__.rsplit(os.sep, 4)[0])
+
+from orchestrator.drivers.meltano import family
+from orchestrator.drivers.meltano.removal import remove
 
 TYPE_CHECKING = False  # typing, shutil and secrets are half of what starting takes
 if TYPE_CHECKING:
     import ctypes
 
 _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
-_MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REC, _MS_PRIVATE = 2, 4, 8, 0x4000, 1 << 18
+_MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND, _MS_REC, _MS_PRIVATE = 2, 4, 8, 0x1000, 0x4000, 1 << 18
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER = 1, 4, 24, 36
-_DROPPED = {  # what is between root and other processes, the kernel and the machine
-    "LINUX_IMMUTABLE": 9, "SYS_MODULE": 16, "SYS_RAWIO": 17, "SYS_PTRACE": 19, "SYS_ADMIN": 21, "SYS_BOOT": 22,
-    "MKNOD": 27, "PERFMON": 38, "BPF": 39, "CHECKPOINT_RESTORE": 40,
-}  # fmt: skip
+_KEPT = {"CHOWN": 0, "DAC_OVERRIDE": 1, "DAC_READ_SEARCH": 2, "FOWNER": 3, "FSETID": 4}  # capabilities
+_CAPABILITIES = 64  # the kernel keeps them in so many bits
+_HIDDEN = (  # where programs are started by asking for it: their own users are whom we keep apart
+    "/run/user", "/run/dbus", "/run/systemd/private", "/run/docker.sock", "/run/containerd", "/run/podman", "/run/crio",
+    "/run/libvirt", "/run/lxd", "/run/snapd.socket", "/var/lib/lxd", "/var/snap/lxd/common/lxd/unix.socket",
+)  # fmt: skip
+_OVER = {b"m": 112, b"p": 113}  # by what was too much; process.py knows the numbers
+_FASTEST = 4 * 1024**3  # bytes that are filled within a second at most
+_SOONEST, _LATEST = 0.1, 1.0  # seconds between looks at what is taken
 _LINUX = sys.platform == "linux"
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the lifeline decides, not a terminal
 _SWEEPS = 100
-_FOR_EVER = float("inf")
+_LAST_WORDS = 0.5  # seconds
 
 
 @cache
@@ -100,11 +119,26 @@ def _isolate(wanted: str) -> str:
     return "subreaper" if _prctl(_PR_SET_CHILD_SUBREAPER, 1) else "group"
 
 
-def _own_proc() -> None:
-    """Show the processes of the namespace only; where mounting is not allowed the old /proc stays."""
-    if _unshare(_CLONE_NEWNS):
-        _libc().mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None)
-        _libc().mount(b"proc", b"/proc", b"proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, None)
+def _own_view(directories: Sequence[str]) -> None:
+    """Show the processes of the namespace only, and hide services; where mounting is not allowed the old view stays."""
+    if not _unshare(_CLONE_NEWNS):
+        return
+    plain = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
+    _libc().mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None)
+    _libc().mount(b"proc", b"/proc", b"proc", plain, None)
+    for path in _HIDDEN:
+        if any(directory.startswith(f"{path}/") for directory in directories):
+            continue
+        if os.path.isdir(path):  # noqa: PTH112 - keeps pathlib unloaded
+            _libc().mount(b"none", path.encode(), b"tmpfs", plain, b"size=0,mode=0")
+        elif os.path.exists(path):  # noqa: PTH110
+            _libc().mount(os.devnull.encode(), path.encode(), None, _MS_BIND, None)
+
+
+def _no_more_than(wanted: int) -> tuple[int, int]:
+    _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+    least = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    return least, least
 
 
 def _status(wait_status: int) -> int:
@@ -114,7 +148,7 @@ def _status(wait_status: int) -> int:
 
 def _exec(command: list[str]) -> None:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    for capability in _DROPPED.values():
+    for capability in set(range(_CAPABILITIES)).difference(_KEPT.values()):
         _prctl(_PR_CAPBSET_DROP, capability)
     for number in (*_IGNORED, signal.SIGPIPE):  # what is ignored would stay ignored in the command
         signal.signal(number, signal.SIG_DFL)
@@ -126,7 +160,17 @@ def _exec(command: list[str]) -> None:
         os._exit(127)
 
 
-def _init(isolation: str, ready: int, lock: int, given: int, command: list[str]) -> None:
+def _settle(isolation: str, processes: int, directories: Sequence[str]) -> None:
+    """What init does first, for itself and for all it will start."""
+    if isolation != "namespace":
+        os.setpgid(0, 0)
+        return
+    _own_view(directories)
+    if os.geteuid() != 0:  # whom the kernel never stops
+        resource.setrlimit(resource.RLIMIT_NPROC, _no_more_than(processes))
+
+
+def _init(settle: Callable[[], None], ready: int, lock: int, given: int, command: list[str]) -> None:
     """Be the parent of everything: start the command, pass SIGTERM on, take in orphans, end as it ended."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if not os.read(ready, 1):  # the supervisor died before it could be watched
@@ -134,10 +178,7 @@ def _init(isolation: str, ready: int, lock: int, given: int, command: list[str])
     os.close(lock)
     os.dup2(given, 0)
     os.close(given)
-    if isolation == "namespace":
-        _own_proc()
-    else:
-        os.setpgid(0, 0)
+    settle()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     main = os.fork()
     if main == 0:
@@ -149,28 +190,20 @@ def _init(isolation: str, ready: int, lock: int, given: int, command: list[str])
     while True:
         pid, status = os.wait()
         if pid == main:
-            os._exit(_status(status))
+            _linger()
+            code = _status(status)
+            os._exit(1 if code in _OVER.values() else code)
 
 
-def _descendants(root: int) -> list[int]:
-    """Every living process below root, from /proc; empty where there is none."""
-    parents: dict[int, list[int]] = {}
-    for name in os.listdir("/proc") if _LINUX else ():  # noqa: PTH208
-        if not name.isdigit():
-            continue
+def _linger() -> None:
+    """Let our last children end by themselves for a moment: relays still pass on what was said last."""
+    until = time.monotonic() + _LAST_WORDS
+    while time.monotonic() < until:
         try:
-            with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123
-                state, parent = file.read().rpartition(b")")[2].split()[:2]
-        except OSError:
-            continue
-        if state != b"Z":
-            parents.setdefault(int(parent), []).append(int(name))
-    found, todo = [], [root]
-    while todo:
-        children = parents.get(todo.pop(), [])
-        found += children
-        todo += children
-    return found
+            if not os.waitpid(-1, os.WNOHANG)[0]:
+                time.sleep(0.005)
+        except ChildProcessError:
+            return
 
 
 def _kill(pid: int) -> None:
@@ -183,7 +216,7 @@ def _kill(pid: int) -> None:
 def _sweep() -> None:
     """End what is still below us; twice as long as anything new appears between looking and killing."""
     for _ in range(_SWEEPS):
-        living = _descendants(os.getpid())
+        living = family.living(os.getpid())
         if not living:
             return
         for pid in living:
@@ -202,7 +235,7 @@ def _reap() -> None:
 def _end(init: int, isolation: str) -> int:
     """Kill everything at once; the status init ended with."""
     if isolation != "namespace":
-        for pid in _descendants(init):
+        for pid in family.descendants(init):
             _kill(pid)
         try:
             os.killpg(init, signal.SIGKILL)
@@ -212,58 +245,28 @@ def _end(init: int, isolation: str) -> int:
     return _status(os.waitpid(init, 0)[1])
 
 
-def remove(path: str) -> None:
-    """Remove the whole tree, whatever modes and depth plugins gave it; what is gone already is fine."""
-    if os.path.islink(path):  # noqa: PTH114 - as below
-        _done(os.unlink, path)
-        return
-    import shutil
+class _Usage:
+    """Looks from time to time at what all below init take together."""
 
-    try:
-        shutil.rmtree(path)
-    except (OSError, RecursionError):
-        _flatten(path)
+    def __init__(self, init: int, memory: int, processes: int) -> None:
+        self._init, self._memory, self._processes = init, memory, processes
+        self._due = time.monotonic() + _LATEST
 
+    @property
+    def wait(self) -> float:
+        """Seconds until the next look."""
+        return max(0.0, self._due - time.monotonic())
 
-def _flatten(top: str) -> None:
-    """Remove level by level: what is in a directory moves up, so that none is too deep, and all are writable first.
-
-    Goes on where something does not go away, until nothing does.
-    """
-    goes_on = True
-    while goes_on:
-        goes_on = False
-        for name in _names(top):
-            goes_on |= _gone(top, f"{top}/{name}")
-    if os.path.lexists(top):
-        _done(os.rmdir, top)
-
-
-def _gone(top: str, path: str) -> bool:
-    if os.path.islink(path) or not os.path.isdir(path):  # noqa: PTH112, PTH114 - keeps pathlib unloaded
-        return _done(os.unlink, path)
-    for name in _names(path):
-        inner = f"{path}/{name}"
-        if os.path.isdir(inner) and not os.path.islink(inner):  # noqa: PTH112, PTH114
-            _done(os.chmod, inner, 0o700)  # a directory that moves is written to
-        _done(os.rename, inner, f"{top}/{os.urandom(16).hex()}")
-    return _done(os.rmdir, path)
-
-
-def _names(directory: str) -> list[str]:
-    _done(os.chmod, directory, 0o700)
-    try:
-        return os.listdir(directory)  # noqa: PTH208
-    except OSError:
-        return []
-
-
-def _done(step: Callable[..., object], *arguments: object) -> bool:
-    try:
-        step(*arguments)
-    except OSError:
-        return False
-    return True
+    def over(self) -> bytes | None:
+        """Of what too much is taken, where it is time to look: `m` memory, `p` processes."""
+        if self.wait:
+            return None
+        memory, processes = family.usage(self._init)
+        room = (self._memory - memory) / _FASTEST
+        self._due = time.monotonic() + min(_LATEST, max(_SOONEST, room))
+        if memory > self._memory:
+            return b"m"
+        return b"p" if processes > self._processes else None
 
 
 def _until() -> float:
@@ -274,34 +277,50 @@ def _until() -> float:
     return float(said) if byte else 0.0
 
 
-def _watch(init: int, ended: int, isolation: str, directories: list[str], until: float) -> int:
-    """Wait for the end of init, a word from the lifeline, or the end of the lease, whichever comes first."""
+def _words(ended: int, usage: _Usage, until: float) -> Iterator[bytes]:
+    """What happens, as it does: `t`, `k` or nothing from the lifeline, and of our own `e` (init ended), `m` and `p`."""
     with selectors.DefaultSelector() as selector:
         selector.register(0, selectors.EVENT_READ)
         selector.register(ended, selectors.EVENT_READ)
         while True:
-            left = None if until == _FOR_EVER else max(until - time.monotonic(), 0)
-            ready = {key.fd for key, _ in selector.select(left)}
+            ready = {key.fd for key, _ in selector.select(min(usage.wait, max(until - time.monotonic(), 0)))}
             if ended in ready:
-                return _status(os.waitpid(init, 0)[1])
-            word = os.read(0, 1) if ready else b""
-            if word == b"u":
-                until = _until()
-                continue
-            if word == b"t":
-                os.kill(init, signal.SIGTERM)
-                continue
-            status = _end(init, isolation)
-            if not word:
-                _sweep()
-                for directory in directories:
-                    remove(directory)
+                yield b"e"
+            elif over := usage.over():
+                yield over
+            elif ready:
+                word = os.read(0, 1)
+                if word == b"u":
+                    until = _until()
+                else:
+                    yield word
+            elif time.monotonic() >= until:
+                yield b""
+
+
+def _watch(init: int, isolation: str, words: Iterator[bytes], directories: list[str]) -> int:
+    """Do what the words ask for, until one of them ends it."""
+    for word in words:
+        if word == b"e":
+            status = _status(os.waitpid(init, 0)[1])
+            _linger()
             return status
+        if word == b"t":
+            os.kill(init, signal.SIGTERM)
+            continue
+        status = _end(init, isolation)
+        if not word:
+            _sweep()
+            for directory in directories:
+                remove(directory)
+        return _OVER.get(word, status)
+    raise AssertionError("words go on until one of them ends it")
 
 
 def main(arguments: list[str]) -> int:
     """Run the command and return its status; see the module's docstring."""
-    directories, lock, given, wanted, until, *command = arguments
+    joined, lock, given, wanted, until, memory, processes, *command = arguments
+    directories = joined.split(os.pathsep)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.set_inheritable(int(lock), False)
     for number in _IGNORED:
@@ -318,13 +337,15 @@ def main(arguments: list[str]) -> int:
         os.close(go)
         os.close(ended)
         try:
-            _init(isolation, ready, int(lock), int(given), command)
+            settle = partial(_settle, isolation, int(processes), directories)
+            _init(settle, ready, int(lock), int(given), command)
         finally:
             os._exit(70)  # _init only returns by exception; its traceback must not reach the parent's code
     os.close(living)
     os.close(int(given))
     os.write(go, b"g")
-    status = _watch(init, ended, isolation, directories.split(os.pathsep), float(until))
+    usage = _Usage(init, int(memory), int(processes))
+    status = _watch(init, isolation, _words(ended, usage, float(until)), directories)
     _sweep()
     return status
 

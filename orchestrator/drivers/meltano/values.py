@@ -30,6 +30,20 @@ BATCH_FOLDER: Final = Marker.BATCH_FOLDER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one run may take at most.
+
+    memory:     bytes, of all its processes together
+    processes:  with their threads, together
+    files:      open at once, of each process
+    """
+
+    memory: int = 4 * 1024**3  # the settings' defaults
+    processes: int = 1_000
+    files: int = 4_096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin:
     """One Singer plugin with the settings of one run.
 
@@ -38,6 +52,7 @@ class Plugin:
     config:        top-level settings; leaves may be SecretStr (these are redacted from all output) or a Marker
     capabilities:  Meltano's words: catalog, discover, state …
     environment:   further variables for this plugin's process alone; never secrets
+    writable:      folders it may write to besides its own; made where they are missing
     """
 
     side: Side
@@ -46,6 +61,7 @@ class Plugin:
     config: Mapping[str, Any] = field(default_factory=dict)
     capabilities: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    writable: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,22 +1,49 @@
 """Small real plugins, and a Meltano driver whose run directories the test can look into."""
 
+import shutil
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from orchestrator.drivers.meltano import process
 from orchestrator.drivers.meltano.runner import Meltano
 from orchestrator.drivers.meltano.values import Plugin, Side
 
+SCRIPTS = ("supervise", "family", "removal", "launcher", "landlock", "relay", "sieve")
 PLUGINS = Path(__file__).parents[2] / "fixtures" / "plugins"
 
 
-def program(folder: Path, name: str) -> Path:
-    """A program that runs one of the fixture plugins."""
-    path = folder / name
-    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "{PLUGINS / name}_fixture.py" "$@"\n')
+def program(folder: Path, name: str, python: str = sys.executable) -> Path:
+    """A program that runs one of the fixture plugins, in an environment of its own."""
+    environment = folder / f"{name}-environment"
+    path = environment / "bin" / name
+    path.parent.mkdir(parents=True)
+    (path.parent / "python").symlink_to(Path(python).resolve())
+    shutil.copy(PLUGINS / f"{name}_fixture.py", environment)
+    path.write_text(f'#!/bin/sh\nexec "{path.parent}/python" -I -S "{environment / name}_fixture.py" "$@"\n')
     path.chmod(0o755)
     return path
+
+
+def writable(config: dict[str, Any]) -> tuple[Path, ...]:
+    """The folders that a fixture plugin is told to write to."""
+    files = (Path(config[name]).parent for name in ("daemon",) if name in config)
+    return (*files, *(Path(config[name]) for name in ("copy_to", "folder") if name in config))
+
+
+@pytest.fixture(scope="session")
+def scripts():
+    """The folder of our scripts that isolated interpreters run, where any user may read them."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        there = Path(folder, "orchestrator/drivers/meltano")
+        there.mkdir(parents=True)
+        for name in SCRIPTS:
+            shutil.copy(Path(process.__file__).with_name(f"{name}.py"), there)
+        yield there
 
 
 @pytest.fixture
@@ -26,7 +53,12 @@ def tap(tmp_path):
     def make(**config):
         capabilities = ("catalog", "discover", "state")
         return Plugin(
-            side=Side.EXTRACTOR, name="tap-fixture", executable=executable, config=config, capabilities=capabilities
+            side=Side.EXTRACTOR,
+            name="tap-fixture",
+            executable=executable,
+            config=config,
+            capabilities=capabilities,
+            writable=writable(config),
         )
 
     return make
@@ -39,8 +71,9 @@ def target(tmp_path):
     folder.mkdir()
 
     def make(**config):
+        full = {"folder": str(folder), **config}
         return Plugin(
-            side=Side.LOADER, name="target-fixture", executable=executable, config={"folder": str(folder), **config}
+            side=Side.LOADER, name="target-fixture", executable=executable, config=full, writable=writable(full)
         )
 
     return make

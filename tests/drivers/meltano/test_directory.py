@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.drivers.meltano import supervise
+from orchestrator.drivers.meltano import removal
 from orchestrator.drivers.meltano.directory import default_root, reap, run_directory
 from orchestrator.drivers.meltano.errors import RunStorageError
-from orchestrator.drivers.meltano.supervise import remove
+from orchestrator.drivers.meltano.removal import remove
 
 
 def test_a_run_directory_is_for_its_owner_only_and_goes_with_the_block(tmp_path):
@@ -128,9 +128,9 @@ def test_a_link_in_the_place_of_a_directory_goes_and_what_it_leads_to_stays(tmp_
 
 REMOVE = """
 import os, shutil, sys  # as long as we may read them
-top, supervise = sys.argv[1:]
-scope = {"__name__": "supervise"}
-exec(compile(supervise, "supervise", "exec"), scope)
+top, removal = sys.argv[1:]
+scope = {"__name__": "removal"}
+exec(compile(removal, "removal", "exec"), scope)
 if os.geteuid() == 0:
     os.setgid(65534)
     os.setuid(65534)
@@ -154,7 +154,7 @@ def test_nothing_a_plugin_does_to_modes_or_depth_keeps_its_files_for_an_ordinary
         place = Path(folder)
         place.chmod(0o777)
         (place / "kept").touch()
-        text = Path(supervise.__file__).read_text()
+        text = Path(removal.__file__).read_text()
         command = (sys.executable, "-I", "-c", REMOVE, f"{folder}/run-x", text)
         unmeasured = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
         done = subprocess.run(command, check=False, capture_output=True, text=True, env=unmeasured)

@@ -4,7 +4,7 @@ import resource
 
 import pytest
 
-from orchestrator.drivers.meltano import launcher
+from orchestrator.drivers.meltano import landlock, launcher, relay
 
 
 @pytest.fixture
@@ -13,25 +13,35 @@ def launched(tmp_path, monkeypatch):
 
     def launch(*arguments, **description):
         (tmp_path / "launch").mkdir()
-        full = {"executable": "/venv/bin/tap", "pass": [], "set": {}, "decode": [], "limits": {}, **description}
+        (tmp_path / "extractor").mkdir()
+        full = {"executable": "/venv/bin/tap", "limits": {}, "readable": [], "writable": []}
+        full |= {"pass": [], "set": {}, "decode": [], **description}
         (tmp_path / "launch" / "extractor.json").write_text(json.dumps(full))
         became = []
         monkeypatch.setenv("MELTANO_PROJECT_ROOT", str(tmp_path))
         monkeypatch.setattr(os, "execve", lambda *given: became.append(given))
         monkeypatch.setattr(os, "umask", lambda _: 0)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(launcher, "_first_to_go", lambda: None)
+        monkeypatch.setattr(relay, "stand_between", lambda: None)
+        monkeypatch.setattr(landlock, "confine", lambda **given: confined.update(given))
         launcher.main(["extractor", *arguments])
         return became[0]
 
+    confined = launch.confined = {}
     return launch
 
 
-def test_the_plugin_gets_its_arguments_and_the_named_variables_only(launched, monkeypatch):
+def test_the_plugin_gets_its_arguments_and_the_named_variables_only(launched, monkeypatch, tmp_path):
     monkeypatch.setenv("TAP_X_PASSWORD", "secret")
     monkeypatch.setenv("TZ", "UTC")
 
     became = launched("--discover", **{"pass": ["TZ", "LANG_THAT_IS_NOT_SET"]}, set={"EXTRA": "1"})
 
-    assert became == ("/venv/bin/tap", ["/venv/bin/tap", "--discover"], {"TZ": "UTC", "EXTRA": "1"})
+    own = f"{tmp_path}/extractor"
+    environment = {"TZ": "UTC", "EXTRA": "1", "HOME": f"{own}/home", "TMPDIR": f"{own}/tmp"}
+    environment |= {"JOBLIB_MULTIPROCESSING": "0"}
+    assert became == ("/venv/bin/tap", ["/venv/bin/tap", "--discover"], environment)
 
 
 def test_settings_that_came_as_text_are_put_back_as_often_as_it_is_started(launched, tmp_path):
@@ -51,6 +61,25 @@ def test_limits_are_set(launched, monkeypatch):
     limits = []
     monkeypatch.setattr(resource, "setrlimit", lambda *given: limits.append(given))
 
-    launched(limits={"CORE": 0})
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (100, 200))
 
-    assert limits == [(resource.RLIMIT_CORE, (0, 0))]
+    launched(limits={"CORE": 0, "NOFILE": 4096})
+
+    assert limits == [(resource.RLIMIT_CORE, (0, 0)), (resource.RLIMIT_NOFILE, (200, 200))]
+
+
+def test_a_plugin_may_reach_what_it_is_given_and_nothing_else_of_the_run(launched, tmp_path):
+    for name in ("tap.config.json", "target.config.json", "ca.pem"):
+        (tmp_path / name).touch()
+
+    launched(
+        "--config", f"{tmp_path}/tap.config.json", "--state", "/does/not/exist",
+        set={"SSL_CERT_FILE": f"{tmp_path}/ca.pem"}, readable=["/opt/client"], writable=["batches", "/exports"],
+    )  # fmt: skip
+
+    of_the_run = {path for path in launched.confined["writable"] if path.startswith(f"{tmp_path}")}
+    assert of_the_run == {f"{tmp_path}/extractor", f"{tmp_path}/tap.config.json", f"{tmp_path}/batches"}
+    assert "/exports" in launched.confined["writable"]
+    readable = launched.confined["readable"]
+    assert {"/venv", "/opt/client", f"{tmp_path}/ca.pem"} <= set(readable)
+    assert not {"/", "/etc", "/root", "/home", "/tmp", "/run", "/dev", "/dev/shm", str(tmp_path)} & set(readable)

@@ -12,7 +12,7 @@ from orchestrator.drivers.meltano.errors import SettingError, ValueTooLargeError
 from orchestrator.drivers.meltano.output import LogLine
 from orchestrator.drivers.meltano.project import INHERITED, VALUE_LIMIT, render
 from orchestrator.drivers.meltano.runner import Meltano
-from orchestrator.drivers.meltano.values import Plugin, Project, Side
+from orchestrator.drivers.meltano.values import Limits, Plugin, Project, Side
 from tests.drivers.meltano.conftest import program
 
 CANARY = "canary-4711"
@@ -84,6 +84,7 @@ def received(tmp_path_factory):
             name="tap-fixture",
             executable=executable,
             config={**config, "streams": {}, "hang": True, "copy_to": str(folder), "canary": SecretStr(CANARY)},
+            writable=(folder,),
         )
         meltano.read_first_record(Project(extractor=tap), on_output=look, cancel=cancel)
         got = json.loads((folder / "tap.json").read_text())["config"]
@@ -119,8 +120,12 @@ def test_null_is_absent(received):
 
 
 def rendered(config, **more):
-    tap = Plugin(side=Side.EXTRACTOR, name="tap-x", executable="/venv/bin/tap-x", config=config, **more)
-    return render(Project(extractor=tap), programs={Side.EXTRACTOR: "/bin/launch"}, markers={}, inherited={})
+    return render_alone(Plugin(side=Side.EXTRACTOR, name="tap-x", executable="/venv/bin/tap-x", config=config, **more))
+
+
+def render_alone(tap):
+    programs = {Side.EXTRACTOR: "/bin/launch"}
+    return render(Project(extractor=tap), programs=programs, markers={}, inherited={}, limits=Limits())
 
 
 def test_no_value_is_in_meltano_yml():
@@ -146,7 +151,7 @@ def test_a_name_that_could_mean_something_else_is_refused(name):
 def test_a_plugin_with_another_kind_of_name_is_refused(name):
     tap = Plugin(side=Side.EXTRACTOR, name=name, executable="/venv/bin/tap-x")
     with pytest.raises(SettingError):
-        render(Project(extractor=tap), programs={Side.EXTRACTOR: "/bin/launch"}, markers={}, inherited={})
+        render_alone(tap)
 
 
 def test_two_settings_that_need_one_variable_are_refused():

@@ -150,6 +150,7 @@ def test_a_plugin_sees_its_own_settings_only_and_none_of_ours(meltano, tap, targ
         assert all(value not in environment for environment in environments)
     assert set(given["env"]) <= {
         "PATH", "HOME", "TMPDIR", "LANG", "TZ", "NO_COLOR", "SINGER_SDK_LOG_CONFIG", "LOGGING_CONF_FILE", "PWD", "LC_CTYPE",
+        "JOBLIB_MULTIPROCESSING",
     }  # fmt: skip
 
 

@@ -13,11 +13,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from orchestrator.drivers.meltano import supervise
 from orchestrator.drivers.meltano.process import Isolation, possible_isolation
 from tests.drivers.meltano.conftest import program
 
-TEXT = Path(supervise.__file__).read_text()  # anybody may run it, wherever it is
 ORCHESTRATOR = """
 import sys, time
 from pathlib import Path
@@ -27,10 +25,13 @@ from orchestrator.drivers.meltano.values import Plugin, Project, Side
 
 folder, isolation = Path(sys.argv[1]), Isolation(sys.argv[2])
 tap = Plugin(
-    side=Side.EXTRACTOR, name="tap-fixture", executable=folder / "tap",
+    side=Side.EXTRACTOR, name="tap-fixture", executable=folder / "tap-environment/bin/tap", writable=(folder,),
     config={"streams": {"users": 1}, "hang": True, "deaf": True, "daemon": str(folder / "held")},
 )
-target = Plugin(side=Side.LOADER, name="target-fixture", executable=folder / "target", config={"folder": str(folder)})
+target = Plugin(
+    side=Side.LOADER, name="target-fixture", executable=folder / "target-environment/bin/target", writable=(folder,),
+    config={"folder": str(folder)},
+)
 Meltano(home=folder / "home", runs=folder / "runs", isolation=isolation).run(
     Project(extractor=tap, loader=target),
     on_output=lambda output: print(getattr(output, "message", ""), flush=True),
@@ -109,15 +110,26 @@ def children(pid: int) -> list[int]:
 
 
 @pytest.fixture
-def supervised(tmp_path):
+def supervised(tmp_path, scripts):
     """Run a command under a supervisor of its own; what it said and how it ended."""
 
-    def run(*command, given=b"", isolation="namespace", python=sys.executable, **more):
+    def run(*command, given=b"", isolation="namespace", python=sys.executable, memory=2**40, processes=2**20, **more):
         with (tmp_path / "lock").open("w") as lock, tempfile.TemporaryFile() as stdin:
             stdin.write(given)
             stdin.seek(0)
             passed = (lock.fileno(), stdin.fileno())
-            line = (python, "-I", "-S", "-c", TEXT, str(tmp_path), *map(str, passed), isolation, "inf", *command)
+            bounds = ("inf", str(memory), str(processes))
+            line = (
+                python,
+                "-I",
+                "-S",
+                scripts / "supervise.py",
+                tmp_path,
+                *map(str, passed),
+                isolation,
+                *bounds,
+                *command,
+            )
             pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
             with subprocess.Popen(line, pass_fds=passed, text=True, **pipes, **more) as process:
                 said = process.stdout.read(), process.stderr.read()
@@ -183,3 +195,55 @@ def test_a_plugin_can_read_nothing_of_init_and_is_given_secrets_on_stdin_only(su
 
 def test_the_isolation_that_is_possible_here_can_be_asked_for():
     assert possible_isolation() in {*Isolation, None}
+
+
+EATER = """
+import os, sys, time
+held = []
+if os.fork() == 0:  # two eat more than one
+    time.sleep(0.2)
+while True:
+    held.append(bytearray(os.urandom(1) * 8_000_000))
+    time.sleep(0.005)
+"""
+BREEDER = """
+import os, time
+while True:
+    if os.fork() == 0:
+        time.sleep(60)
+    time.sleep(0.002)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize("isolation", list(Isolation))
+def test_what_takes_more_memory_together_than_it_may_is_ended(supervised, isolation):
+    done = supervised(sys.executable, "-c", EATER, memory=300 * 1024**2, isolation=isolation)
+    assert done.code == 112
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize("isolation", list(Isolation))
+def test_what_starts_more_processes_than_it_may_is_ended(supervised, isolation):
+    done = supervised(sys.executable, "-c", BREEDER, processes=100, isolation=isolation)
+    assert done.code == 113
+
+
+@pytest.mark.parametrize("user", [pytest.param(65534, marks=ORDINARY)])
+def test_an_ordinary_users_processes_are_limited_by_the_kernel_too(supervised, user):
+    python = "/usr/bin/python3"
+    done = supervised(python, "-c", "import resource; print(resource.getrlimit(resource.RLIMIT_NPROC))",
+                      processes=100, user=user, python=python)  # fmt: skip
+    assert done.out == "(100, 100)\n"
+
+
+def test_a_command_does_not_pass_for_one_that_took_too_much(supervised):
+    assert supervised("/bin/sh", "-c", "exit 112").code == 1
+
+
+def test_root_keeps_the_capabilities_for_files_alone(supervised):
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    status = supervised("/bin/cat", "/proc/self/status").out
+    [effective] = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff")]
+    assert effective == 0b11111

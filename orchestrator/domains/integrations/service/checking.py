@@ -204,7 +204,7 @@ def _first_record(source: Opened, on_output: OnOutput) -> str:
     )
     if outcome.stream is not None:
         return f"Read a record of {outcome.stream}."
-    if outcome.exit.stopped is not None:
+    if outcome.exit.stopped is not None and outcome.exit.error is None:
         raise CheckFailedError(f"No record came within {drivers.settings.runs.test_timeout}.", "Try it again later.")
     if outcome.exit.code != 0:
         said = outcome.exit.error or f"{source.variant.plugin} ended with status {outcome.exit.code}."

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -165,11 +166,18 @@ def concealed(found: PluginSettings) -> dict[str, Any]:
 
 
 def plugin(
-    drivers: Drivers, variant: Variant, config: Mapping[str, Any], *, build: bool = True, dials: Sequence[str] = ()
+    drivers: Drivers,
+    variant: Variant,
+    config: Mapping[str, Any],
+    *,
+    build: bool = True,
+    dials: Sequence[str] = (),
+    writable: Sequence[Path] = (),
 ) -> Plugin:
     """A configured plugin, its environment built where it is missing; `build` False only says where it would be.
 
-    dials:  the judged addresses of the hosts it connects to
+    dials:     the judged addresses of the hosts it connects to
+    writable:  folders it writes to
     """
     name, _, publisher = variant.lock.partition("--")
     found = recipe(
@@ -188,4 +196,5 @@ def plugin(
         config=config,
         capabilities=found.capabilities,
         environment={"SINGER_SDK_METRICS_LOG_INTERVAL": METRICS_EVERY, **bound},
+        writable=tuple(writable),
     )

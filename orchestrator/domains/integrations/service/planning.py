@@ -1,6 +1,7 @@
 """What a sync needs, gathered just before it starts."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from orchestrator.domains.catalog import rules as forms
@@ -85,13 +86,16 @@ def loader(drivers: Drivers, integration: Integration, destination: Destination,
     owner = Owner(table=DESTINATIONS, row_id=destination.id)
     with drivers.db.transaction(integration.org_id) as tx:
         secrets = vault.open_all(tx, drivers.keys, integration.org_id, owner)
+    exports = drivers.settings.home / "exports" / integration.org_id
     operator = {
         "allow_private": drivers.settings.network.allow_private,
-        "exports": str(drivers.settings.home / "exports" / integration.org_id),
+        "exports": str(exports),
         "schema": integration.target_schema,
     }
     if rules.is_built_in(destination):
         operator["warehouse_url"] = drivers.warehouse_url.get_secret_value()
     found = forms.plugin_settings(connector, variant, destination.config, secrets, operator=operator)
     dials = called(drivers, connector, variant, destination.config)
-    return plugin(drivers, variant, {**concealed(found), **agreed}, dials=dials)
+    texts = [value for value in found.values.values() if isinstance(value, str)]
+    writable = [exports] if any(Path(text).is_relative_to(exports) for text in texts) else []
+    return plugin(drivers, variant, {**concealed(found), **agreed}, dials=dials, writable=writable)

@@ -1,0 +1,83 @@
+"""The processes below one of ours, and what they take together, from /proc; standard library only.
+
+Nothing is found where there is no /proc. source: man 5 proc_pid_status, proc_tid_children
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+
+_THERE = sys.platform == "linux"
+_TAKEN = (b"RssAnon:", b"RssShmem:", b"VmSwap:")  # kB; what is read from files can be read again, so it takes nothing
+
+
+def descendants(root: int) -> list[int]:
+    """Every process below root."""
+    found, todo = [], [root]
+    while todo:
+        children = _children(todo.pop())
+        found += children
+        todo += children
+    return found
+
+
+def living(root: int) -> list[int]:
+    """The same without those that are dead and wait to be taken notice of."""
+    return [pid for pid in descendants(root) if _state(pid) not in {"", "Z"}]
+
+
+def usage(root: int) -> tuple[int, int]:
+    """Memory in bytes and processes, threads counted, of all below root."""
+    memory = tasks = 0
+    for pid in descendants(root):
+        for name, value in _status(pid):
+            if name == b"Threads:":
+                tasks += value
+            elif name in _TAKEN:
+                memory += value * 1024
+    return memory, tasks
+
+
+def _children(pid: int) -> list[int]:
+    """Of a process, whichever of its threads started them; of all processes only where the kernel keeps no list."""
+    try:
+        threads = os.listdir(f"/proc/{pid}/task") if _THERE else []  # noqa: PTH208 - keeps pathlib unloaded
+    except OSError:
+        return []
+    found = []
+    for thread in threads:
+        try:
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:  # noqa: PTH123
+                found += [int(child) for child in file.read().split()]
+        except FileNotFoundError:
+            if thread == str(pid):
+                return _looked_for(pid)
+        except OSError:
+            continue
+    return found
+
+
+def _looked_for(parent: int) -> list[int]:
+    """The same from every process's own word."""
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
+    return [pid for pid in pids if (b"PPid:", parent) in _status(pid)]
+
+
+def _state(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:  # noqa: PTH123
+            return file.read().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+def _status(pid: int) -> Iterator[tuple[bytes, int]]:
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:  # noqa: PTH123
+            lines = file.read().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        name, *values = line.split()
+        if values and values[0].isdigit():
+            yield name, int(values[0])
