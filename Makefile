@@ -68,7 +68,7 @@ bench: .venv/.dev
 lock: .venv/bin/uv
 	@printf 'uv\nhatchling\neditables\n' | $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -o requirements/bootstrap.txt -
 	@$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements/orchestrator.txt
-	@$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra dev -c requirements/orchestrator.txt pyproject.toml -o requirements/dev.txt
+	@$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra dev --extra otel -c requirements/orchestrator.txt pyproject.toml -o requirements/dev.txt
 	@$(PY) plugins/lock.py
 
 # make env: renew .env.example from the settings

@@ -4,13 +4,16 @@ import logging
 import signal
 from importlib.metadata import version
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.inject import of_command
 from orchestrator.kernel import console
+
+if TYPE_CHECKING:
+    from orchestrator.entry.worker import Worker
 
 Concurrency = Annotated[int, typer.Option("--concurrency", "-c", min=1, max=256, help="Runs at once.")]
 
@@ -41,19 +44,27 @@ def up(context: typer.Context, *, concurrency: Concurrency = 4) -> None:
 
 def _work(drivers: Drivers, concurrency: int) -> None:
     from orchestrator.entry import wiring
+    from orchestrator.entry.observing import setup as observing
     from orchestrator.entry.worker import Worker
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
     for chatty in ("procrastinate", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
-    working = Worker(
-        drivers,
-        concurrency=concurrency,
-        version=version("orchestrator"),
-        ticks=wiring.ticks(),
-        calls=wiring.calls(),
-    )
+    release = version("orchestrator")
+    with observing.observed(drivers, concurrency=concurrency, version=release) as watched:
+        working = Worker(
+            drivers,
+            concurrency=concurrency,
+            version=release,
+            ticks=wiring.ticks(watched.observer),
+            calls=wiring.calls(watched.observer),
+            observer=watched.observer,
+        )
+        watched.listen(working)
+        _until_stopped(drivers, working, concurrency)
 
+
+def _until_stopped(drivers: Drivers, working: "Worker", concurrency: int) -> None:
     def stop(_signum: int, _frame: FrameType | None) -> None:
         for again in (signal.SIGINT, signal.SIGTERM):  # ends this process; its runs' supervisors then end theirs
             signal.signal(again, signal.SIG_DFL)

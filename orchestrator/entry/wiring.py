@@ -1,11 +1,15 @@
 """Puts the system together: settings from the environment, drivers from the settings, and what must hold before use."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.kernel import settings
 from orchestrator.kernel.db import Database
 from orchestrator.migrations import runner
+
+if TYPE_CHECKING:
+    from orchestrator.entry.observing.observer import Observer
 
 
 def drivers() -> Drivers:
@@ -13,19 +17,19 @@ def drivers() -> Drivers:
     return Drivers(settings=settings.load(), check=_fits)
 
 
-def ticks() -> tuple[Callable[[Drivers], object], ...]:
+def ticks(observer: "Observer") -> tuple[Callable[[Drivers], object], ...]:
     """What every worker does each second, besides dispatching runs."""
     from orchestrator.domains.runs import service as runs
     from orchestrator.domains.schedules import service as schedules
 
-    return (schedules.fire_due, runs.Pruner())
+    return (lambda drivers: observer.fired(schedules.fire_due(drivers)), runs.Pruner())
 
 
-def calls() -> tuple[Callable[[Drivers], object], ...]:
+def calls(observer: "Observer") -> tuple[Callable[[Drivers], object], ...]:
     """What every worker does each second that waits for others' answers."""
     from orchestrator.domains.integrations import service as integrations
 
-    return (integrations.check_due,)
+    return (lambda drivers: observer.checked(integrations.check_due(drivers)),)
 
 
 def _fits(db: Database) -> None:

@@ -15,12 +15,14 @@ from time import monotonic
 from orchestrator.domains.runs import service as runs
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.queue import Queue, Ticket
+from orchestrator.entry.observing.observer import Observer
 from orchestrator.kernel.db import DatabaseAwayError
 from orchestrator.kernel.errors import OrchestratorError
 
 log = logging.getLogger(__name__)
 _TICK = 1.0  # seconds
 _LAST_CALL = 5.0  # seconds
+_SILENT_FOR = 120.0  # seconds; longer than a round takes where the database is away, as that is no reason to restart
 
 Tick = Callable[[Drivers], object]
 
@@ -30,6 +32,7 @@ class Worker:
 
     ticks: what every worker does each second besides dispatching
     calls: the same for what takes its time, as it calls others; nothing else waits for these
+    observer: is told what becomes of runs
     """
 
     def __init__(
@@ -40,13 +43,25 @@ class Worker:
         version: str,
         ticks: Sequence[Tick] = (),
         calls: Sequence[Tick] = (),
+        observer: Observer | None = None,
     ) -> None:
         self._drivers, self._concurrency, self._version = drivers, concurrency, version
-        self._ticks, self._calls = ticks, calls
+        self._ticks, self._calls, self._observer = ticks, calls, observer or Observer()
+        self._kept_house = monotonic()
         self._drain = threading.Event()
         self._over = threading.Event()
         self._away = False
         self.refused: OrchestratorError | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has kept house lately."""
+        return monotonic() - self._kept_house < _SILENT_FOR
+
+    @property
+    def draining(self) -> bool:
+        """Whether it takes nothing new."""
+        return self._drain.is_set()
 
     def drain(self) -> None:
         """Take nothing new, let runs go on until they have committed state, then end."""
@@ -86,7 +101,9 @@ class Worker:
     def _take(self, ticket: Ticket) -> None:
         log.info("%s begins.", ticket.run_id)
         try:
-            run = runs.take(self._drivers, ticket.org_id, ticket.run_id, drain=self._drain)
+            run = runs.take(
+                self._drivers, ticket.org_id, ticket.run_id, drain=self._drain, follow=self._observer.attempt
+            )
         except OrchestratorError as error:
             log.warning("%s: %s", ticket.run_id, error.message)
         except Exception:  # one run's trouble must not end the others; the run itself has settled as failed
@@ -101,14 +118,18 @@ class Worker:
         beat_every = self._drivers.settings.runs.heartbeat.total_seconds()
         due = monotonic()
         while not self._over.wait(_TICK):
+            self._kept_house = monotonic()
             if monotonic() >= due:
                 due = monotonic() + beat_every
                 self._quietly(self._beat)
-                self._quietly(runs.look_after, self._drivers)
+                self._quietly(self._look_after)
             if not self._drain.is_set():
                 self._quietly(runs.dispatch, self._drivers)
                 for tick in self._ticks:
                     self._quietly(tick, self._drivers)
+
+    def _look_after(self) -> None:
+        self._observer.recovered(runs.look_after(self._drivers))
 
     def _keep_calling(self) -> None:
         while not self._drain.wait(_TICK):

@@ -54,6 +54,28 @@ DurationOrOff = Annotated[timedelta | None, _or_off(durations.parse)]
 CountOrOff = Annotated[Annotated[int, Field(ge=2, le=1000)] | None, _or_off(int)]
 
 
+@dataclass(frozen=True)
+class Listen:
+    """Where to listen. port: 0 for any that is free."""
+
+    host: str
+    port: int
+
+
+def _listen(given: object) -> object:
+    if not isinstance(given, str):
+        return given
+    host, _, port = given.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > _LAST_PORT:
+        raise ValueError(f"'{given}' is no host:port such as 127.0.0.1:9464 or [::1]:9464")
+    return Listen(host, int(port))
+
+
+_LAST_PORT = 65_535
+ListenAddress = Annotated[Listen, BeforeValidator(_listen)]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -157,6 +179,16 @@ class HealthSettings(_Section):
     )
 
 
+class MetricsSettings(_Section):
+    """What a worker shows its operator's systems."""
+
+    address: ListenAddress | None = Field(
+        default=None,
+        description="host:port at which a worker answers /metrics, /healthz and /readyz, such as 127.0.0.1:9464; "
+        "off where unset; has no sign-in, so keep it in your own network",
+    )
+
+
 class Settings(_Section):
     """Everything an operator can set; frozen, passed, never imported as a global."""
 
@@ -185,6 +217,12 @@ class Settings(_Section):
     runs: RunSettings = RunSettings()
     queue: QueueSettings = QueueSettings()
     health: HealthSettings = HealthSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    otlp_endpoint: str | None = Field(
+        default=None,
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="OpenTelemetry collector that gets traces of runs, by HTTP; needs pip install orchestrator[otel]",
+    )
     oauth_apps: Mapping[str, tuple[SecretStr, SecretStr]] = Field(
         default_factory=dict,
         exclude=True,

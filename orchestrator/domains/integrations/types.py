@@ -87,6 +87,16 @@ class HealthFacts:
     disable_after: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthFigures:
+    """How many integrations of the whole installation are so. disabled_by: `person`, `failures`; empty: enabled."""
+
+    health: Health
+    setup_state: SetupState
+    disabled_by: str
+    integrations: int
+
+
 class Consequence(StrEnum):
     """What a failure that only a person can mend leads to."""
 

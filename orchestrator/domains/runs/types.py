@@ -252,6 +252,26 @@ PHASES = ("preparing", "starting", "syncing")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QueueFigures:
+    """The line and the workers of the whole installation; numbers alone.
+
+    waiting, delayed, dispatched:  detached runs that could begin, that are tried again later, that hold a slot
+    oldest:                        seconds that the one has waited that could begin for longest
+    working, draining, silent:     workers
+    slots:                         of the working ones
+    """
+
+    waiting: int
+    delayed: int
+    dispatched: int
+    oldest: float
+    working: int
+    draining: int
+    silent: int
+    slots: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Success:
     """When a sync that succeeded began and ended; what it loaded is as of its beginning."""
 

@@ -1,7 +1,7 @@
 """All SQL about schedules and their slots: rows in, values out; the database's clock and its keys decide."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, func, select, text, true, update
@@ -63,6 +63,11 @@ def now(tx: Session) -> datetime:
     """The database's time."""
     moment: datetime = tx.execute(select(func.clock_timestamp())).scalar_one()
     return moment
+
+
+def lag(tx: Session) -> timedelta:
+    """How long the schedule has been due that is due for longest, of all organizations; by a reviewed function."""
+    return timedelta(seconds=tx.execute(text("SELECT orchestrator.scheduler_lag()")).scalar_one())
 
 
 def insert_schedule(

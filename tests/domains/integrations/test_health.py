@@ -141,6 +141,12 @@ def test_enabling_it_again_forgets_what_went_wrong(drivers, connected, noted):
     assert (integration.enabled, known.unmended) == (True, 1)
 
 
+def test_enabling_what_is_enabled_forgets_nothing(drivers, connected, noted):
+    noted(Ended.FAILED, MENDABLE)
+    service.switch(drivers, connected, enabled=True)
+    assert facts(drivers, connected).unmended == 1
+
+
 def test_changing_its_configuration_starts_the_count_over(drivers, connected, noted):
     for _ in range(3):
         noted(Ended.FAILED, MENDABLE)
@@ -195,6 +201,15 @@ def test_a_check_that_is_let_in_no_more_says_that_somebody_must_sign_in(drivers,
     found = service.find(drivers, salesforce.org_id, "CRM")
     assert (found.setup_state, found.health) == (SetupState.NEEDS_REAUTH, Health.FAILING)
     assert facts(drivers, salesforce).check_trouble.needs_a_person
+
+
+def test_a_session_that_ended_before_its_time_is_renewed_and_needs_nobody(drivers, salesforce, due, org):
+    due()
+    assert checked(drivers) == ("CRM", ["passed", "passed", "passed"])
+    org.revoke_sessions()
+    due()
+    assert checked(drivers) == ("CRM", ["passed", "passed", "passed"])
+    assert service.find(drivers, salesforce.org_id, "CRM").setup_state is SetupState.CONNECTED
 
 
 def test_however_many_workers_claim_each_check_is_made_by_one(drivers, place, due):

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, func, select, text, update
 from sqlalchemy.orm import Session
 
 from orchestrator.domains.integrations.tables import HealthRow, IntegrationRow
-from orchestrator.domains.integrations.types import Ended, Health, HealthFacts, Trouble
+from orchestrator.domains.integrations.types import Ended, Health, HealthFacts, HealthFigures, SetupState, Trouble
 from orchestrator.kernel.db import Identifier
 
 
@@ -128,6 +128,19 @@ def _next_check(every: timedelta | None) -> ColumnElement[Any]:
 _CLAIM = text("SELECT * FROM orchestrator.claim_due_check(:every)").columns(
     org_id=Identifier("org"), integration_id=Identifier("int")
 )
+
+
+def figures(tx: Session) -> list[HealthFigures]:
+    """How all integrations of the installation are, by a reviewed function; numbers alone."""
+    return [
+        HealthFigures(
+            health=Health(row.health),
+            setup_state=SetupState(row.setup_state),
+            disabled_by=row.disabled_by,
+            integrations=row.integrations,
+        )
+        for row in tx.execute(text("SELECT * FROM orchestrator.integration_figures()"))
+    ]
 
 
 def claim_due_check(tx: Session, *, every: timedelta | None) -> tuple[str, str, bool] | None:

@@ -21,6 +21,7 @@ from orchestrator.domains.integrations.service.destinations import (
     ensure_warehouse,
 )
 from orchestrator.domains.integrations.service.health import (
+    figures,
     health_facts,
     note_run,
     note_sign_in,
@@ -54,6 +55,7 @@ __all__ = [
     "discover",
     "edit",
     "ensure_warehouse",
+    "figures",
     "find",
     "handover",
     "health_facts",

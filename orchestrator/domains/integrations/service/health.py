@@ -17,12 +17,14 @@ from orchestrator.domains.integrations.types import (
     Consequence,
     Ended,
     HealthFacts,
+    HealthFigures,
     Integration,
     SetupState,
     Trouble,
     Verdict,
 )
 from orchestrator.drivers.bundle import Drivers
+from orchestrator.kernel.db import Role
 from orchestrator.kernel.events import emit
 from orchestrator.kernel.settings import HealthSettings
 
@@ -31,6 +33,12 @@ def health_facts(drivers: Drivers, org_id: str) -> dict[str, HealthFacts]:
     """What is known of the health of the organization's integrations, by id."""
     with drivers.db.transaction(org_id) as tx:
         return queries.health_facts(tx)
+
+
+def figures(drivers: Drivers) -> list[HealthFigures]:
+    """How all integrations of the installation are; numbers alone."""
+    with drivers.db.anonymous(role=Role.WORKER) as tx:
+        return queries.figures(tx)
 
 
 def note_run(
@@ -75,7 +83,8 @@ def note_sign_in(tx: Session, integration_id: str, *, works: bool) -> None:
 def switch(drivers: Drivers, integration: Integration, *, enabled: bool) -> Integration:
     """Turn its syncs on or off. Turned on, what went wrong before counts no more, and it is checked soon."""
     with drivers.db.transaction(integration.org_id) as tx:
-        if enabled:
+        now = queries.integration(tx, integration.id)
+        if enabled and now is not None and not now.enabled:
             facts = queries.begin_anew(tx, integration.id)
             _tell(tx, integration.org_id, integration.id, facts)
         what = "enabled" if enabled else "disabled"

@@ -28,7 +28,7 @@ from orchestrator.domains.runs.queries.states import (
     state_history,
 )
 from orchestrator.domains.runs.queries.successes import newest_successes
-from orchestrator.domains.runs.queries.workers import beat, forget_silent, register, strike_off, workers
+from orchestrator.domains.runs.queries.workers import beat, figures, forget_silent, register, strike_off, workers
 
 __all__ = [
     "active_run",
@@ -43,6 +43,7 @@ __all__ = [
     "current_state",
     "dispatch",
     "enqueue",
+    "figures",
     "forget_silent",
     "hold",
     "insert_run",

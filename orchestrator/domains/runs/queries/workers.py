@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from orchestrator.domains.runs.tables import WorkerRow
-from orchestrator.domains.runs.types import Worker
+from orchestrator.domains.runs.types import QueueFigures, Worker
 
 
 def register(tx: Session, name: str, *, host: str, pid: int, version: str, concurrency: int) -> None:
@@ -30,6 +30,12 @@ def strike_off(tx: Session, name: str) -> None:
 def forget_silent(tx: Session, *, after: timedelta) -> None:
     """Strike off workers that have said nothing for long."""
     tx.execute(delete(WorkerRow).where(WorkerRow.heartbeat_at < func.clock_timestamp() - after))
+
+
+def figures(tx: Session, *, alive: timedelta) -> QueueFigures:
+    """Totals of the line and of all workers, by a reviewed function."""
+    row = tx.execute(text("SELECT * FROM orchestrator.queue_figures(:alive)"), {"alive": alive}).one()
+    return QueueFigures(**row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
 
 
 def workers(tx: Session, *, alive: timedelta) -> list[Worker]:

@@ -16,10 +16,11 @@ from orchestrator.domains.runs.service.requesting import (
     retry,
 )
 from orchestrator.domains.runs.service.states import history, reset, rollback, show
-from orchestrator.domains.runs.service.working import beat, join, leave, look_after, take, workers
+from orchestrator.domains.runs.service.working import Follower, beat, figures, join, leave, look_after, take, workers
 
 __all__ = [
     "LEAST_KEPT",
+    "Follower",
     "Pruner",
     "beat",
     "cancel",
@@ -27,6 +28,7 @@ __all__ = [
     "dispatch",
     "enqueue",
     "execute",
+    "figures",
     "find",
     "forecast",
     "history",

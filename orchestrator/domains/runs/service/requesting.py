@@ -153,19 +153,19 @@ def cancel(drivers: Drivers, run: Run) -> Run:
 def recover(drivers: Drivers) -> list[Run]:
     """End every run whose worker is gone, of every organization, and remove what its processes left behind.
 
-    A detached run is not over with its worker: it waits for the next, unless it has cost too many already.
+    A detached run is not over with its worker: it waits for the next, unless it has cost too many already. Answers all.
     """
     drivers.meltano.reap()
     with drivers.db.anonymous() as tx:
         unended = queries.open_attempts(tx)
-    ended: list[Run] = []
+    recovered: list[Run] = []
     for one in unended:
         if one.lapsed or liveness.known_dead(drivers.workers_folder, one.worker):
             with suppress(LeaseLostError), drivers.db.transaction(one.org_id, role=Role.WORKER) as tx:
                 attempt = queries.attempt(tx, one.run_id, one.epoch)
                 if attempt is not None:
-                    settled = end_or_try_again(
-                        tx, drivers.settings, attempt, status=RunStatus.FAILED, failure=rules.worker_lost()
+                    lost = rules.worker_lost()
+                    recovered.append(
+                        end_or_try_again(tx, drivers.settings, attempt, status=RunStatus.FAILED, failure=lost)
                     )
-                    ended += [settled] if settled.status.ended else []
-    return ended
+    return recovered

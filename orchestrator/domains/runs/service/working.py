@@ -1,21 +1,41 @@
 """What a worker does beside its runs: says that it lives, takes what was handed to it, looks after the dead."""
 
 import threading
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import timedelta
 
 from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.integrations.errors import UnknownIntegrationError
+from orchestrator.domains.integrations.types import Integration
 from orchestrator.domains.runs import queries, rules
 from orchestrator.domains.runs.errors import LeaseLostError, RunEndedError
 from orchestrator.domains.runs.service.ending import end
 from orchestrator.domains.runs.service.executing import execute
 from orchestrator.domains.runs.service.queueing import ALIVE_BEATS, dispatch
 from orchestrator.domains.runs.service.requesting import recover
-from orchestrator.domains.runs.types import Run, RunStatus, Worker
+from orchestrator.domains.runs.types import Progress, QueueFigures, Run, RunStatus, Worker
 from orchestrator.drivers import liveness
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.kernel.db import Role
+
+
+class Follower:
+    """Who is told what becomes of one try at a run, and here makes nothing of it."""
+
+    def progress(self, progress: Progress) -> None:
+        """It got so far."""
+
+    def ended(self, run: Run) -> None:
+        """The try is over; the run has ended or waits for another."""
+
+
+Follow = Callable[[Integration, Run], AbstractContextManager[Follower]]
+
+
+def _unfollowed(_integration: Integration, _run: Run) -> AbstractContextManager[Follower]:
+    return nullcontext(Follower())
+
 
 _UNCLAIMED = timedelta(seconds=10)
 _FORGOTTEN = timedelta(days=1)
@@ -45,9 +65,15 @@ def workers(drivers: Drivers) -> list[Worker]:
         return queries.workers(tx, alive=ALIVE_BEATS * drivers.settings.runs.heartbeat)
 
 
+def figures(drivers: Drivers) -> QueueFigures:
+    """Totals of the line and of all workers, of the whole installation."""
+    with drivers.db.anonymous(role=Role.WORKER) as tx:
+        return queries.figures(tx, alive=ALIVE_BEATS * drivers.settings.runs.heartbeat)
+
+
 def look_after(drivers: Drivers) -> list[Run]:
-    """Recover the runs of dead workers and what was handed to nobody, then dispatch; answers the runs that ended."""
-    ended = recover(drivers)
+    """Recover the runs of dead workers and what was handed to nobody, then dispatch; answers those of dead workers."""
+    recovered = recover(drivers)
     with drivers.db.anonymous(role=Role.WORKER) as tx:
         for worker in queries.workers(tx, alive=timedelta()):
             if liveness.known_dead(drivers.workers_folder, worker.name):
@@ -55,11 +81,16 @@ def look_after(drivers: Drivers) -> list[Run]:
         queries.requeue_unclaimed(tx, after=_UNCLAIMED)
         queries.forget_silent(tx, after=_FORGOTTEN)
     dispatch(drivers)
-    return ended
+    return recovered
 
 
-def take(drivers: Drivers, org_id: str, run_id: str, *, drain: threading.Event) -> Run | None:
-    """Execute a run that was handed to us; None where it is nobody's to execute any more."""
+def take(
+    drivers: Drivers, org_id: str, run_id: str, *, drain: threading.Event, follow: Follow = _unfollowed
+) -> Run | None:
+    """Execute a run that was handed to us; None where it is nobody's to execute any more.
+
+    follow: entered with the integration and the run before the try, left after it; with LeaseLostError where we lost it
+    """
     with drivers.db.transaction(org_id) as tx:
         run = queries.run(tx, run_id)
     if run is None:
@@ -69,7 +100,10 @@ def take(drivers: Drivers, org_id: str, run_id: str, *, drain: threading.Event) 
             integration = integrations.find(drivers, org_id, run.integration_id)
         except UnknownIntegrationError as gone:
             return _end_without_integration(drivers, run, gone)
-        return execute(drivers, integration, run, drain=drain)
+        with follow(integration, run) as follower:
+            ended = execute(drivers, integration, run, drain=drain, on_progress=follower.progress)
+            follower.ended(ended)
+        return ended
     return None
 
 

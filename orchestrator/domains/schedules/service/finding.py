@@ -1,10 +1,13 @@
 """Finding schedules, looking ahead, and looking back at what became of their slots."""
 
+from datetime import timedelta
+
 from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.schedules import queries, rules
 from orchestrator.domains.schedules.errors import AmbiguousScheduleError, UnknownScheduleError
 from orchestrator.domains.schedules.types import Policy, Schedule, Slot, Timing, Upcoming
 from orchestrator.drivers.bundle import Drivers
+from orchestrator.kernel.db import Role
 
 
 def find(drivers: Drivers, org_id: str, wanted: str) -> Schedule:
@@ -50,6 +53,12 @@ def preview(drivers: Drivers, schedule: Schedule, *, most: int = 10) -> list[Upc
     with drivers.db.transaction(schedule.org_id) as tx:
         now = queries.now(tx)
     return rules.upcoming(schedule, now, most)
+
+
+def lag(drivers: Drivers) -> timedelta:
+    """How late the scheduler is: how long the schedule has been due that is due for longest."""
+    with drivers.db.anonymous(role=Role.WORKER) as tx:
+        return queries.lag(tx)
 
 
 def imagine(drivers: Drivers, org_id: str, timing: Timing, policy: Policy) -> Schedule:
