@@ -139,6 +139,13 @@ class Check:
     hint: str = ""
 
 
+class WindowSettings(NamedTuple):
+    """The settings by which a plugin reads only what changed at or after one time, and before another (ISO 8601)."""
+
+    since: str
+    until: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
     """A Singer plugin that can do the connector's work.
@@ -150,6 +157,7 @@ class Variant:
     counts:             whether it reports how many records it reads or writes, as METRIC lines
     batch:              encodings of BATCH messages it writes or reads, the best first; empty: RECORD messages only
     tombstones:         whether it announces, or understands, that a record is gone at the source
+    window:             how it is told to read a window of time; None: it knows no end
     cuts_names_at:      bytes after which a loader cuts a table's name; None: it tells long names apart
     address_variable:   environment variable that says which address its host has, so that it resolves nothing itself
     """
@@ -167,6 +175,7 @@ class Variant:
     counts: bool = True
     batch: tuple[str, ...] = ()
     tombstones: bool = False
+    window: WindowSettings | None = None
     cuts_names_at: int | None = None
     address_variable: str | None = None
 

@@ -114,6 +114,31 @@ class StreamModeError(InvalidConfigError):
         )
 
 
+class BackfillUnsupportedError(ConflictError):
+    """The source's plugin can begin at a time, but not end at one."""
+
+    code = "backfill_unsupported"
+
+    def __init__(self, name: str, connector: str, variant: str) -> None:
+        super().__init__(
+            f"'{name}' can't be backfilled: {connector}'s plugin ({variant}) knows no end of a window.",
+            hint=f"Read the streams anew instead: orchestrator sync {name!r} --stream <stream> --full-refresh.",
+        )
+
+
+class NotIncrementalError(ConflictError):
+    """The stream is read whole each time, so there is no window of it."""
+
+    code = "not_incremental"
+
+    def __init__(self, name: str, stream: str) -> None:
+        super().__init__(
+            f"'{stream}' is read whole each time, so no window of it can be read.",
+            hint=f"Every sync reads all of it: orchestrator sync {name!r} --stream {stream!r}.",
+            stream=stream,
+        )
+
+
 class NothingSelectedError(ConflictError):
     """A sync without any stream would do nothing."""
 

@@ -210,6 +210,14 @@ class CheckResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A stretch of time, by which records are chosen that changed in it: since ≤ change < until. Aware UTC."""
+
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Everything a sync needs, secrets opened; made just before the run and never stored.
 

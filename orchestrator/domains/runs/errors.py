@@ -5,13 +5,13 @@ from orchestrator.kernel.errors import ConflictError, NotFoundError, Orchestrato
 
 
 class RunInProgressError(ConflictError):
-    """An integration runs at most one sync at a time."""
+    """An integration has at most one run under way, of whatever kind."""
 
     code = "run_in_progress"
 
     def __init__(self, name: str, run_id: str) -> None:
         super().__init__(
-            f"'{name}' is already syncing ({run_id}).",
+            f"'{name}' has a run under way ({run_id}).",
             hint=f"Watch it: orchestrator runs logs {run_id} -f. Stop it: orchestrator runs cancel {run_id}.",
             run_id=run_id,
         )
@@ -124,6 +124,15 @@ class TooRecentError(UsageError):
 
     def __init__(self) -> None:
         super().__init__("That is too recent to be removed.", hint="Name a day at least: --older-than 90d.")
+
+
+class WindowArgumentError(UsageError):
+    """A window of time nobody can read, or with nothing in it."""
+
+    code = "bad_window"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, hint="Write it like --from 2024-01-01 --to 2024-06-01; the end is not part of it.")
 
 
 class TimeoutArgumentError(UsageError):

@@ -13,6 +13,7 @@ class RunStarted(Event):
     name: ClassVar[str] = "run.started.v1"
     run_id: str
     integration_id: str
+    kind: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,7 @@ class RunRetrying(Event):
     name: ClassVar[str] = "run.retrying.v1"
     run_id: str
     integration_id: str
+    kind: str
     attempt: int
     seconds: float
     failure: dict[str, Any] | None
@@ -29,11 +31,12 @@ class RunRetrying(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnded(Event):
-    """A run reached its end, once; `status` says which."""
+    """A run reached its end, once; `status` says which. Schedules after another integration wait for its syncs."""
 
     name: ClassVar[str] = "run.ended.v1"
     run_id: str
     integration_id: str
+    kind: str
     status: str
     failure: dict[str, Any] | None
 

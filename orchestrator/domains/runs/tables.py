@@ -19,30 +19,38 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from orchestrator.kernel.db import Identifier, Table
 
-_ACTIVE = "status IN ('queued', 'running', 'retrying', 'cancelling')"
+_ACTIVE = "kind IN ('sync', 'backfill', 'dry_run') AND status IN ('queued', 'running', 'retrying', 'cancelling')"
 
 
 class RunRow(Table):
-    """One execution for an integration. The status lives here, the lease on the attempt."""
+    """One execution for an integration. The status lives here, the lease on the attempt.
+
+    backfill_state:  how far a backfill is, as bookmarks by stream; the integration's own state never knows of it
+    scratch_schema:  where a dry run loads; empty again once the schema is dropped
+    """
 
     __tablename__ = "runs"
     __table_args__ = (
         ForeignKeyConstraint(["org_id", "integration_id"], ["integrations.org_id", "integrations.id"]),
-        CheckConstraint("kind IN ('sync', 'test', 'discover')", name="kind"),
+        CheckConstraint("kind IN ('sync', 'backfill', 'dry_run', 'test', 'discover')", name="kind"),
         CheckConstraint(
             "status IN ('queued', 'running', 'retrying', 'cancelling',"
             " 'succeeded', 'partial', 'failed', 'cancelled', 'timed_out')",
             name="status",
         ),
-        Index(
-            "runs_one_active", "org_id", "integration_id", unique=True, postgresql_where=f"kind = 'sync' AND {_ACTIVE}"
+        CheckConstraint(
+            "CASE kind WHEN 'backfill' THEN coalesce(window_since < window_until, false)"
+            " ELSE window_since IS NULL AND window_until IS NULL END",
+            name="window",
         ),
+        Index("runs_one_active", "org_id", "integration_id", unique=True, postgresql_where=_ACTIVE),
         Index("runs_by_integration", "org_id", "integration_id", "id"),
         Index(
             "runs_unpruned", "org_id", "finished_at", postgresql_where="finished_at IS NOT NULL AND pruned_at IS NULL"
         ),
         ForeignKeyConstraint(["org_id", "retry_of"], ["runs.org_id", "runs.id"]),
         Index("runs_retry_of", "org_id", "retry_of", postgresql_where="retry_of IS NOT NULL"),
+        Index("runs_scratch", "org_id", "integration_id", postgresql_where="scratch_schema IS NOT NULL"),
     )
 
     org_id: Mapped[str] = mapped_column(Identifier("org"), primary_key=True)
@@ -62,6 +70,11 @@ class RunRow(Table):
     finished_at: Mapped[datetime | None]
     retry_of: Mapped[str | None] = mapped_column(Identifier("run"))
     pruned_at: Mapped[datetime | None]
+    window_since: Mapped[datetime | None]
+    window_until: Mapped[datetime | None]
+    backfill_state: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    scratch_schema: Mapped[str | None]
+    keep_scratch: Mapped[bool] = mapped_column(server_default="false")
 
 
 class AttemptRow(Table):

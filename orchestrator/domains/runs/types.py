@@ -6,6 +6,20 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from orchestrator.domains.integrations.types import Window
+
+
+class RunKind(StrEnum):
+    """What a run does. An integration has at most one under way, whatever its kind.
+
+    A backfill reads a window of the past once more, into the same tables; a dry run reads what a sync would, into a
+    schema of its own. Neither moves the integration's state.
+    """
+
+    SYNC = "sync"
+    BACKFILL = "backfill"
+    DRY_RUN = "dry_run"
+
 
 class RunStatus(StrEnum):
     """queued → running → an end; ends are never reopened."""
@@ -103,7 +117,12 @@ class StreamCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One execution for an integration."""
+    """One execution for an integration.
+
+    window:          what a backfill reads; None for other kinds
+    scratch_schema:  where a dry run loads, while that may be there
+    keep_scratch:    whether it stays after the end
+    """
 
     org_id: str
     id: str
@@ -120,22 +139,30 @@ class Run:
     started_at: datetime | None
     finished_at: datetime | None
     retry_of: str | None = None
+    kind: RunKind = RunKind.SYNC
+    window: Window | None = None
+    scratch_schema: str | None = None
+    keep_scratch: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """A sync somebody wants, to be done by a worker.
+    """A run somebody wants, to be done by a worker.
 
     provider: whose limits apply: the type of the integration's connector
     streams:  these instead of the selected ones
+    window:   what a backfill reads
     timeout:  of one attempt; None is the operator's
-    retry_of: the ended run it does again
+    retry_of: the ended run it does again; a backfill goes on where that one was
     """
 
     org_id: str
     integration_id: str
     provider: str
     trigger: str
+    kind: RunKind = RunKind.SYNC
+    window: Window | None = None
+    keep_scratch: bool = False
     streams: tuple[str, ...] | None = None
     full_refresh: bool = False
     timeout: timedelta | None = None

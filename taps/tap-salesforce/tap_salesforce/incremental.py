@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Collection, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from tap_salesforce import bookmarks, deletions, formulas
@@ -45,6 +45,9 @@ class Incremental:
     def steps(self, reader: Reading | Fetching, state: Mapping[str, Any]) -> Iterator[Step]:
         """Rows (or pages of them), tombstones and closed windows, in order. state: the stream's, as it is kept up."""
         settings, now = self._org.settings, self._org.client.server_time()
+        if settings.end is not None:
+            yield from self._bounded(reader, state, min(settings.end, now))
+            return
         pass_ = bookmarks.begin(state, self._key, start=settings.start, lookback=settings.lookback, now=now)
         log.info(
             "Reading %s changed since %s.", self._name, bookmarks.iso(pass_.lower) if pass_.lower else "the beginning"
@@ -55,6 +58,17 @@ class Incremental:
         yield from self._removed(state, pass_)
         if not pass_.first:
             yield from self._reread(reader, state, pass_.upper)
+
+    def _bounded(self, reader: Reading | Fetching, state: Mapping[str, Any], end: datetime) -> Iterator[Step]:
+        """What changed up to `end`, once, and nothing else; a reading that was interrupted goes on where it was."""
+        start = self._org.settings.start
+        pass_ = bookmarks.begin(state, self._key, start=start, lookback=timedelta(0), now=end)
+        if pass_.lower is not None and pass_.lower >= end:
+            log.info("%s is read up to %s already.", self._name, bookmarks.iso(end))
+            return
+        since = bookmarks.iso(pass_.lower) if pass_.lower else "the beginning"
+        log.info("Reading %s changed since %s and before %s.", self._name, since, bookmarks.iso(end))
+        yield from self._windows(reader, pass_, end)
 
     def _begun(self, state: Mapping[str, Any], now: datetime) -> Iterator[Closed]:
         """What to remember of a first reading's beginning.
@@ -71,7 +85,7 @@ class Incremental:
     ) -> Iterator[Rows | PageFile | Closed]:
         for step in reader.steps(reader.plan(self._key, pass_.lower, upper)):
             if isinstance(step, Window):
-                yield pass_.finished() if step.span.upper is None else pass_.closed(step.closes)
+                yield pass_.finished() if step.closes >= upper else pass_.closed(step.closes)
             else:
                 yield step
 

@@ -49,7 +49,8 @@ class Reading:
             return self.org.rest.count(soql.count(self.name, soql.Span(key, lower, upper)))
 
         size = max(size, wished)
-        return windows.plan(key, lower, upper, size=size, first_size=wished, most=most, count=count)
+        open_end = self.org.settings.end is None
+        return windows.plan(key, lower, upper, size=size, first_size=wished, most=most, count=count, open_end=open_end)
 
     def steps(self, planned: Iterable[Window | None]) -> Iterator[Rows | Window]:
         """Rows of each window, followed by the window itself."""

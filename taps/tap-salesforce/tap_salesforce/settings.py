@@ -51,6 +51,11 @@ CONFIG_SCHEMA: dict[str, Any] = {
             "title": "Start date",
             "description": "Date or date-time; records changed before it are left out of incremental streams.",
         },
+        "end_date": {
+            "type": "string",
+            "title": "End date",
+            "description": "Date or date-time; incremental streams are read up to there, and of deletions nothing.",
+        },
         "streams": {
             "type": "array",
             "items": _TEXT,
@@ -204,6 +209,7 @@ class Settings:
     login_url: str
     allow_private: bool
     start: datetime | None
+    end: datetime | None
     streams: tuple[str, ...]
     include_deleted: bool
     hard_deletes: bool
@@ -227,11 +233,15 @@ def read(config: Mapping[str, Any]) -> Settings:
     """Turn a validated configuration into settings; ConfigError names the field that cannot work."""
     given = {name: facts["default"] for name, facts in CONFIG_SCHEMA["properties"].items() if "default" in facts}
     given.update({name: value for name, value in config.items() if value is not None})
+    start, end = _moment("start_date", given), _moment("end_date", given)
+    if start and end and end <= start:
+        raise ConfigError("end_date is not after start_date.", hint="Swap them, or leave end_date out.")
     return Settings(
         auth=_auth(given.get("auth")),
         login_url=login_url(given["domain"], allow_private=given["allow_private"]),
         allow_private=given["allow_private"],
-        start=_start(given.get("start_date")),
+        start=start,
+        end=end,
         streams=tuple(dict.fromkeys(given.get("streams") or ())),
         include_deleted=given["include_deleted"],
         hard_deletes=given["hard_deletes"],
@@ -276,13 +286,14 @@ def _auth(value: object) -> Mapping[str, Any]:
     return value
 
 
-def _start(value: str | None) -> datetime | None:
+def _moment(name: str, given: Mapping[str, Any]) -> datetime | None:
+    value = given.get(name)
     if not value:
         return None
     try:
         moment = datetime.fromisoformat(value.strip())
     except ValueError as wrong:
         raise ConfigError(
-            f"start_date {value!r} is not a date.", hint="Write it as 2024-01-01 or 2024-01-01T00:00:00Z."
+            f"{name} {value!r} is not a date.", hint="Write it as 2024-01-01 or 2024-01-01T00:00:00Z."
         ) from wrong
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

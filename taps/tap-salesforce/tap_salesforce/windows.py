@@ -50,18 +50,20 @@ def plan(
     count: Count,
     first_size: int | None = None,
     most: int = MOST_WINDOWS,
+    open_end: bool = True,
 ) -> Iterator[Window]:
     """Windows of at most `size` rows (more only within one second) from `lower` on, in order.
 
     A stream of more than `most` such windows gets `most` larger ones: a crash then still costs that share of it
     only, and the number of requests stays bounded however many rows there are.
     The first of several has at most `first_size` rows, so that something is there soon.
-    The last one has no upper bound: it takes in whatever is visible, also stamps slightly ahead of our clock.
+    With an open end the last one has no upper bound: it takes in whatever is visible, also stamps slightly ahead of
+    our clock.
     """
     first = min(lower or BEGINNING, upper)
-    edge = _Edges(key, lower, upper, first)
+    edge = _Edges(key, lower, upper, first, open_end=open_end)
     pending: _Part | None = None
-    rows = count(lower, None)
+    rows = count(lower, edge.upper(upper))
     size = max(size, (rows or 0) // most)
     soon = first_size is not None and first_size < size < (rows or 0)
     for leaf in _leaves(_Part(first, upper, rows), size, edge, count, first_size=first_size if soon else None):
@@ -80,16 +82,17 @@ def plan(
 
 
 class _Edges:
-    """The outermost parts have open ends, so that nothing outside our idea of time is missed."""
+    """The outermost parts have open ends, unless one is wanted, so that nothing outside our idea of time is missed."""
 
-    def __init__(self, key: str, lower: datetime | None, upper: datetime, first: datetime) -> None:
-        self._key, self._lower, self._upper, self._first = key, lower, upper, first
+    def __init__(self, key: str, lower: datetime | None, upper: datetime, first: datetime, *, open_end: bool) -> None:
+        self._key, self._lower, self._first = key, lower, first
+        self._open_at = upper if open_end else None
 
     def lower(self, moment: datetime) -> datetime | None:
         return self._lower if moment == self._first else moment
 
     def upper(self, moment: datetime) -> datetime | None:
-        return None if moment == self._upper else moment
+        return None if moment == self._open_at else moment
 
     def window(self, part: _Part) -> Window:
         return Window(Span(self._key, self.lower(part.lower), self.upper(part.upper)), part.upper, part.rows)

@@ -41,6 +41,8 @@ def test_start_dates(text, moment):
         ({"auth": {**AUTH, "client_secret": " "}}, "client_credentials also needs auth.client_secret"),
         ({"auth": {"auth_type": "jwt_bearer"}}, "auth.client_id, auth.username, auth.private_key"),
         ({"auth": AUTH, "start_date": "soon"}, "'soon' is not a date"),
+        ({"auth": AUTH, "end_date": "never"}, "end_date 'never' is not a date"),
+        ({"auth": AUTH, "start_date": "2024-02-01", "end_date": "2024-02-01"}, "end_date is not after start_date"),
         ({"auth": AUTH, "domain": "example.org"}, "domain .* is not an https address of Salesforce"),
     ],
 )

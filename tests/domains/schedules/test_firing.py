@@ -8,9 +8,10 @@ from sqlalchemy.exc import ProgrammingError
 
 from orchestrator.domains.identity import service as identity
 from orchestrator.domains.integrations import service as integrations
-from orchestrator.domains.integrations.types import NewIntegration
+from orchestrator.domains.integrations.types import NewIntegration, Window
 from orchestrator.domains.runs import service as runs
 from orchestrator.domains.runs.events import RunEnded, StateChanged
+from orchestrator.domains.runs.types import RunKind, RunRequest
 from orchestrator.domains.schedules import service
 from orchestrator.domains.schedules.types import Fired, Misfire, Policy, Timing
 from orchestrator.kernel.db import Role, work_for
@@ -210,14 +211,21 @@ def test_a_recorded_slot_is_never_fired_again_even_if_the_schedule_goes_back(
     assert len(runs.listing(drivers, place.org_id)) == 1
 
 
-def ended(drivers, run, status="succeeded"):
+def ended(drivers, run, status="succeeded", kind="sync"):
     """As a worker settles a run: its end and its event in one transaction."""
     with drivers.db.transaction(run.org_id, role=Role.WORKER) as tx:
         tx.execute(text("UPDATE orchestrator.runs SET status = :status WHERE id = :id"),
                    {"status": status, "id": _uuid("run", run.id)})  # fmt: skip
         emit(
             tx,
-            RunEnded(org_id=run.org_id, run_id=run.id, integration_id=run.integration_id, status=status, failure=None),
+            RunEnded(
+                org_id=run.org_id,
+                run_id=run.id,
+                integration_id=run.integration_id,
+                kind=kind,
+                status=status,
+                failure=None,
+            ),
         )
 
 
@@ -242,6 +250,43 @@ def test_a_chained_schedule_fires_once_for_each_success_and_never_for_a_failure(
         clock.end_runs()
     [slot] = service.slots(drivers, chained)
     assert (slot.outcome.value, slot.cause.startswith("run_")) == ("fired", True)
+
+
+@pytest.mark.parametrize("kind", ["backfill", "dry_run"])
+def test_a_chained_schedule_waits_for_syncs_only(drivers, place, integration, schedule, clock, kind):
+    first, second = integration("A"), integration("B")
+    clocked = schedule(first)
+    schedule(second, Timing(after=first.id))
+    clock.by(HOUR, clocked)
+    service.fire_due(drivers)
+    [run] = queued(drivers, place.org_id)
+    ended(drivers, run, kind=kind)
+    assert service.fire_due(drivers) == Fired()
+
+
+@pytest.mark.parametrize("kind", ["backfill", "dry_run"])
+def test_a_run_of_another_kind_never_takes_the_place_of_a_slot(
+    drivers, place, integration, schedule, clock, outcomes, kind
+):
+    there = integration("A")
+    clocked = schedule(there)
+    spring = Window(since=datetime(2024, 1, 1, tzinfo=UTC), until=datetime(2024, 6, 1, tzinfo=UTC))
+    window = spring if kind == "backfill" else None
+    wanted = RunRequest(
+        org_id=place.org_id,
+        integration_id=there.id,
+        provider="github",
+        trigger="t",
+        kind=RunKind(kind),
+        window=window,
+    )
+    with drivers.db.transaction(place.org_id) as tx:
+        runs.enqueue(drivers, tx, [wanted])
+    clock.by(HOUR, clocked)
+    assert service.fire_due(drivers) == Fired()
+    assert [one[0] for one in outcomes(clocked)] == ["waiting"]
+    clock.end_runs()
+    assert service.fire_due(drivers) == Fired(fired=1)
 
 
 def test_a_chained_schedule_whose_integration_is_busy_runs_once_afterwards(

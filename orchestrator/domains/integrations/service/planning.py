@@ -9,34 +9,39 @@ from orchestrator.domains.catalog.service import installed as catalog
 from orchestrator.domains.catalog.types import Variant
 from orchestrator.domains.integrations import queries, rules
 from orchestrator.domains.integrations.errors import (
+    BackfillUnsupportedError,
     DisabledError,
     NothingSelectedError,
+    NotIncrementalError,
     SameTableError,
     UnknownStreamError,
 )
 from orchestrator.domains.integrations.service.destinations import DESTINATIONS
 from orchestrator.domains.integrations.service.opening import called, concealed, opened, plugin
-from orchestrator.domains.integrations.types import Destination, Integration, Plan, Stream
+from orchestrator.domains.integrations.types import Destination, Integration, Mode, Plan, Stream, Window
 from orchestrator.domains.vault import service as vault
 from orchestrator.domains.vault.types import Owner
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.meltano.values import BATCH_FOLDER, Plugin
 
 
-def plan(drivers: Drivers, integration: Integration, *, only: Sequence[str] | None = None) -> Plan:
-    """Everything a sync of these streams needs; signs in where that is ours to do.
+def plan(
+    drivers: Drivers, integration: Integration, *, only: Sequence[str] | None = None, window: Window | None = None
+) -> Plan:
+    """Everything a run over these streams needs; signs in where that is ours to do.
 
-    only:  names of streams to read instead of the selected ones
+    only:    names of streams to read instead of the selected ones
+    window:  read what changed in it, and nothing else
     Raises what `to_read` raises, and what signing in raises.
     """
-    chosen = to_read(drivers, integration, only=only)
+    chosen = to_read(drivers, integration, only=only, window=window)
     with drivers.db.transaction(integration.org_id) as tx:
         destination = queries.destination(tx, integration.destination_id)
     source, target = opened(drivers, integration), loading(destination)
     given, taken = forms.agreed_settings(source.variant, target, folder=BATCH_FOLDER)
     return Plan(
         integration=integration,
-        extractor=source.extractor(given),
+        extractor=source.extractor({**given, **_bounds(source.variant, window)}),
         loader=loader(drivers, integration, destination, taken),
         catalog=rules.run_catalog(chosen),
         streams=tuple(stream.name for stream in chosen),
@@ -46,11 +51,14 @@ def plan(drivers: Drivers, integration: Integration, *, only: Sequence[str] | No
     )
 
 
-def to_read(drivers: Drivers, integration: Integration, *, only: Sequence[str] | None = None) -> list[Stream]:
-    """The streams a sync would read.
+def to_read(
+    drivers: Drivers, integration: Integration, *, only: Sequence[str] | None = None, window: Window | None = None
+) -> list[Stream]:
+    """The streams a run would read; with a window, of the selected ones those whose records tell when they changed.
 
     Raises DisabledError, NothingSelectedError, UnknownStreamError, and SameTableError where two of them, or one of
-    them and one that other syncs read, would be loaded over each other.
+    them and one that other syncs read, would be loaded over each other; with a window also BackfillUnsupportedError,
+    and NotIncrementalError for a stream that was named.
     """
     if not integration.enabled:
         raise DisabledError(integration.name)
@@ -62,6 +70,8 @@ def to_read(drivers: Drivers, integration: Integration, *, only: Sequence[str] |
     if only is not None and (unknown := next((wanted for wanted in only if wanted not in there), None)):
         raise UnknownStreamError(unknown, there)
     chosen = selected if only is None else [stream for name, stream in there.items() if name in set(only)]
+    if window is not None:
+        chosen = _by_time(integration, chosen, named=only is not None)
     if not chosen:
         raise NothingSelectedError(integration.name)
     names = [stream.name for stream in chosen]
@@ -69,6 +79,24 @@ def to_read(drivers: Drivers, integration: Integration, *, only: Sequence[str] |
     if together := rules.in_one_table(destination, names, [stream.name for stream in selected], cut_at=cut_at):
         raise SameTableError(together, rules.table_of(together[0], cut_at=cut_at))
     return chosen
+
+
+def _bounds(variant: Variant, window: Window | None) -> dict[str, str]:
+    """The plugin's settings that bound what it reads."""
+    if window is None or variant.window is None:
+        return {}
+    return {variant.window.since: window.since.isoformat(), variant.window.until: window.until.isoformat()}
+
+
+def _by_time(integration: Integration, streams: Sequence[Stream], *, named: bool) -> list[Stream]:
+    """Those that can be read for a window of time."""
+    connector = catalog().get(integration.type)
+    if forms.variant_of(connector, integration.variant).window is None:
+        raise BackfillUnsupportedError(integration.name, connector.title, integration.variant)
+    whole = [stream.name for stream in streams if stream.mode is not Mode.INCREMENTAL]
+    if whole and (named or len(whole) == len(streams)):
+        raise NotIncrementalError(integration.name, whole[0])
+    return [stream for stream in streams if stream.mode is Mode.INCREMENTAL]
 
 
 def loading(destination: Destination) -> Variant:

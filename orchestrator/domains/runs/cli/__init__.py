@@ -1,13 +1,14 @@
-"""The command line's door to runs: sync, plan, runs, state, workers."""
+"""The command line's door to runs: sync, backfill, plan, runs, state, workers."""
 
 import typer
 
-from orchestrator.domains.runs.cli import plan, runs, state, sync, workers
+from orchestrator.domains.runs.cli import backfill, plan, runs, state, sync, workers
 
 
 def mount(app: typer.Typer) -> None:
     """Add the commands of this domain."""
     app.command("sync")(sync.sync)
+    app.command("backfill")(backfill.backfill)
     app.command("plan")(plan.plan)
     app.add_typer(runs.app, name="runs")
     app.command("state")(state.state)

@@ -45,6 +45,7 @@ def list_(
         (
             run.id,
             names.get(run.integration_id, run.integration_id),
+            rules.kind(run),
             showing.MARKS[run.status],
             run.requested_at,
             showing.seconds(run),
@@ -52,7 +53,7 @@ def list_(
         )
         for run in found
     ]
-    columns = ("run", "integration", "status", "requested", "seconds", "why")
+    columns = ("run", "integration", "kind", "status", "requested", "seconds", "why")
     console.show_table(
         columns, rows, empty="Nothing ran yet. Start a sync: orchestrator sync <id>", numeric=["seconds"]
     )
@@ -71,6 +72,7 @@ def show(context: typer.Context, run: RunArgument, *, as_json: Json = False) -> 
     facts = {
         "run": found.id,
         "integration": name,
+        "kind": f"{rules.kind(found)} {rules.during(found)}".strip(),
         "status": showing.MARKS[found.status],
         "requested": found.requested_at,
         "seconds": showing.seconds(found),

@@ -48,6 +48,8 @@ def run_json(run: Run, name: str | None, counts: tuple[StreamCount, ...] = ()) -
     return {
         "id": run.id,
         "integration": {"id": run.integration_id, "name": name},
+        "kind": run.kind,
+        "window": None if run.window is None else {"since": run.window.since, "until": run.window.until},
         "status": run.status,
         "trigger": run.trigger,
         "full_refresh": run.full_refresh,

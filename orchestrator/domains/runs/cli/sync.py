@@ -42,7 +42,7 @@ def sync(
     drivers = of_command(context)
     place = identity.find(drivers.db, drivers.settings.organization)
     found = integrations.find(drivers, place.org_id, integration)
-    limit = _limit(timeout)
+    limit = time_limit(timeout)
     if detach:
         run = service.submit(
             drivers, found, streams=stream or None, full_refresh=full_refresh, timeout=limit, trigger="command"
@@ -88,7 +88,8 @@ def detached(drivers: Drivers, integration: Integration, run: Run, *, as_json: b
     console.say(f"Watch it: orchestrator runs logs {run.id} -f")
 
 
-def _limit(text: str | None) -> timedelta | None:
+def time_limit(text: str | None) -> timedelta | None:
+    """What --timeout says. Raises TimeoutArgumentError."""
     if text is None:
         return None
     try:

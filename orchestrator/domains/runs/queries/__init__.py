@@ -4,6 +4,7 @@ from orchestrator.domains.runs.queries.pruning import prune
 from orchestrator.domains.runs.queries.queue import dispatch, enqueue, place, requeue_unclaimed
 from orchestrator.domains.runs.queries.records import add_logs, counts, last_log_id, logs, save_counts
 from orchestrator.domains.runs.queries.runs import (
+    ONE_ACTIVE,
     active_run,
     active_runs,
     ask_to_cancel,
@@ -20,7 +21,9 @@ from orchestrator.domains.runs.queries.runs import (
 )
 from orchestrator.domains.runs.queries.samples import samples
 from orchestrator.domains.runs.queries.states import (
+    append_backfill_state,
     append_state,
+    backfill_state,
     current_state,
     read_since,
     set_state,
@@ -31,12 +34,15 @@ from orchestrator.domains.runs.queries.successes import newest_successes
 from orchestrator.domains.runs.queries.workers import beat, figures, forget_silent, register, strike_off, workers
 
 __all__ = [
+    "ONE_ACTIVE",
     "active_run",
     "active_runs",
     "add_logs",
+    "append_backfill_state",
     "append_state",
     "ask_to_cancel",
     "attempt",
+    "backfill_state",
     "beat",
     "claim",
     "counts",

@@ -18,17 +18,23 @@ _ENQUEUE = text("""
     WITH wanted AS (
         SELECT * FROM unnest(CAST(:orgs AS uuid[]), CAST(:ids AS uuid[]), CAST(:integrations AS uuid[]),
             CAST(:providers AS text[]), CAST(:triggers AS text[]), CAST(:streams AS jsonb[]), CAST(:full AS boolean[]),
-            CAST(:timeouts AS interval[]), CAST(:retries AS uuid[]))
-            AS one (org_id, id, integration_id, provider, trigger, streams, full_refresh, timeout, retry_of)
+            CAST(:timeouts AS interval[]), CAST(:retries AS uuid[]), CAST(:kinds AS text[]),
+            CAST(:since AS timestamptz[]), CAST(:until AS timestamptz[]), CAST(:keeps AS boolean[]))
+            AS one (org_id, id, integration_id, provider, trigger, streams, full_refresh, timeout, retry_of, kind,
+                window_since, window_until, keep_scratch)
     ), made AS (
         INSERT INTO orchestrator.runs
-            (org_id, id, integration_id, trigger, streams, full_refresh, timeout, detached, retry_of)
+            (org_id, id, integration_id, trigger, streams, full_refresh, timeout, detached, retry_of, kind,
+                window_since, window_until, keep_scratch, backfill_state)
         SELECT org_id, id, integration_id, trigger,
             CASE WHEN streams IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(streams)) END,
-            full_refresh, timeout, true, retry_of
+            full_refresh, timeout, true, retry_of, kind, window_since, window_until, keep_scratch,
+            (SELECT ended.backfill_state FROM orchestrator.runs ended
+                WHERE ended.org_id = wanted.org_id AND ended.id = wanted.retry_of)
         FROM wanted
         ON CONFLICT (org_id, integration_id)
-            WHERE kind = 'sync' AND status IN ('queued', 'running', 'retrying', 'cancelling') DO NOTHING
+            WHERE kind IN ('sync', 'backfill', 'dry_run')
+                AND status IN ('queued', 'running', 'retrying', 'cancelling') DO NOTHING
         RETURNING *
     ), placed AS (
         INSERT INTO orchestrator.run_queue (org_id, run_id, provider)
@@ -57,6 +63,10 @@ def enqueue(tx: Session, requests: Sequence[RunRequest], *, timeout: timedelta) 
         "full": [one.full_refresh for one in requests],
         "timeouts": [one.timeout or timeout for one in requests],
         "retries": [None if one.retry_of is None else ids.decode("run", one.retry_of) for one in requests],
+        "kinds": [one.kind.value for one in requests],
+        "since": [None if one.window is None else one.window.since for one in requests],
+        "until": [None if one.window is None else one.window.until for one in requests],
+        "keeps": [one.keep_scratch for one in requests],
     }
     made = {row.integration_id: as_run(row) for row in tx.execute(_ENQUEUE, values)}
     return {one.integration_id: made.get(one.integration_id) for one in requests}

@@ -18,6 +18,7 @@ from orchestrator.domains.runs.types import (
     Failure,
     OpenAttempt,
     Run,
+    RunKind,
     RunStatus,
 )
 from orchestrator.kernel import ids
@@ -26,10 +27,18 @@ _ACTIVE = (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.RETRYING, RunStatus.CA
 HELD = (RunStatus.RUNNING, RunStatus.CANCELLING)
 _WAITING = (RunStatus.QUEUED, RunStatus.RETRYING)
 _UNENDED = (*_WAITING, *HELD)
+ONE_ACTIVE = "runs_one_active"  # the index that keeps an integration to one of them
+_KINDS = tuple(kind.value for kind in RunKind)  # of runs that read the source; one of them at a time
 
 
 def insert_run(tx: Session, org_id: str, integration_id: str, *, worker: str, lease: timedelta, **values: Any) -> Run:
-    """Queue a run, watched by who asked for it; raises IntegrityError where the integration has an active one."""
+    """Queue a run, watched by who asked for it; raises IntegrityError where the integration has an active one.
+
+    One that does another again goes on from its backfill's state.
+    """
+    if values.get("retry_of") is not None:
+        ended = select(RunRow.backfill_state).where(RunRow.id == values["retry_of"])
+        values["backfill_state"] = ended.scalar_subquery()
     row = insert(RunRow).values(org_id=org_id, id=ids.new("run"), integration_id=integration_id, **values)
     run = as_run(tx.scalars(row.returning(RunRow)).one())
     _insert_attempt(tx, org_id, run.id, epoch=0, worker=worker, lease=lease)
@@ -97,7 +106,7 @@ def active_runs(tx: Session, integrations: Sequence[tuple[str, str]]) -> list[Ru
 
 
 def _under_way() -> Select[tuple[RunRow]]:
-    return select(RunRow).where(RunRow.kind == "sync", RunRow.status.in_([s.value for s in _ACTIVE]))
+    return select(RunRow).where(RunRow.kind.in_(_KINDS), RunRow.status.in_([s.value for s in _ACTIVE]))
 
 
 def claim(tx: Session, run_id: str, *, worker: str, lease: timedelta) -> Attempt | None:
@@ -185,6 +194,7 @@ def settle(tx: Session, attempt: Attempt, *, status: RunStatus, failure: Failure
             status=status.value,
             failure=None if failure is None else asdict(failure),
             finished_at=func.clock_timestamp(),
+            backfill_state=None if status is RunStatus.SUCCEEDED else RunRow.backfill_state,
         )
     )
     row = tx.scalars(change.returning(RunRow), execution_options={"populate_existing": True}).one_or_none()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Text, bindparam, func, literal, select
+from sqlalchemy import Text, bindparam, func, literal, select, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session
 
@@ -87,6 +87,19 @@ def append_state(tx: Session, attempt: Attempt, bookmarks: Mapping[str, Mapping[
         )
         if tx.scalar(added) is None:
             raise LeaseLostError(attempt.run_id)
+
+
+def backfill_state(tx: Session, run_id: str) -> Mapping[str, Mapping[str, Any]]:
+    """How far a backfill is, as bookmarks by stream; empty where it has not begun, or is complete."""
+    return tx.scalar(select(RunRow.backfill_state).where(RunRow.id == run_id)) or {}
+
+
+def append_backfill_state(tx: Session, attempt: Attempt, bookmarks: Mapping[str, Mapping[str, Any]]) -> None:
+    """Commit bookmarks of a running backfill, if it still holds its run. Raises LeaseLostError."""
+    held = (RunRow.id == attempt.run_id, RunRow.epoch == attempt.epoch, RunRow.status.in_([s.value for s in HELD]))
+    grown = func.coalesce(RunRow.backfill_state, literal({}, JSONB)).op("||")(literal(dict(bookmarks), JSONB))
+    if tx.scalar(update(RunRow).where(*held).values(backfill_state=grown).returning(RunRow.id)) is None:
+        raise LeaseLostError(attempt.run_id)
 
 
 def set_state(

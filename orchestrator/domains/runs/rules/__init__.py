@@ -9,12 +9,14 @@ from orchestrator.domains.runs.rules.bookmarks import (
     unknown,
     without,
 )
+from orchestrator.domains.runs.rules.doing import doing, during, kind
 from orchestrator.domains.runs.rules.explaining import explained
 from orchestrator.domains.runs.rules.failing import addressed, explain, refused, sign_in_works, worker_lost
 from orchestrator.domains.runs.rules.forecasting import forecast
 from orchestrator.domains.runs.rules.judging import judge, merged, stalled
 from orchestrator.domains.runs.rules.outcome import Outcome
 from orchestrator.domains.runs.rules.trying import needs_a_person, next_try, waits_for
+from orchestrator.domains.runs.rules.windows import window
 
 __all__ = [
     "WHOLE_TAP",
@@ -22,10 +24,13 @@ __all__ = [
     "addressed",
     "bookmarks_of",
     "changed",
+    "doing",
+    "during",
     "explain",
     "explained",
     "forecast",
     "judge",
+    "kind",
     "merged",
     "needs_a_person",
     "next_try",
@@ -36,6 +41,7 @@ __all__ = [
     "state_of",
     "unknown",
     "waits_for",
+    "window",
     "without",
     "worker_lost",
 ]

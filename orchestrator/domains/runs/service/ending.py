@@ -8,7 +8,7 @@ from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.integrations.types import Ended, Trouble
 from orchestrator.domains.runs import queries, rules
 from orchestrator.domains.runs.events import RunEnded
-from orchestrator.domains.runs.types import Attempt, Failure, Origin, Run, RunStatus
+from orchestrator.domains.runs.types import Attempt, Failure, Origin, Run, RunKind, RunStatus
 from orchestrator.kernel.events import emit
 from orchestrator.kernel.settings import HealthSettings
 
@@ -24,7 +24,7 @@ def end(
 ) -> Run:
     """End a run as its attempt. Raises LeaseLostError where this attempt no longer holds it."""
     run = queries.settle(tx, attempt, status=status, failure=failure, exit_code=exit_code)
-    if (ended := _ENDED.get(status)) is not None:
+    if run.kind is RunKind.SYNC and (ended := _ENDED.get(status)) is not None:
         trouble = None if failure is None else _trouble(failure)
         integrations.note_run(
             tx, settings, org_id=run.org_id, integration_id=run.integration_id, ended=ended, trouble=trouble
@@ -60,6 +60,7 @@ def announce(tx: Session, run: Run) -> None:
             org_id=run.org_id,
             run_id=run.id,
             integration_id=run.integration_id,
+            kind=run.kind.value,
             status=run.status.value,
             failure=None if run.failure is None else asdict(run.failure),
         ),

@@ -16,7 +16,7 @@ from orchestrator.domains.runs.events import RunStarted
 from orchestrator.domains.runs.rules import Outcome
 from orchestrator.domains.runs.service.queueing import end_or_try_again, give_back
 from orchestrator.domains.runs.service.recording import OnProgress, Recorder
-from orchestrator.domains.runs.types import Attempt, Failure, FailureKind, Origin, Progress, Run, RunStatus
+from orchestrator.domains.runs.types import Attempt, Failure, FailureKind, Origin, Progress, Run, RunKind, RunStatus
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.meltano.output import Source
 from orchestrator.drivers.meltano.process import Stopped
@@ -52,7 +52,8 @@ def execute(
         attempt = queries.claim(tx, run.id, worker=drivers.worker.name, lease=drivers.settings.runs.lease)
         if attempt is None:
             raise RunEndedError(queries.run(tx, run.id) or run)
-        emit(tx, RunStarted(org_id=run.org_id, run_id=run.id, integration_id=run.integration_id))
+        started = RunStarted(org_id=run.org_id, run_id=run.id, integration_id=run.integration_id, kind=run.kind.value)
+        emit(tx, started)
     with Recorder(drivers, attempt, stop, on_progress, drain, claimed=asked) as recorder:
         status, failure, code = _attempt(drivers, integration, run, recorder)
         recorder.plugins_ended()
@@ -109,18 +110,16 @@ def _unexpected(*, stopped: bool) -> tuple[RunStatus, Failure | None]:
 
 def _prepared(drivers: Drivers, integration: Integration, run: Run, recorder: Recorder) -> Plan:
     recorder.show(Progress(phase="preparing"))
-    plan = integrations.plan(drivers, integration, only=run.streams)
+    plan = integrations.plan(drivers, integration, only=run.streams, window=run.window)
     how = f", as {plan.encoding} batches" if plan.encoding else ""
-    recorder.say(f"Syncing {', '.join(plan.streams)} into {integration.target_schema}{how}.")
+    recorder.say(f"{rules.doing(run)} {', '.join(plan.streams)} into {integration.target_schema}{how}.")
     recorder.show(Progress(phase="starting"))
     return plan
 
 
 def _synced(drivers: Drivers, plan: Plan, run: Run, recorder: Recorder) -> Exit:
-    with drivers.db.transaction(run.org_id, role=Role.WORKER) as tx:
-        entries = queries.current_state(tx, run.integration_id)
-    bookmarks: dict[str, Mapping[str, Any]] = {name: one.bookmark for name, one in entries.items() if one.bookmark}
-    recorder.start_from(bookmarks)
+    bookmarks = _bookmarks(drivers, run)
+    recorder.start_from(bookmarks, _APPENDS[run.kind])
     begin = rules.without(bookmarks, plan.streams) if run.full_refresh else bookmarks
     project = Project(extractor=plan.extractor, loader=plan.loader, catalog=plan.catalog, state_id=run.integration_id)
     ended = drivers.meltano.run(
@@ -137,6 +136,22 @@ def _synced(drivers: Drivers, plan: Plan, run: Run, recorder: Recorder) -> Exit:
         said = f"Secrets in use that are too short to be taken out of logs: {ended.unredacted}."
         recorder.say(said, level="warning")
     return ended
+
+
+_APPENDS = {
+    RunKind.SYNC: queries.append_state,
+    RunKind.BACKFILL: queries.append_backfill_state,
+    RunKind.DRY_RUN: lambda _tx, _attempt, _moved: None,
+}
+
+
+def _bookmarks(drivers: Drivers, run: Run) -> dict[str, Mapping[str, Any]]:
+    """Where each stream goes on: a backfill where it was itself."""
+    with drivers.db.transaction(run.org_id, role=Role.WORKER) as tx:
+        if run.kind is RunKind.BACKFILL:
+            return dict(queries.backfill_state(tx, run.id))
+        entries = queries.current_state(tx, run.integration_id)
+    return {name: one.bookmark for name, one in entries.items() if one.bookmark}
 
 
 def _outcome(ended: Exit, recorder: Recorder, *, counted: bool) -> Outcome:

@@ -7,12 +7,12 @@ from datetime import timedelta
 from sqlalchemy.orm import Session
 
 from orchestrator.domains.integrations import service as integrations
-from orchestrator.domains.integrations.types import Integration
+from orchestrator.domains.integrations.types import Integration, Window
 from orchestrator.domains.runs import queries, rules
 from orchestrator.domains.runs.errors import RunInProgressError
 from orchestrator.domains.runs.events import RunRetrying
 from orchestrator.domains.runs.service.ending import end
-from orchestrator.domains.runs.types import Attempt, Failure, PlaceInLine, Run, RunRequest, RunStatus
+from orchestrator.domains.runs.types import Attempt, Failure, PlaceInLine, Run, RunKind, RunRequest, RunStatus
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.kernel.events import emit
 from orchestrator.kernel.settings import Settings
@@ -49,22 +49,26 @@ def submit(
     drivers: Drivers,
     integration: Integration,
     *,
+    kind: RunKind = RunKind.SYNC,
+    window: Window | None = None,
     streams: Sequence[str] | None = None,
     full_refresh: bool = False,
     timeout: timedelta | None = None,
     trigger: str = "person",
     retry_of: str | None = None,
 ) -> Run:
-    """Queue a sync for a worker, after a look at whether it could do anything at all.
+    """Queue a run for a worker, after a look at whether it could do anything at all; arguments as in `request`.
 
-    Raises RunInProgressError, UnknownStreamError, NothingSelectedError, DisabledError.
+    Raises RunInProgressError and what `integrations.to_read` raises.
     """
-    integrations.to_read(drivers, integration, only=streams)
+    integrations.to_read(drivers, integration, only=streams, window=window)
     wanted = RunRequest(
         org_id=integration.org_id,
         integration_id=integration.id,
         provider=integration.type,
         trigger=trigger,
+        kind=kind,
+        window=window,
         streams=None if streams is None else tuple(streams),
         full_refresh=full_refresh,
         timeout=timeout,
@@ -127,6 +131,7 @@ def _put_back(
             org_id=run.org_id,
             run_id=run.id,
             integration_id=run.integration_id,
+            kind=run.kind.value,
             attempt=attempt.number,
             seconds=delay.total_seconds(),
             failure=None if failure is None else asdict(failure),

@@ -8,6 +8,8 @@ from time import monotonic, sleep
 from types import TracebackType
 from typing import Any, Self
 
+from sqlalchemy.orm import Session
+
 from orchestrator.domains.runs import queries, rules
 from orchestrator.domains.runs.errors import LeaseLostError
 from orchestrator.domains.runs.service.lines import Lines
@@ -19,6 +21,7 @@ from orchestrator.drivers.meltano.sieve import LEFT_OUT
 from orchestrator.kernel.db import DatabaseAwayError, Role
 
 OnProgress = Callable[[Progress], None]
+Append = Callable[[Session, Attempt, Mapping[str, Mapping[str, Any]]], None]
 
 _FLUSH_EVERY = 0.5  # seconds
 _RETRY_EVERY = 0.5  # seconds
@@ -71,6 +74,7 @@ class Recorder:
         self._deleted: dict[str, int] = defaultdict(int)
         self._times: dict[str, tuple[float, float]] = {}
         self._known: dict[str, Mapping[str, Any]] = {}
+        self._append: Append = queries.append_state
         self._over = threading.Event()
         self._heart = threading.Thread(target=self._beat, name=f"heartbeat-{attempt.run_id}", daemon=True)
 
@@ -161,15 +165,15 @@ class Recorder:
 
     # State
 
-    def start_from(self, bookmarks: Mapping[str, Mapping[str, Any]]) -> None:
-        """What the run begins with, so that only what moves is written."""
-        self._known = dict(bookmarks)
+    def start_from(self, bookmarks: Mapping[str, Mapping[str, Any]], append: Append) -> None:
+        """What the run begins with, so that only what moves is written; `append` commits it, and is where it goes."""
+        self._known, self._append = dict(bookmarks), append
         self._live()
 
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Commit what moved. Raises LeaseLostError, and DatabaseAwayError after a lease's time without a database."""
         moved = rules.changed(self._known, rules.bookmarks_of(state))
-        self._patiently(lambda: self._append(moved))
+        self._patiently(lambda: self._commit(moved))
         self._known.update(moved)
         self.states += 1
         self._live()
@@ -196,9 +200,9 @@ class Recorder:
             self.stalled = True
             self.cancel.set()
 
-    def _append(self, moved: Mapping[str, Mapping[str, Any]]) -> None:
+    def _commit(self, moved: Mapping[str, Mapping[str, Any]]) -> None:
         with self._transaction() as tx:
-            queries.append_state(tx, self.attempt, moved)
+            self._append(tx, self.attempt, moved)
 
     def _patiently(self, write: Callable[[], None]) -> None:
         until = monotonic() + self._settings.lease.total_seconds()

@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from orchestrator.domains.integrations import service as integrations
-from orchestrator.domains.integrations.types import Integration
+from orchestrator.domains.integrations.types import Integration, Window
 from orchestrator.domains.runs import queries, rules
 from orchestrator.domains.runs.errors import (
     LeaseLostError,
@@ -19,7 +19,7 @@ from orchestrator.domains.runs.errors import (
 )
 from orchestrator.domains.runs.service.ending import announce
 from orchestrator.domains.runs.service.queueing import end_or_try_again, submit
-from orchestrator.domains.runs.types import LogEntry, Run, RunStatus, StreamCount, Success
+from orchestrator.domains.runs.types import LogEntry, Run, RunKind, RunStatus, StreamCount, Success
 from orchestrator.drivers import liveness
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.kernel.db import Role
@@ -29,57 +29,57 @@ def request(
     drivers: Drivers,
     integration: Integration,
     *,
+    kind: RunKind = RunKind.SYNC,
+    window: Window | None = None,
     streams: Sequence[str] | None = None,
     full_refresh: bool = False,
     timeout: timedelta | None = None,
     trigger: str = "person",
     retry_of: str | None = None,
 ) -> Run:
-    """Queue a sync, after a look at whether it could do anything at all.
+    """Queue a run, after a look at whether it could do anything at all.
 
     Until a worker claims it, it is ours: where this process dies first, the next start ends it.
 
+    window:        what a backfill reads; other kinds have none
     streams:       these instead of the selected ones
     full_refresh:  read them from the start; the state of other streams stays
-    retry_of:      the ended run it does again
-    Raises RunInProgressError, UnknownStreamError, NothingSelectedError, DisabledError.
+    retry_of:      the ended run it does again; a backfill goes on where that one was
+    Raises RunInProgressError and what `integrations.to_read` raises.
     """
     recover(drivers)
-    integrations.to_read(drivers, integration, only=streams)
-    try:
-        with drivers.db.transaction(integration.org_id) as tx:
-            return queries.insert_run(
-                tx,
-                integration.org_id,
-                integration.id,
-                worker=drivers.worker.name,
-                lease=drivers.settings.runs.lease,
-                trigger=trigger,
-                streams=None if streams is None else list(streams),
-                full_refresh=full_refresh,
-                timeout=timeout or drivers.settings.runs.timeout,
-                retry_of=retry_of,
-            )
-    except IntegrityError:
+    integrations.to_read(drivers, integration, only=streams, window=window)
+    while True:
+        try:
+            with drivers.db.transaction(integration.org_id) as tx:
+                return queries.insert_run(
+                    tx,
+                    integration.org_id,
+                    integration.id,
+                    worker=drivers.worker.name,
+                    lease=drivers.settings.runs.lease,
+                    kind=kind.value,
+                    window_since=None if window is None else window.since,
+                    window_until=None if window is None else window.until,
+                    trigger=trigger,
+                    streams=None if streams is None else list(streams),
+                    full_refresh=full_refresh,
+                    timeout=timeout or drivers.settings.runs.timeout,
+                    retry_of=retry_of,
+                )
+        except IntegrityError as error:
+            if getattr(getattr(error.orig, "diag", None), "constraint_name", None) != queries.ONE_ACTIVE:
+                raise
         with drivers.db.transaction(integration.org_id) as tx:
             under_way = queries.active_run(tx, integration.id)
-        if under_way is None:  # it ended in this very moment
-            return request(
-                drivers,
-                integration,
-                streams=streams,
-                full_refresh=full_refresh,
-                timeout=timeout,
-                trigger=trigger,
-                retry_of=retry_of,
-            )
-        raise RunInProgressError(integration.name, under_way.id) from None
+        if under_way is not None:  # else it ended in this very moment
+            raise RunInProgressError(integration.name, under_way.id)
 
 
 def retry(
     drivers: Drivers, integration: Integration, ended: Run, *, detach: bool = False, trigger: str = "person"
 ) -> Run:
-    """Queue a run that does again what an ended one was to do: its streams, full refresh and timeout.
+    """Queue a run that does again what an ended one was to do: its kind, window, streams, full refresh and timeout.
 
     It goes on from the state as it is now, so what was committed is not read again.
     detach: leave it to a worker; otherwise it is the caller's to execute
@@ -91,6 +91,8 @@ def retry(
     return ask(
         drivers,
         integration,
+        kind=ended.kind,
+        window=ended.window,
         streams=ended.streams,
         full_refresh=ended.full_refresh,
         timeout=ended.timeout,

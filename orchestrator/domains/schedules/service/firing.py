@@ -14,7 +14,7 @@ from operator import itemgetter
 from sqlalchemy.orm import Session
 
 from orchestrator.domains.runs import service as runs
-from orchestrator.domains.runs.types import Run, RunRequest
+from orchestrator.domains.runs.types import Run, RunKind, RunRequest
 from orchestrator.domains.schedules import queries, rules
 from orchestrator.domains.schedules.events import SlotsMissed
 from orchestrator.domains.schedules.types import Due, Fired, Outcome, Slot, Verdict
@@ -106,7 +106,8 @@ def _queued(drivers: Drivers, tx: Session, wanting: Sequence[Due]) -> list[Slot]
             ends.append(rules.settled(one, Outcome.FIRED, run_id=run.id))
             continue
         active = run or under_way.get(one.schedule.integration_id)
-        if active is not None and rules.covered(one.schedule, active.streams):
+        syncs = active is not None and active.kind is RunKind.SYNC
+        if active is not None and syncs and rules.covered(one.schedule, active.streams):
             ends.append(rules.settled(one, Outcome.OVERLAPPED, rules.BUSY))
     return ends
 
