@@ -1,13 +1,18 @@
 """Whether a Postgres somebody named lets a login in, asked before anything is saved or started with it."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
 from orchestrator.kernel.errors import ConnectionTestFailedError
+
+if TYPE_CHECKING:
+    import psycopg
 
 _SECONDS = 10  # for the connection, and for the statement
 _NOWHERE = "/nonexistent"  # libpq would take certificates and passwords from this machine's user
@@ -44,20 +49,27 @@ def check(login: Login, *, address: str) -> None:
 
     Raises LoginRefusedError.
     """
+    with connected(login, address=address) as connection:
+        asked = connection.execute("SELECT has_database_privilege(current_database(), 'CREATE')")
+        [may_create] = asked.fetchone() or [False]
+    if not may_create:
+        why = f"{login.user} may not create schemas in {login.database}"
+        raise LoginRefusedError(why, f"Let it: GRANT CREATE ON DATABASE {login.database} TO {login.user}.")
+
+
+@contextmanager
+def connected(login: Login, *, address: str) -> Iterator["psycopg.Connection"]:
+    """A connection at this address, under the login's host name. Raises LoginRefusedError, also for what follows."""
     import psycopg
 
     with tempfile.TemporaryDirectory(prefix="orchestrator-") as folder:
         try:
             with psycopg.connect(**_parameters(login, address, Path(folder))) as connection:
-                asked = connection.execute("SELECT has_database_privilege(current_database(), 'CREATE')")
-                [may_create] = asked.fetchone() or [False]
+                yield connection
         except psycopg.Error as error:
             lines = str(error).strip().splitlines()
             why = lines[0].rstrip(".") if lines else type(error).__name__
             raise LoginRefusedError(why, "Check host, port, database, user, password and encryption.") from None
-    if not may_create:
-        why = f"{login.user} may not create schemas in {login.database}"
-        raise LoginRefusedError(why, f"Let it: GRANT CREATE ON DATABASE {login.database} TO {login.user}.")
 
 
 def _parameters(login: Login, address: str, folder: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import SecretStr
 from sqlalchemy import Connection, text
@@ -12,6 +12,9 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from orchestrator.kernel.db import engine, reason
 from orchestrator.kernel.errors import TemporaryError, UsageError
+
+if TYPE_CHECKING:
+    import psycopg
 
 _TIMEOUT = "60s"
 
@@ -75,6 +78,13 @@ def drop_schema(address: SecretStr, schema: str) -> None:
     with _connected(address) as connection, connection.begin():
         quoted = connection.dialect.identifier_preparer.quote_identifier(schema)
         connection.execute(text(f"DROP SCHEMA IF EXISTS {quoted} CASCADE"))
+
+
+@contextmanager
+def connected(address: SecretStr) -> Iterator["psycopg.Connection"]:
+    """A connection as the driver's own, closed afterwards. Raises WarehouseAwayError."""
+    with _connected(address) as connection:
+        yield cast("psycopg.Connection", connection.connection.driver_connection)
 
 
 @contextmanager

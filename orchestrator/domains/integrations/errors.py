@@ -139,6 +139,18 @@ class NotIncrementalError(ConflictError):
         )
 
 
+class DryRunUnsupportedError(ConflictError):
+    """Only a Postgres has schemas that a dry run can load into."""
+
+    code = "dry_run_unsupported"
+
+    def __init__(self, destination: str, connector: str) -> None:
+        super().__init__(
+            f"Dry runs need a warehouse in Postgres; '{destination}' is {connector}.",
+            hint="See what a sync would read: orchestrator plan <id>.",
+        )
+
+
 class NothingSelectedError(ConflictError):
     """A sync without any stream would do nothing."""
 

@@ -49,6 +49,18 @@ class RunUnendedError(ConflictError):
         )
 
 
+class NothingKeptError(ConflictError):
+    """The run has no scratch schema, or has it no more."""
+
+    code = "nothing_kept"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"{run_id} has no scratch schema.",
+            hint="Dry runs keep theirs with --keep: orchestrator sync <id> --dry-run.",
+        )
+
+
 class LeaseLostError(OrchestratorError):
     """Another worker has taken the run over, or it was ended; this one must write nothing more."""
 

@@ -21,6 +21,7 @@ from orchestrator.domains.integrations.rules.places import (
     name_problem,
     schema_name,
     schema_problem,
+    scratch_name,
     table_of,
 )
 
@@ -49,5 +50,6 @@ __all__ = [
     "run_catalog",
     "schema_name",
     "schema_problem",
+    "scratch_name",
     "table_of",
 ]

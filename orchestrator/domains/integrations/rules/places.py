@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from hashlib import sha256
 from typing import Any
 
 from pydantic import SecretStr
@@ -11,6 +12,8 @@ from orchestrator.drivers.postgres_login import Login
 from orchestrator.kernel.printable import is_plain
 
 WAREHOUSE = "warehouse"  # the connector, and the name of the destination every organization begins with
+
+SCRATCH = "__dry_run"  # how scratch schemas end
 
 _SCHEMA_BYTES = 63  # Postgres cuts longer identifiers; source: PostgreSQL documentation, "Lexical Structure"
 
@@ -30,6 +33,14 @@ def schema_name(name: str, taken: Iterable[str], *, mark: str = "") -> str:
     return next(candidate for candidate in candidates if candidate not in used)
 
 
+def scratch_name(schema: str) -> str:
+    """The scratch schema beside an integration's own: no integration may have such a name."""
+    if len(schema) + len(SCRATCH) > _SCHEMA_BYTES:
+        mark = f"_{sha256(schema.encode()).hexdigest()[:8]}"
+        schema = schema[: _SCHEMA_BYTES - len(SCRATCH) - len(mark)] + mark
+    return schema + SCRATCH
+
+
 def schema_problem(schema: str) -> str | None:
     """Why a schema name can't be used; None where it can."""
     if not re.fullmatch(r"[a-z_][a-z0-9_]*", schema):
@@ -38,7 +49,7 @@ def schema_problem(schema: str) -> str | None:
         return f"{len(schema)} characters are too many, Postgres allows {_SCHEMA_BYTES}"
     if schema.startswith("pg_") or schema in {"public", "information_schema", "orchestrator"}:
         return "this name is reserved"
-    return None
+    return f"names that end with {SCRATCH} are for dry runs" if schema.endswith(SCRATCH) else None
 
 
 def name_problem(name: str) -> str | None:

@@ -32,6 +32,7 @@ from orchestrator.domains.integrations.service.health import (
 from orchestrator.domains.integrations.service.opening import Opened, opened
 from orchestrator.domains.integrations.service.planning import plan, to_read
 from orchestrator.domains.integrations.service.previewing import handover, preview
+from orchestrator.domains.integrations.service.scratching import drop_scratch, make_scratch, scratch_schema
 from orchestrator.domains.integrations.service.selecting import change_mode, choose, choose_only, stream_counts, streams
 from orchestrator.domains.integrations.service.setting_up import Follower, SetUp, Step, make_ready, set_up, verify
 
@@ -53,6 +54,7 @@ __all__ = [
     "destinations",
     "discard",
     "discover",
+    "drop_scratch",
     "edit",
     "ensure_warehouse",
     "figures",
@@ -62,6 +64,7 @@ __all__ = [
     "hold",
     "listing",
     "make_ready",
+    "make_scratch",
     "note_run",
     "note_sign_in",
     "opened",
@@ -69,6 +72,7 @@ __all__ = [
     "preview",
     "public",
     "restore",
+    "scratch_schema",
     "set_check_every",
     "set_disable_after",
     "set_up",

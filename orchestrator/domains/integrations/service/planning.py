@@ -26,12 +26,18 @@ from orchestrator.drivers.meltano.values import BATCH_FOLDER, Plugin
 
 
 def plan(
-    drivers: Drivers, integration: Integration, *, only: Sequence[str] | None = None, window: Window | None = None
+    drivers: Drivers,
+    integration: Integration,
+    *,
+    only: Sequence[str] | None = None,
+    window: Window | None = None,
+    schema: str | None = None,
 ) -> Plan:
     """Everything a run over these streams needs; signs in where that is ours to do.
 
     only:    names of streams to read instead of the selected ones
     window:  read what changed in it, and nothing else
+    schema:  load into this one instead of the integration's own
     Raises what `to_read` raises, and what signing in raises.
     """
     chosen = to_read(drivers, integration, only=only, window=window)
@@ -42,7 +48,7 @@ def plan(
     return Plan(
         integration=integration,
         extractor=source.extractor({**given, **_bounds(source.variant, window)}),
-        loader=loader(drivers, integration, destination, taken),
+        loader=loader(drivers, integration, destination, taken, schema=schema or integration.target_schema),
         catalog=rules.run_catalog(chosen),
         streams=tuple(stream.name for stream in chosen),
         encoding=forms.encoding(source.variant, target),
@@ -104,8 +110,10 @@ def loading(destination: Destination) -> Variant:
     return forms.variant_of(catalog().get(destination.type), destination.variant)
 
 
-def loader(drivers: Drivers, integration: Integration, destination: Destination, agreed: Mapping[str, Any]) -> Plugin:
-    """The destination's plugin, set to load into this integration's own schema.
+def loader(
+    drivers: Drivers, integration: Integration, destination: Destination, agreed: Mapping[str, Any], *, schema: str
+) -> Plugin:
+    """The destination's plugin, set to load into this schema.
 
     agreed:  further settings, which the source's plugin knows of
     Raises AddressNotAllowedError and UnreachableError for a server of somebody's own.
@@ -118,7 +126,7 @@ def loader(drivers: Drivers, integration: Integration, destination: Destination,
     operator = {
         "allow_private": drivers.settings.network.allow_private,
         "exports": str(exports),
-        "schema": integration.target_schema,
+        "schema": schema,
     }
     if rules.is_built_in(destination):
         operator["warehouse_url"] = drivers.warehouse_url.get_secret_value()

@@ -182,6 +182,17 @@ def retry(
 
 
 @app.command()
+def discard(context: typer.Context, run: RunArgument, *, as_json: Json = False) -> None:
+    """Drop the scratch schema that a dry run kept."""
+    drivers, found, name = _found(context, run)
+    service.discard(drivers, found)
+    if as_json:
+        console.show_json(showing.run_json(service.find(drivers, found.org_id, found.id), name))
+    else:
+        console.say(f"Schema {found.scratch_schema} is gone.")
+
+
+@app.command()
 def prune(
     context: typer.Context,
     *,
@@ -192,7 +203,7 @@ def prune(
     """Remove what old runs said and counted, old slots of schedules, and events; runs stay listed, and state stays.
 
     Workers do so by themselves once a day (ORCHESTRATOR_RUNS__KEEP). An integration's newest run
-    stays whole, and each schedule's newest slot.
+    stays whole, and each schedule's newest slot. Scratch schemas that dead dry runs left go, too.
     """
     try:
         keep = durations.parse(older_than, longest=durations.A_CENTURY)
@@ -207,10 +218,13 @@ def prune(
             f"Remove logs, counts, slots and events older than {durations.spoken(keep)}?", abort=True, err=True
         )
     gone = service.prune(drivers, place.org_id, keep=keep)
+    schemas = service.clear(drivers, place.org_id, keep=keep)
     if as_json:
-        console.show_json({"removed": gone})
-    else:
-        console.say(f"{gone:,} rows of history removed." if gone else "There was nothing that old.")
+        console.show_json({"removed": gone, "scratch_schemas": schemas})
+        return
+    console.say(f"{gone:,} rows of history removed." if gone else "There was nothing that old.")
+    if schemas:
+        console.say(f"{schemas:,} scratch schemas of dry runs dropped.")
 
 
 def _found(context: typer.Context, wanted: str) -> tuple[Drivers, Run, str | None]:

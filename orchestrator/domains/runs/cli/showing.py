@@ -50,6 +50,7 @@ def run_json(run: Run, name: str | None, counts: tuple[StreamCount, ...] = ()) -
         "integration": {"id": run.integration_id, "name": name},
         "kind": run.kind,
         "window": None if run.window is None else {"since": run.window.since, "until": run.window.until},
+        "scratch_schema": run.scratch_schema,
         "status": run.status,
         "trigger": run.trigger,
         "full_refresh": run.full_refresh,

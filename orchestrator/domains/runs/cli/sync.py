@@ -12,11 +12,12 @@ from orchestrator.domains.integrations.types import Integration
 from orchestrator.domains.runs import service
 from orchestrator.domains.runs.cli import showing, watching
 from orchestrator.domains.runs.errors import RunFailedError, TimeoutArgumentError
-from orchestrator.domains.runs.types import Run, RunStatus
+from orchestrator.domains.runs.types import Run, RunKind, RunStatus
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.inject import of_command
 from orchestrator.kernel import console, durations
 from orchestrator.kernel.console import Json
+from orchestrator.kernel.errors import UsageError
 
 
 def sync(
@@ -29,6 +30,10 @@ def sync(
     full_refresh: Annotated[
         bool, typer.Option("--full-refresh", help="Read from the start; other streams keep their state.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Load into a scratch schema that goes afterwards; state stays as it is.")
+    ] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="With --dry-run: keep the scratch schema.")] = False,
     timeout: Annotated[str | None, typer.Option(help="Stop after this long: 90s, 15m, 2h.")] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave it to a worker, and don't wait.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
@@ -39,23 +44,30 @@ def sync(
     Exits 0 where everything arrived, 9 where a part did, 1 where it failed, 5 where a sync is under way already,
     8 where somebody must sign in again, 124 where it took too long.
     """
+    if keep and not dry_run:
+        raise UsageError("--keep is about what a dry run loaded.", hint="Say --dry-run --keep.")
+    limit = time_limit(timeout)
     drivers = of_command(context)
     place = identity.find(drivers.db, drivers.settings.organization)
     found = integrations.find(drivers, place.org_id, integration)
-    limit = time_limit(timeout)
+    ask = service.submit if detach else service.request
+
+    def asked() -> Run:
+        return ask(
+            drivers,
+            found,
+            kind=RunKind.DRY_RUN if dry_run else RunKind.SYNC,
+            keep_scratch=keep,
+            streams=stream or None,
+            full_refresh=full_refresh,
+            timeout=limit,
+            trigger="command",
+        )
+
     if detach:
-        run = service.submit(
-            drivers, found, streams=stream or None, full_refresh=full_refresh, timeout=limit, trigger="command"
-        )
-        detached(drivers, found, run, as_json=as_json)
-        return
-
-    def ask() -> Run:
-        return service.request(
-            drivers, found, streams=stream or None, full_refresh=full_refresh, timeout=limit, trigger="command"
-        )
-
-    attended(drivers, found, ask, quiet=quiet, as_json=as_json)
+        detached(drivers, found, asked(), as_json=as_json)
+    else:
+        attended(drivers, found, asked, quiet=quiet, as_json=as_json)
 
 
 def attended(drivers: Drivers, integration: Integration, ask: Callable[[], Run], *, quiet: bool, as_json: bool) -> None:
@@ -68,13 +80,26 @@ def attended(drivers: Drivers, integration: Integration, ask: Callable[[], Run],
     elif not quiet:
         if counts:
             console.out().print(watching.count_table(counts, final=True))
-        loaded = showing.where(integration, integrations.destination(drivers, integration))
-        console.say(f"{showing.MARKS[run.status]}: {run.id}, {loaded}.")
+        console.say(f"{showing.MARKS[run.status]}: {run.id}, {_place(drivers, integration, run)}.")
+        if run.full_refresh and run.kind is RunKind.SYNC and run.status is RunStatus.SUCCEEDED:
+            console.say(
+                "Rows that the source had removed for good before stay: to be rid of them, empty the table first."
+            )
     if run.status is not RunStatus.SUCCEEDED:
         failed = RunFailedError(run)
         if stop.code and run.status is RunStatus.CANCELLED:
             failed.exit_code = stop.code
         raise failed
+
+
+def _place(drivers: Drivers, integration: Integration, run: Run) -> str:
+    """Where what it loaded is now."""
+    if run.kind is not RunKind.DRY_RUN:
+        return showing.where(integration, integrations.destination(drivers, integration))
+    if not run.keep_scratch:
+        return "the scratch schema is gone, and state is as it was"
+    schema = integrations.scratch_schema(drivers, integration)
+    return f"kept in schema {schema}. Drop it: orchestrator runs discard {run.id}"
 
 
 def detached(drivers: Drivers, integration: Integration, run: Run, *, as_json: bool) -> None:

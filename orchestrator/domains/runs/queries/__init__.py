@@ -20,6 +20,7 @@ from orchestrator.domains.runs.queries.runs import (
     settle,
 )
 from orchestrator.domains.runs.queries.samples import samples
+from orchestrator.domains.runs.queries.scratches import note_scratch, scratches
 from orchestrator.domains.runs.queries.states import (
     append_backfill_state,
     append_state,
@@ -56,6 +57,7 @@ __all__ = [
     "last_log_id",
     "logs",
     "newest_successes",
+    "note_scratch",
     "open_attempts",
     "place",
     "prune",
@@ -68,6 +70,7 @@ __all__ = [
     "runs_like",
     "samples",
     "save_counts",
+    "scratches",
     "set_state",
     "settle",
     "state_as_of",

@@ -15,6 +15,7 @@ from orchestrator.domains.runs.service.requesting import (
     request,
     retry,
 )
+from orchestrator.domains.runs.service.scratching import clear, discard
 from orchestrator.domains.runs.service.states import history, reset, rollback, show
 from orchestrator.domains.runs.service.working import Follower, beat, figures, join, leave, look_after, take, workers
 
@@ -24,7 +25,9 @@ __all__ = [
     "Pruner",
     "beat",
     "cancel",
+    "clear",
     "counts",
+    "discard",
     "dispatch",
     "enqueue",
     "execute",

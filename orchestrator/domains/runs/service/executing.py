@@ -16,6 +16,7 @@ from orchestrator.domains.runs.events import RunStarted
 from orchestrator.domains.runs.rules import Outcome
 from orchestrator.domains.runs.service.queueing import end_or_try_again, give_back
 from orchestrator.domains.runs.service.recording import OnProgress, Recorder
+from orchestrator.domains.runs.service.scratching import scratch
 from orchestrator.domains.runs.types import Attempt, Failure, FailureKind, Origin, Progress, Run, RunKind, RunStatus
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.meltano.output import Source
@@ -71,8 +72,9 @@ def _attempt(
 ) -> tuple[RunStatus, Failure | None, int | None]:
     """Plan and sync; foreseen errors become the run's failure."""
     try:
-        plan = _prepared(drivers, integration, run, recorder)
-        ended = _synced(drivers, plan, run, recorder)
+        with scratch(drivers, integration, run, lost=lambda: recorder.lost is not None) as schema:
+            plan = _prepared(drivers, integration, run, recorder, schema=schema)
+            ended = _synced(drivers, plan, run, recorder)
     except LeaseLostError:
         raise
     except OrchestratorError as error:
@@ -108,11 +110,11 @@ def _unexpected(*, stopped: bool) -> tuple[RunStatus, Failure | None]:
     return RunStatus.FAILED, Failure(kind=FailureKind.INTERNAL, origin=Origin.PLATFORM, message=message)
 
 
-def _prepared(drivers: Drivers, integration: Integration, run: Run, recorder: Recorder) -> Plan:
+def _prepared(drivers: Drivers, integration: Integration, run: Run, recorder: Recorder, *, schema: str | None) -> Plan:
     recorder.show(Progress(phase="preparing"))
-    plan = integrations.plan(drivers, integration, only=run.streams, window=run.window)
+    plan = integrations.plan(drivers, integration, only=run.streams, window=run.window, schema=schema)
     how = f", as {plan.encoding} batches" if plan.encoding else ""
-    recorder.say(f"{rules.doing(run)} {', '.join(plan.streams)} into {integration.target_schema}{how}.")
+    recorder.say(f"{rules.doing(run)} {', '.join(plan.streams)} into {schema or integration.target_schema}{how}.")
     recorder.show(Progress(phase="starting"))
     return plan
 

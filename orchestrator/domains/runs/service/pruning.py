@@ -6,6 +6,7 @@ from time import monotonic
 from orchestrator.domains.identity import service as identity
 from orchestrator.domains.runs import queries
 from orchestrator.domains.runs.errors import TooRecentError
+from orchestrator.domains.runs.service.scratching import clear
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.kernel.db import Role
 
@@ -30,7 +31,7 @@ def prune(drivers: Drivers, org_id: str, *, keep: timedelta) -> int:
 
 
 class Pruner:
-    """The same once a day for every organization, a batch a call; each worker's house-keeping has one."""
+    """The same once a day for every organization, a batch a call, and what dry runs left; each worker has one."""
 
     def __init__(self) -> None:
         self._due = 0.0
@@ -46,7 +47,7 @@ class Pruner:
             return 0
         gone = _one_batch(drivers, self._left[-1], keep=drivers.settings.runs.keep)
         if gone is None:
-            self._left.pop()
+            clear(drivers, self._left.pop(), keep=drivers.settings.runs.keep)
         return gone or 0
 
 

@@ -45,12 +45,30 @@ def dispatch(drivers: Drivers) -> int:
         )
 
 
+def look(
+    drivers: Drivers,
+    integration: Integration,
+    *,
+    kind: RunKind,
+    streams: Sequence[str] | None,
+    window: Window | None,
+) -> None:
+    """See whether a run could do anything at all.
+
+    Raises what `integrations.to_read` raises, and DryRunUnsupportedError.
+    """
+    integrations.to_read(drivers, integration, only=streams, window=window)
+    if kind is RunKind.DRY_RUN:
+        integrations.scratch_schema(drivers, integration)
+
+
 def submit(
     drivers: Drivers,
     integration: Integration,
     *,
     kind: RunKind = RunKind.SYNC,
     window: Window | None = None,
+    keep_scratch: bool = False,
     streams: Sequence[str] | None = None,
     full_refresh: bool = False,
     timeout: timedelta | None = None,
@@ -59,9 +77,9 @@ def submit(
 ) -> Run:
     """Queue a run for a worker, after a look at whether it could do anything at all; arguments as in `request`.
 
-    Raises RunInProgressError and what `integrations.to_read` raises.
+    Raises RunInProgressError and what `look` raises.
     """
-    integrations.to_read(drivers, integration, only=streams, window=window)
+    look(drivers, integration, kind=kind, streams=streams, window=window)
     wanted = RunRequest(
         org_id=integration.org_id,
         integration_id=integration.id,
@@ -69,6 +87,7 @@ def submit(
         trigger=trigger,
         kind=kind,
         window=window,
+        keep_scratch=keep_scratch,
         streams=None if streams is None else tuple(streams),
         full_refresh=full_refresh,
         timeout=timeout,

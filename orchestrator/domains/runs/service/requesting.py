@@ -7,7 +7,6 @@ from datetime import timedelta
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.integrations.types import Integration, Window
 from orchestrator.domains.runs import queries, rules
 from orchestrator.domains.runs.errors import (
@@ -18,7 +17,7 @@ from orchestrator.domains.runs.errors import (
     UnknownRunError,
 )
 from orchestrator.domains.runs.service.ending import announce
-from orchestrator.domains.runs.service.queueing import end_or_try_again, submit
+from orchestrator.domains.runs.service.queueing import end_or_try_again, look, submit
 from orchestrator.domains.runs.types import LogEntry, Run, RunKind, RunStatus, StreamCount, Success
 from orchestrator.drivers import liveness
 from orchestrator.drivers.bundle import Drivers
@@ -31,6 +30,7 @@ def request(
     *,
     kind: RunKind = RunKind.SYNC,
     window: Window | None = None,
+    keep_scratch: bool = False,
     streams: Sequence[str] | None = None,
     full_refresh: bool = False,
     timeout: timedelta | None = None,
@@ -42,13 +42,14 @@ def request(
     Until a worker claims it, it is ours: where this process dies first, the next start ends it.
 
     window:        what a backfill reads; other kinds have none
+    keep_scratch:  leave what a dry run loaded where it is
     streams:       these instead of the selected ones
     full_refresh:  read them from the start; the state of other streams stays
     retry_of:      the ended run it does again; a backfill goes on where that one was
-    Raises RunInProgressError and what `integrations.to_read` raises.
+    Raises RunInProgressError and what `look` raises.
     """
     recover(drivers)
-    integrations.to_read(drivers, integration, only=streams, window=window)
+    look(drivers, integration, kind=kind, streams=streams, window=window)
     while True:
         try:
             with drivers.db.transaction(integration.org_id) as tx:
@@ -59,6 +60,7 @@ def request(
                     worker=drivers.worker.name,
                     lease=drivers.settings.runs.lease,
                     kind=kind.value,
+                    keep_scratch=keep_scratch,
                     window_since=None if window is None else window.since,
                     window_until=None if window is None else window.until,
                     trigger=trigger,
@@ -93,6 +95,7 @@ def retry(
         integration,
         kind=ended.kind,
         window=ended.window,
+        keep_scratch=ended.keep_scratch,
         streams=ended.streams,
         full_refresh=ended.full_refresh,
         timeout=ended.timeout,
