@@ -153,8 +153,9 @@ class QueueSettings(_Section):
     per_provider: int = Field(default=10_000, ge=1, description="… of one organization at one provider")
     attempts: int = Field(default=3, ge=1, le=20, description="tries of one detached run")
     backoff: Duration = Field(
-        default=timedelta(seconds=30), description="before the second try; doubles with each one after, up to an hour"
+        default=timedelta(seconds=30), description="before the second try; doubles with each one after"
     )
+    longest_backoff: Duration = Field(default=timedelta(hours=1), description="… up to this")
     drain: Duration = Field(
         default=timedelta(seconds=60),
         description="how long a stopping worker lets its runs go on until they have committed state",

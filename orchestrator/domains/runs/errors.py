@@ -138,6 +138,12 @@ class TooRecentError(UsageError):
         super().__init__("That is too recent to be removed.", hint="Name a day at least: --older-than 90d.")
 
 
+class RetryPolicyError(UsageError):
+    """A retry policy that can't be meant."""
+
+    code = "bad_retry_policy"
+
+
 class WindowArgumentError(UsageError):
     """A window of time nobody can read, or with nothing in it."""
 

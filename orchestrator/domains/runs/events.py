@@ -42,6 +42,13 @@ class RunEnded(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicyChanged(Event):
+    """An organization set when its runs are tried again, or gave it back to the operator."""
+
+    name: ClassVar[str] = "retry_policy.changed.v1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StateChanged(Event):
     """A person rolled state back or reset it."""
 

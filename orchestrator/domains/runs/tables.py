@@ -7,6 +7,7 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     CheckConstraint,
+    ForeignKey,
     ForeignKeyConstraint,
     Identity,
     Index,
@@ -120,6 +121,25 @@ class QueueRow(Table):
     dispatched_at: Mapped[datetime | None]
     worker: Mapped[str | None]
     attempts: Mapped[int] = mapped_column(server_default="0")
+
+
+class RetryPolicyRow(Table):
+    """When an organization wants failed tries repeated; what is empty is the operator's."""
+
+    __tablename__ = "retry_policies"
+    __table_args__ = (
+        CheckConstraint("attempts BETWEEN 1 AND 20", name="attempts"),
+        CheckConstraint("backoff > interval '0' AND longest > interval '0'", name="backoff"),
+    )
+
+    org_id: Mapped[str] = mapped_column(
+        Identifier("org"), ForeignKey("organizations.id", ondelete="CASCADE"), primary_key=True
+    )
+    attempts: Mapped[int | None]
+    backoff: Mapped[Any] = mapped_column(Interval, nullable=True)
+    longest: Mapped[Any] = mapped_column(Interval, nullable=True)
+    kinds: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
 
 class WorkerRow(Table):

@@ -169,6 +169,41 @@ class RunRequest:
     retry_of: str | None = None
 
 
+# Failures that another try can mend; all others need a person.
+PASSING = frozenset(FailureKind) - {
+    FailureKind.CONFIG_ERROR,
+    FailureKind.AUTH_EXPIRED,
+    FailureKind.PERMISSION_MISSING,
+    FailureKind.CONSENT_MISSING,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """When a detached run is tried again by itself.
+
+    attempts: tries of a run at most; 1: it is never tried again
+    backoff:  before the second try; doubles with each one after
+    longest:  what it grows to at most
+    kinds:    of failures that are worth another try, of PASSING
+    """
+
+    attempts: int
+    backoff: timedelta
+    longest: timedelta
+    kinds: frozenset[FailureKind] = PASSING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnRetryPolicy:
+    """What an organization has set of it; None is the operator's."""
+
+    attempts: int | None = None
+    backoff: timedelta | None = None
+    longest: timedelta | None = None
+    kinds: frozenset[FailureKind] | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One try at a run; its epoch guards lease, state and end. Logs and counts are kept whoever holds the run.

@@ -9,13 +9,23 @@ from sqlalchemy import text
 from orchestrator.domains.identity import service as identity
 from orchestrator.domains.runs import queries, rules, service
 from orchestrator.domains.runs.errors import LeaseLostError, RunInProgressError
-from orchestrator.domains.runs.types import Attempt, Failure, FailureKind, Origin, PlaceInLine, RunRequest, RunStatus
+from orchestrator.domains.runs.types import (
+    Attempt,
+    Failure,
+    FailureKind,
+    Origin,
+    PlaceInLine,
+    RetryPolicy,
+    RunRequest,
+    RunStatus,
+)
 from orchestrator.drivers.liveness import WorkerMark
 from orchestrator.kernel import ids
 from orchestrator.kernel.db import Role
 from orchestrator.kernel.settings import QueueSettings, RunSettings
 from tests.fakes.meltano import singer_state
 
+POLICY = RetryPolicy(attempts=3, backoff=timedelta(seconds=30), longest=timedelta(hours=1))
 MARCH = {"replication_key": "at", "replication_key_value": "2024-03-01"}
 
 
@@ -212,7 +222,7 @@ class TestTheNextTry:
 
     def delay(self, failure, number=1, status=RunStatus.FAILED):
         attempt = Attempt(org_id="o", run_id="r", integration_id="i", epoch=number, number=number)
-        return rules.next_try(status, failure, attempt, attempts=3, backoff=timedelta(seconds=30))
+        return rules.next_try(status, failure, attempt, POLICY)
 
     def test_comes_later_each_time(self):
         first, second = self.delay(self.passing()), self.delay(self.passing(), number=2)

@@ -3,6 +3,7 @@
 from orchestrator.domains.runs.queries.pruning import prune
 from orchestrator.domains.runs.queries.queue import dispatch, enqueue, place, requeue_unclaimed
 from orchestrator.domains.runs.queries.records import add_logs, counts, last_log_id, logs, save_counts
+from orchestrator.domains.runs.queries.retries import forget_retry_policy, retry_policy, save_retry_policy
 from orchestrator.domains.runs.queries.runs import (
     ONE_ACTIVE,
     active_run,
@@ -51,6 +52,7 @@ __all__ = [
     "dispatch",
     "enqueue",
     "figures",
+    "forget_retry_policy",
     "forget_silent",
     "hold",
     "insert_run",
@@ -65,11 +67,13 @@ __all__ = [
     "read_since",
     "register",
     "requeue_unclaimed",
+    "retry_policy",
     "run",
     "runs",
     "runs_like",
     "samples",
     "save_counts",
+    "save_retry_policy",
     "scratches",
     "set_state",
     "settle",

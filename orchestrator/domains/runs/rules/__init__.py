@@ -15,7 +15,7 @@ from orchestrator.domains.runs.rules.failing import addressed, explain, refused,
 from orchestrator.domains.runs.rules.forecasting import forecast
 from orchestrator.domains.runs.rules.judging import judge, merged, stalled
 from orchestrator.domains.runs.rules.outcome import Outcome
-from orchestrator.domains.runs.rules.trying import needs_a_person, next_try, waits_for
+from orchestrator.domains.runs.rules.trying import check, effective, needs_a_person, next_try, waits_for
 from orchestrator.domains.runs.rules.windows import window
 
 __all__ = [
@@ -24,8 +24,10 @@ __all__ = [
     "addressed",
     "bookmarks_of",
     "changed",
+    "check",
     "doing",
     "during",
+    "effective",
     "explain",
     "explained",
     "forecast",

@@ -3,36 +3,70 @@
 import random
 from datetime import timedelta
 
-from orchestrator.domains.runs.types import Attempt, Failure, FailureKind, PlaceInLine, RunStatus
+from orchestrator.domains.runs.errors import RetryPolicyError
+from orchestrator.domains.runs.types import (
+    PASSING,
+    Attempt,
+    Failure,
+    OwnRetryPolicy,
+    PlaceInLine,
+    RetryPolicy,
+    RunStatus,
+)
 from orchestrator.kernel import durations
 
-_LONGEST_WAIT = timedelta(hours=1)
 _JITTER = 0.2  # of the delay, either way
-_NEED_A_PERSON = frozenset(
-    {FailureKind.CONFIG_ERROR, FailureKind.AUTH_EXPIRED, FailureKind.PERMISSION_MISSING, FailureKind.CONSENT_MISSING}
-)
+_MOST_ATTEMPTS = 20
+_LONGEST = timedelta(days=7)
 
 
 def needs_a_person(failure: Failure) -> bool:
     """Whether it stays so until somebody mends it: trying again, now or tomorrow, changes nothing."""
-    return failure.kind in _NEED_A_PERSON
+    return failure.kind not in PASSING
 
 
-def next_try(
-    status: RunStatus, failure: Failure | None, attempt: Attempt, *, attempts: int, backoff: timedelta
-) -> timedelta | None:
+def effective(own: OwnRetryPolicy, operators: RetryPolicy) -> RetryPolicy:
+    """The policy that holds: an organization's own where it set one. The growth is never capped below its beginning."""
+    backoff = own.backoff or operators.backoff
+    return RetryPolicy(
+        attempts=own.attempts or operators.attempts,
+        backoff=backoff,
+        longest=max(own.longest or operators.longest, backoff),
+        kinds=operators.kinds if own.kinds is None else own.kinds,
+    )
+
+
+def check(own: OwnRetryPolicy) -> None:
+    """Raise RetryPolicyError where it can't be meant."""
+    if own.attempts is not None and not 1 <= own.attempts <= _MOST_ATTEMPTS:
+        raise RetryPolicyError(
+            f"{own.attempts} tries can't be meant.", hint=f"1 to {_MOST_ATTEMPTS}; 1 never tries again."
+        )
+    for length in (own.backoff, own.longest):
+        if length is not None and length > _LONGEST:
+            raise RetryPolicyError(f"{durations.spoken(length)} is too long to wait.", hint="Seven days at most.")
+    if own.backoff is not None and own.longest is not None and own.longest < own.backoff:
+        raise RetryPolicyError(
+            f"Waits can't begin at {durations.spoken(own.backoff)} and end at {durations.spoken(own.longest)}.",
+            hint="Let --longest be --backoff at least.",
+        )
+    if own.kinds is not None and (never := sorted(own.kinds - PASSING)):
+        raise RetryPolicyError(
+            f"Another try never mends {', '.join(never)}: somebody must act.",
+            hint=f"Choose of {', '.join(sorted(PASSING))}.",
+        )
+
+
+def next_try(status: RunStatus, failure: Failure | None, attempt: Attempt, policy: RetryPolicy) -> timedelta | None:
     """How long a run waits for its next try; None where this was the last.
-
-    attempts: tries of a run at most
-    backoff:  before the second try; doubles with each one after
 
     The delay is spread by the run's id, so that runs that failed together don't come back together; one the source
     asked for is never shortened.
     """
-    again = attempt.number and attempt.number < attempts and status is RunStatus.FAILED and failure is not None
-    if not again or not failure or not failure.retryable or needs_a_person(failure):
+    again = attempt.number and attempt.number < policy.attempts and status is RunStatus.FAILED and failure is not None
+    if not again or not failure or not failure.retryable or failure.kind not in policy.kinds & PASSING:
         return None
-    delay = min(backoff * int(2 ** (attempt.number - 1)), _LONGEST_WAIT)
+    delay = min(policy.backoff * int(2 ** (attempt.number - 1)), policy.longest)
     spread = random.Random(f"{attempt.run_id}/{attempt.number}").uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - no secret
     return max(delay * spread, timedelta(seconds=failure.retry_after or 0))
 

@@ -15,6 +15,7 @@ from orchestrator.domains.runs.service.requesting import (
     request,
     retry,
 )
+from orchestrator.domains.runs.service.retrying import reset_retries, retries, set_retries
 from orchestrator.domains.runs.service.scratching import clear, discard
 from orchestrator.domains.runs.service.states import history, reset, rollback, show
 from orchestrator.domains.runs.service.working import Follower, beat, figures, join, leave, look_after, take, workers
@@ -45,8 +46,11 @@ __all__ = [
     "recover",
     "request",
     "reset",
+    "reset_retries",
+    "retries",
     "retry",
     "rollback",
+    "set_retries",
     "show",
     "submit",
     "take",

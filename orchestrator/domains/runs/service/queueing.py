@@ -12,6 +12,7 @@ from orchestrator.domains.runs import queries, rules
 from orchestrator.domains.runs.errors import RunInProgressError
 from orchestrator.domains.runs.events import RunRetrying
 from orchestrator.domains.runs.service.ending import end
+from orchestrator.domains.runs.service.retrying import policy
 from orchestrator.domains.runs.types import Attempt, Failure, PlaceInLine, Run, RunKind, RunRequest, RunStatus
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.kernel.events import emit
@@ -125,8 +126,7 @@ def end_or_try_again(
     exit_code: int | None = None,
 ) -> Run:
     """End the run as its attempt, or let it wait for another try. Raises LeaseLostError."""
-    limits = settings.queue
-    delay = rules.next_try(status, failure, attempt, attempts=limits.attempts, backoff=limits.backoff)
+    delay = rules.next_try(status, failure, attempt, policy(tx, settings))
     if delay is not None:
         run = _put_back(tx, attempt, failure=failure, exit_code=exit_code, delay=delay, counts=True)
         if run is not None:
