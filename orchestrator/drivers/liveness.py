@@ -18,15 +18,16 @@ class WorkerMark:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.name = f"worker-{secrets.token_hex(8)}"
         self._path = folder / self.name
-        self._file = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        self._file: int | None = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._file, fcntl.LOCK_EX)
 
     def close(self) -> None:
         """End the mark; from now on the worker counts as gone."""
         with suppress(OSError):
             self._path.unlink()
-        with suppress(OSError):
+        if self._file is not None:
             os.close(self._file)
+            self._file = None  # its number may be somebody else's by now
 
 
 def known_dead(folder: Path, worker: str) -> bool:

@@ -114,6 +114,19 @@ class StreamModeError(InvalidConfigError):
         )
 
 
+class IntegrationBusyError(ConflictError):
+    """What is running is not deleted."""
+
+    code = "integration_busy"
+
+    def __init__(self, name: str, run_id: str) -> None:
+        super().__init__(
+            f"'{name}' has a run under way ({run_id}), so it is not deleted.",
+            hint=f"Stop it first: orchestrator runs cancel {run_id}.",
+            run_id=run_id,
+        )
+
+
 class BackfillUnsupportedError(ConflictError):
     """The source's plugin can begin at a time, but not end at one."""
 

@@ -1,7 +1,5 @@
 """A dry run loads into a scratch schema of its own: real tables and state never know of it."""
 
-import os
-
 import pytest
 from sqlalchemy import text
 
@@ -15,7 +13,7 @@ from orchestrator.drivers.liveness import WorkerMark
 from orchestrator.drivers.meltano.output import Source
 from orchestrator.kernel.db import Role, engine
 from tests.fakes.meltano import counted, singer_state
-from tests.fixtures.drivers import GITHUB, USERS
+from tests.fixtures.drivers import GITHUB, USERS, as_killed
 
 MARCH = {"replication_key": "at", "replication_key_value": "2024-03-01"}
 SCRATCH = "our_code__dry_run"
@@ -117,7 +115,7 @@ def test_what_a_dead_one_left_goes_with_the_next_pruning(command, drivers, ready
         queries.claim(tx, run.id, worker=dead.name, lease=drivers.settings.runs.lease)
         queries.note_scratch(tx, run, SCRATCH)
     integrations.make_scratch(drivers, ready)
-    os.close(dead._file)
+    as_killed(dead)
     assert [one.status for one in service.recover(drivers)] == [RunStatus.FAILED]
     assert schemas(warehouse) == [SCRATCH]
     assert command("runs", "prune", "--older-than", "90d", "--json").json["scratch_schemas"] == 1

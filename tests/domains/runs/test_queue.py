@@ -24,6 +24,7 @@ from orchestrator.kernel import ids
 from orchestrator.kernel.db import Role
 from orchestrator.kernel.settings import QueueSettings, RunSettings
 from tests.fakes.meltano import singer_state
+from tests.fixtures.drivers import as_killed
 
 POLICY = RetryPolicy(attempts=3, backoff=timedelta(seconds=30), longest=timedelta(hours=1))
 MARCH = {"replication_key": "at", "replication_key_value": "2024-03-01"}
@@ -172,7 +173,7 @@ def test_a_run_whose_worker_died_goes_on_with_another_but_not_for_ever(drivers, 
             attempt = queries.claim(tx, run.id, worker=dead.name, lease=timedelta(minutes=5))
         assert attempt is not None
         assert attempt.number == number + 1
-        kill(drivers, dead)
+        as_killed(dead)
         ended = service.recover(drivers)
     assert [(one.status, one.failure.kind) for one in ended] == [(RunStatus.FAILED, FailureKind.WORKER_LOST)]
     with drivers.db.transaction(ready.org_id, role=Role.WORKER) as tx, pytest.raises(LeaseLostError):
@@ -181,8 +182,9 @@ def test_a_run_whose_worker_died_goes_on_with_another_but_not_for_ever(drivers, 
 
 def test_a_run_of_an_integration_that_is_gone_ends_and_says_so(drivers, ready, joined):
     run = service.submit(drivers, ready)
-    with drivers.db.transaction(ready.org_id) as tx:
-        tx.execute(text("UPDATE orchestrator.integrations SET deleted_at = clock_timestamp()"))
+    with drivers.db.connection() as connection:
+        connection.execute(text("SET LOCAL session_replication_role = replica"))  # as if it had been a moment earlier
+        connection.execute(text("UPDATE orchestrator.integrations SET deleted_at = clock_timestamp()"))
     ended = service.take(drivers, ready.org_id, run.id, drain=threading.Event())
     assert ended is not None
     assert ended.status is RunStatus.FAILED
@@ -321,10 +323,3 @@ def due_now(drivers):
 def silence(drivers):
     with drivers.db.connection() as connection:
         connection.execute(text("UPDATE orchestrator.workers SET heartbeat_at = now() - interval '1 hour'"))
-
-
-def kill(drivers, worker):
-    """As a SIGKILL leaves it: the lock is free, the file still there."""
-    import os
-
-    os.close(worker._file)

@@ -1,4 +1,3 @@
-import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from time import sleep
@@ -25,6 +24,7 @@ from orchestrator.drivers.meltano.output import BlockCompleted, Level, Source
 from orchestrator.drivers.meltano.process import Stopped
 from orchestrator.kernel.db import Role
 from tests.fakes.meltano import NOW, counted, said, singer_state
+from tests.fixtures.drivers import as_killed
 
 MARCH = {"replication_key": "at", "replication_key_value": "2024-03-01"}
 APRIL = {"replication_key": "at", "replication_key_value": "2024-04-01"}
@@ -220,7 +220,7 @@ def test_the_run_of_a_killed_worker_ends_at_the_next_start(drivers, ready, all_w
     mark = drivers.worker
 
     def die(_):
-        os.close(mark._file)  # what the kernel does at kill -9
+        as_killed(mark)
         assert [one.id for one in service.recover(drivers)] == [run.id]
 
     all_well.act = die
@@ -254,7 +254,7 @@ def test_a_worker_elsewhere_with_a_lease_is_left_alone(drivers, ready):
 def test_a_run_whose_requester_died_before_anybody_claimed_it_does_not_block(drivers, ready):
     run = service.request(drivers, ready)
     assert service.recover(drivers) == [], "we live"
-    os.close(drivers.worker._file)  # what the kernel does at kill -9
+    as_killed(drivers.worker)
     assert [one.id for one in service.recover(drivers)] == [run.id]
     assert service.recover(drivers) == []
     drivers.__dict__.pop("worker")
@@ -263,7 +263,7 @@ def test_a_run_whose_requester_died_before_anybody_claimed_it_does_not_block(dri
 
 def test_a_cancelled_request_leaves_nothing_to_recover(drivers, ready):
     service.cancel(drivers, service.request(drivers, ready))
-    os.close(drivers.worker._file)
+    as_killed(drivers.worker)
     assert service.recover(drivers) == []
     drivers.__dict__.pop("worker")
 

@@ -138,10 +138,16 @@ def delete(
     context: typer.Context,
     integration: Wanted,
     *,
+    forget_secrets: Annotated[
+        bool, typer.Option("--forget-secrets", help="Its secrets go for good; restored, it needs them again.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Delete an integration; it can be restored. What it loaded stays in the destination."""
+    """Delete an integration; it can be restored. What it loaded stays in the destination.
+
+    Refused while one of its runs is under way. Its secrets stay encrypted for `restore`, unless they are to go.
+    """
     drivers, found = finding.found(context, integration)
     if not yes:
         if not asking.possible():
@@ -149,7 +155,7 @@ def delete(
         if not asking.confirmed(f"Delete {found.name} ({found.id})?", default=False):
             console.say("Nothing was deleted.")
             return
-    service.delete(drivers, found)
+    service.delete(drivers, found, forget_secrets=forget_secrets)
     restore_it = finding.command("integrations", "restore", found.name)
     _answer(found, f"is deleted; its data stays in schema {found.target_schema}. Undo: {restore_it}", as_json=as_json)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 from pydantic import SecretStr
 from sqlalchemy.exc import IntegrityError
@@ -16,6 +17,7 @@ from orchestrator.domains.identity.types import Place
 from orchestrator.domains.integrations import queries, rules
 from orchestrator.domains.integrations.errors import (
     AmbiguousIntegrationError,
+    IntegrationBusyError,
     InvalidIntegrationConfigError,
     NameTakenError,
     NotADraftError,
@@ -32,6 +34,7 @@ from orchestrator.kernel import ids
 from orchestrator.kernel.events import emit
 
 _CLAIM = "integrations_warehouse_schema"  # the index that keeps a schema of our warehouse to one integration
+_IDLE = "integrations_idle"  # the trigger that keeps an integration while one of its runs is under way
 _MARK = 4  # characters that set a schema apart from another organization's
 _TRIES = 3
 
@@ -176,6 +179,10 @@ def _constraint(error: IntegrityError) -> str | None:
     return getattr(getattr(error.orig, "diag", None), "constraint_name", None)
 
 
+def _detail(error: IntegrityError) -> str:
+    return str(getattr(getattr(error.orig, "diag", None), "message_detail", ""))
+
+
 def _taken(error: IntegrityError, name: str, schema: str) -> Exception:
     """The same words whoever has it: other organizations stay unknown."""
     if _constraint(error) == "integrations_name":
@@ -233,11 +240,23 @@ def discard(drivers: Drivers, integration: Integration) -> None:
         raise NotADraftError(integration.name) from None
 
 
-def delete(drivers: Drivers, integration: Integration) -> None:
-    """Take it out of sight; configuration, secrets and state stay, so that `restore` brings it back whole."""
-    with drivers.db.transaction(integration.org_id) as tx:
-        queries.mark_deleted(tx, integration.id)
-        emit(tx, IntegrationDeleted(org_id=integration.org_id, integration_id=integration.id))
+def delete(drivers: Drivers, integration: Integration, *, forget_secrets: bool = False) -> None:
+    """Take it out of sight; configuration, secrets and state stay, so that `restore` brings it back whole.
+
+    forget_secrets:  these go now and for good; a restored one needs them given again
+    Raises IntegrationBusyError while a run is under way, and then nothing was changed.
+    """
+    try:
+        with drivers.db.transaction(integration.org_id) as tx:
+            queries.hold(tx, integration.id)  # a run that is being requested is seen
+            queries.mark_deleted(tx, integration.id)
+            if forget_secrets:
+                vault.forget(tx, integration.org_id, credentials.owner(integration.credential_id))
+            emit(tx, IntegrationDeleted(org_id=integration.org_id, integration_id=integration.id))
+    except IntegrityError as error:
+        if _constraint(error) != _IDLE:
+            raise
+        raise IntegrationBusyError(integration.name, ids.encode("run", UUID(_detail(error)))) from None
 
 
 def restore(drivers: Drivers, integration: Integration) -> Integration:

@@ -81,6 +81,12 @@ def test_a_deleted_one_is_gone_listed_as_deleted_and_comes_back_whole(command, g
     assert command("integrations", "show", "Our code", "--json").json["config"]["auth"]["token"]["set"] is True
 
 
+def test_what_is_to_be_forgotten_is_gone_for_good(command, github):
+    assert command("integrations", "delete", "Our code", "--forget-secrets", "--yes").code == 0
+    assert command("integrations", "restore", "Our code").code == 0
+    assert command("integrations", "show", "Our code", "--json").json["config"]["auth"]["token"]["set"] is False
+
+
 @pytest.mark.parametrize(("answer", "left"), [("n", 1), ("", 1), ("perhaps\ny", 0)], ids=["no", "enter", "yes at last"])
 def test_a_person_is_asked_before_deleting(command, terminal, github, answer, left):
     screen = terminal("integrations", "delete", "Our code")
