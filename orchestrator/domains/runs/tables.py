@@ -170,6 +170,7 @@ class RunStreamRow(Table):
     records_written: Mapped[int] = mapped_column(BigInteger, server_default="0")
     records_deleted: Mapped[int] = mapped_column(BigInteger, server_default="0")
     seconds: Mapped[float] = mapped_column(server_default="0")
+    api_calls: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class RunLogRow(Table):

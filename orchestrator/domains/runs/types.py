@@ -106,13 +106,18 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamCount:
-    """What one run moved of one stream; records. `deleted` are records that arrived marked as deleted."""
+    """What one run moved of one stream; records.
+
+    deleted:    records that arrived marked as deleted
+    api_calls:  requests the source was asked; None where its plugin doesn't count them
+    """
 
     stream: str
     read: int = 0
     written: int = 0
     deleted: int = 0
     seconds: float = 0.0
+    api_calls: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -349,6 +354,7 @@ class Sample:
     read: int
     seconds: float
     whole: bool
+    api_calls: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -357,7 +363,7 @@ class StreamForecast:
 
     whole:    it is read from the start
     position: where it stands, for people
-    rows, seconds: as earlier runs of the same nature had it; None where there were none
+    rows, seconds, api_calls: as earlier runs of the same nature had it; None where none did
     samples:  how many those were
     """
 
@@ -367,6 +373,7 @@ class StreamForecast:
     position: str
     rows: int | None
     seconds: float | None
+    api_calls: int | None
     samples: int
 
 
@@ -376,6 +383,7 @@ class Forecast:
 
     encoding:       of the batches between the plugins; None: RECORD messages
     sign_in:        how the credential stands, in one word; `sign_in_problem` says why where it doesn't work
+    needed_scopes:  what the connector asks for, in that way of signing in; None where that knows no scopes
     granted_scopes: what the provider said it grants; None where it says nothing
     under_way:      the run that is active already
     """
@@ -384,5 +392,13 @@ class Forecast:
     encoding: str | None
     sign_in: str
     sign_in_problem: str | None
+    needed_scopes: tuple[str, ...] | None
     granted_scopes: tuple[str, ...] | None
     under_way: str | None
+
+    @property
+    def missing_scopes(self) -> tuple[str, ...]:
+        """What is needed and not granted, as far as both are known."""
+        if self.needed_scopes is None or self.granted_scopes is None:
+            return ()
+        return tuple(scope for scope in self.needed_scopes if scope not in self.granted_scopes)

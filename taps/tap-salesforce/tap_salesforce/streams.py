@@ -107,6 +107,10 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
         interval = self._metrics_interval(metrics.DEFAULT_LOG_INTERVAL)
         return metrics.Counter(Measure.DELETED, {metrics.Tag.STREAM: self.name}, interval)
 
+    def _request_counter(self) -> metrics.Counter:
+        interval = self._metrics_interval(metrics.DEFAULT_LOG_INTERVAL)
+        return metrics.Counter(metrics.Metric.HTTP_REQUEST_COUNT, {metrics.Tag.STREAM: self.name}, interval)
+
     def get_records(self, context: "Context | None") -> "Iterable[Record]":  # noqa: ARG002 - the SDK's signature
         """All records, as Python values and without bookmarks."""
         columns = self._columns()
@@ -157,8 +161,9 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
 
     def _sync_steps(self, folder: BatchFolder | None, *, write_messages: bool = True) -> Iterator[dict[str, Any]]:
         columns = self._columns()
-        lean = write_messages and self._is_lean()
+        lean, made = write_messages and self._is_lean(), self._org.client.requests_made
         with (
+            self._request_counter() as requests,
             self.get_record_counter() as counter,
             self._deletion_counter() as deletions,
             self.get_sync_timer(),
@@ -179,6 +184,7 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
                         yield record
                         counter.increment()
             deletions.increment(columns.deletions())
+            requests.increment(self._org.client.requests_made - made)
         self.state_manager.is_flushed = False
         if write_messages:
             self._write_state_message()

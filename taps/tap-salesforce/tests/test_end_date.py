@@ -31,6 +31,15 @@ def test_what_changed_within_the_window_comes_once(org, configure, run, window, 
     assert not any("/deleted" in asked for asked in org.stats.shown()["requests"])
 
 
+def test_requests_are_counted_by_stream(org, configure, run, caplog):
+    caplog.set_level("INFO")
+    run(configure(org))
+    points = [record.args[0] for record in caplog.records if record.name == "singer_sdk.metrics" and record.args]
+    counted = [one for one in points if one.metric.value == "http_request_count"]
+    assert 0 < sum(one.value for one in counted) <= sum(org.stats.shown()["requests"].values())
+    assert {one.tags["stream"] for one in counted} == {"Contact"}
+
+
 def test_a_reading_that_was_interrupted_goes_on_where_it_was(org, configure, run, window):
     config = configure(org, start_date=window[0], end_date=window[1], window_rows=50)
     states = run(config).states()

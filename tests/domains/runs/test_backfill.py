@@ -151,6 +151,7 @@ def test_the_command_may_leave_it_to_a_worker(command, drivers, crm):
         pytest.param(("--from", "soon"), 2, "'soon' is no day or time", id="no time"),
         pytest.param(("--from", "2024-02-30"), 2, "no day or time", id="no such day"),
         pytest.param(("--from", "2024-06-01", "--to", "2024-06-01"), 2, "nothing from", id="empty"),
+        pytest.param(("--from", "0001-01-01"), 2, "Nothing changed before 1970-01-01", id="before all"),
         pytest.param(("--from", "2999-01-01"), 2, "nothing from 2999-01-01", id="to come"),
         pytest.param(("--from", "2024-01-01", "-s", "Setting__c"), 5, "read whole each time", id="read whole"),
         pytest.param(("--from", "2024-01-01", "-s", "contact"), 3, "Did you mean 'Contact'", id="no such stream"),

@@ -3,6 +3,7 @@ import pytest
 from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.integrations.errors import UnknownStreamError
 from orchestrator.domains.runs import service
+from orchestrator.domains.runs.types import Forecast
 from orchestrator.drivers.meltano.output import Source
 from tests.fakes.meltano import counted, singer_state
 
@@ -13,8 +14,9 @@ TIMES = ["2024-01-01", "2024-02-01", "2024-03-01", "2024-04-01"]
 def sync(drivers, ready, meltano):
     """Run a sync that moves so many users."""
 
-    def call(users, at, **options):
+    def call(users, at, calls=None, **options):
         meltano.outputs = [counted(Source.TAP, "users", users), counted(Source.TARGET, "users", users)]
+        meltano.outputs += [] if calls is None else [counted(Source.TAP, "users", calls, "http_request_count")]
         meltano.states = [singer_state(users={"replication_key": "at", "replication_key_value": at})]
         return service.execute(drivers, ready, service.request(drivers, ready, **options))
 
@@ -36,6 +38,23 @@ def test_changes_are_estimated_by_runs_that_read_changes(drivers, ready, sync):
         sync(count, at)
     found = users(drivers, ready)
     assert (found.whole, found.position, found.rows, found.samples) == (False, "2024-04-01", 20, 3)
+
+
+def test_requests_are_estimated_where_the_plugin_counts_them(command, drivers, ready, sync):
+    for count, at, calls in zip([10_000, 10, 30, 20], TIMES, [300, None, 9, 5], strict=True):
+        sync(count, at, calls)
+    assert users(drivers, ready).api_calls == 7
+    assert users(drivers, ready, full_refresh=True).api_calls == 300
+    document = command("plan", "Our code", "--stream", "users", "--json").json
+    assert document["estimated_api_calls"] == 7
+    assert command("plan", "Our code", "--json").json["estimated_api_calls"] is None, "of teams nothing is known"
+
+
+def test_scopes_that_are_needed_and_not_granted_are_named():
+    facts = {"streams": (), "encoding": None, "sign_in": "active", "sign_in_problem": None, "under_way": None}
+    told = Forecast(needed_scopes=("api", "refresh_token"), granted_scopes=("api", "id"), **facts)
+    assert told.missing_scopes == ("refresh_token",)
+    assert Forecast(needed_scopes=("api",), granted_scopes=None, **facts).missing_scopes == ()
 
 
 def test_a_full_refresh_is_estimated_by_runs_from_the_start(drivers, ready, sync):

@@ -30,7 +30,7 @@ from orchestrator.domains.integrations.service.health import (
     switch,
 )
 from orchestrator.domains.integrations.service.opening import Opened, opened
-from orchestrator.domains.integrations.service.planning import plan, to_read
+from orchestrator.domains.integrations.service.planning import needed_scopes, plan, to_read
 from orchestrator.domains.integrations.service.previewing import handover, preview
 from orchestrator.domains.integrations.service.scratching import drop_scratch, make_scratch, scratch_schema
 from orchestrator.domains.integrations.service.selecting import change_mode, choose, choose_only, stream_counts, streams
@@ -65,6 +65,7 @@ __all__ = [
     "listing",
     "make_ready",
     "make_scratch",
+    "needed_scopes",
     "note_run",
     "note_sign_in",
     "opened",

@@ -87,6 +87,12 @@ def to_read(
     return chosen
 
 
+def needed_scopes(integration: Integration) -> tuple[str, ...] | None:
+    """What the connector asks the provider for, in the way of signing in that was chosen; None: it knows no scopes."""
+    way = forms.sign_in(catalog().get(integration.type), integration.config)
+    return None if way is None or way.oauth is None else way.oauth.scopes
+
+
 def _bounds(variant: Variant, window: Window | None) -> dict[str, str]:
     """The plugin's settings that bound what it reads."""
     if window is None or variant.window is None:

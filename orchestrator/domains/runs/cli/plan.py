@@ -1,5 +1,6 @@
 """`orchestrator plan`: what a sync would do."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
@@ -34,11 +35,19 @@ def plan(
         console.show_json({"integration": {"id": found.id, "name": found.name}, **_json(told)})
         return
     rows = [
-        (one.stream, one.mode, one.position, _about(one.rows), _about(one.seconds), _based_on(one))
+        (
+            one.stream,
+            one.mode,
+            one.position,
+            _about(one.rows),
+            _about(one.api_calls),
+            _about(one.seconds),
+            _based_on(one),
+        )
         for one in told.streams
     ]
-    columns = ("stream", "mode", "reads on from", "about rows", "about seconds", "going by")
-    console.show_table(columns, rows, empty="", numeric=["about rows", "about seconds"])
+    columns = ("stream", "mode", "reads on from", "about rows", "about API calls", "about seconds", "going by")
+    console.show_table(columns, rows, empty="", numeric=["about rows", "about API calls", "about seconds"])
     handed = f"{told.encoding} batches" if told.encoding else "RECORD messages"
     console.say(f"Into {showing.where(found, integrations.destination(drivers, found))}, as {handed}.")
     console.say(_signed_in(told))
@@ -58,11 +67,17 @@ def _based_on(one: StreamForecast) -> str:
 def _signed_in(told: Forecast) -> str:
     scopes = f", granted: {' '.join(told.granted_scopes)}" if told.granted_scopes else ""
     problem = f": {told.sign_in_problem}" if told.sign_in_problem else ""
-    return f"Sign-in: {told.sign_in}{problem}{scopes}."
+    missing = f", missing: {' '.join(told.missing_scopes)}" if told.missing_scopes else ""
+    return f"Sign-in: {told.sign_in}{problem}{scopes}{missing}."
+
+
+def _sum(parts: Iterable[int | None]) -> int | None:
+    """All of them together; None where one isn't known."""
+    known = list(parts)
+    return None if None in known else sum(one or 0 for one in known)
 
 
 def _json(told: Forecast) -> dict[str, Any]:
-    known = [one for one in told.streams if one.rows is not None]
     return {
         "streams": [
             {
@@ -70,12 +85,24 @@ def _json(told: Forecast) -> dict[str, Any]:
                 "mode": one.mode,
                 "from_the_start": one.whole,
                 "position": one.position,
-                "estimate": {"rows": one.rows, "seconds": one.seconds, "runs": one.samples},
+                "estimate": {
+                    "rows": one.rows,
+                    "api_calls": one.api_calls,
+                    "seconds": one.seconds,
+                    "runs": one.samples,
+                },
             }
             for one in told.streams
         ],
-        "estimated_rows": sum(one.rows or 0 for one in known) if len(known) == len(told.streams) else None,
+        "estimated_rows": _sum(one.rows for one in told.streams),
+        "estimated_api_calls": _sum(one.api_calls for one in told.streams),
         "encoding": told.encoding,
-        "sign_in": {"status": told.sign_in, "problem": told.sign_in_problem, "granted_scopes": told.granted_scopes},
+        "sign_in": {
+            "status": told.sign_in,
+            "problem": told.sign_in_problem,
+            "needed_scopes": told.needed_scopes,
+            "granted_scopes": told.granted_scopes,
+            "missing_scopes": told.missing_scopes,
+        },
         "under_way": told.under_way,
     }

@@ -59,12 +59,13 @@ def save_counts(tx: Session, attempt: Attempt, counts: Iterable[StreamCount]) ->
             "records_written": count.written,
             "records_deleted": count.deleted,
             "seconds": count.seconds,
+            "api_calls": count.api_calls,
         }
         for count in counts
     ]
     if rows:
         added = insert(RunStreamRow)
-        changing = ("records_read", "records_written", "records_deleted", "seconds")
+        changing = ("records_read", "records_written", "records_deleted", "seconds", "api_calls")
         tx.execute(
             added.on_conflict_do_update(
                 index_elements=["org_id", "run_id", "stream"], set_={name: added.excluded[name] for name in changing}
@@ -83,6 +84,7 @@ def counts(tx: Session, run_id: str) -> tuple[StreamCount, ...]:
             written=row.records_written,
             deleted=row.records_deleted,
             seconds=row.seconds,
+            api_calls=row.api_calls,
         )
         for row in rows
     )

@@ -10,7 +10,7 @@ from orchestrator.kernel import ids
 
 # A run went on from somewhere if the stream's newest state before it was not empty.
 _SAMPLES = text("""
-    SELECT moved.stream, moved.records_read, moved.seconds,
+    SELECT moved.stream, moved.records_read, moved.seconds, moved.api_calls,
         run.full_refresh OR NOT COALESCE((
             SELECT state.bookmark IS NOT NULL FROM orchestrator.stream_states state
             WHERE state.org_id = run.org_id AND state.integration_id = run.integration_id
@@ -31,6 +31,6 @@ def samples(tx: Session, integration_id: str, streams: Sequence[str], *, runs: i
     """What the newest `runs` successful runs moved of these streams, the newest first."""
     values = {"integration": ids.decode("int", integration_id), "streams": list(streams), "runs": runs}
     return [
-        Sample(stream=row.stream, read=row.records_read, seconds=row.seconds, whole=row.whole)
+        Sample(stream=row.stream, read=row.records_read, seconds=row.seconds, whole=row.whole, api_calls=row.api_calls)
         for row in tx.execute(_SAMPLES, values)
     ]

@@ -32,6 +32,7 @@ def _one(
     always = stream.mode is Mode.FULL_TABLE  # then every run read it from the start, whatever state there was
     whole = always or full_refresh or not bookmark
     same = [one for one in samples if one.stream == stream.name and (always or one.whole == whole)][:_RECENT]
+    asked = [one.api_calls for one in same if one.api_calls is not None]
     return StreamForecast(
         stream=stream.name,
         mode=stream.mode.value,
@@ -39,5 +40,6 @@ def _one(
         position=position(None if whole else bookmark),
         rows=round(median(one.read for one in same)) if same else None,
         seconds=median(one.seconds for one in same) if same else None,
+        api_calls=round(median(asked)) if asked else None,
         samples=len(same),
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from types import MappingProxyType
 
 from orchestrator.domains.runs.rules.failing import explain
 from orchestrator.domains.runs.rules.outcome import Outcome
@@ -86,7 +87,11 @@ def _reconciled(outcome: Outcome) -> tuple[RunStatus, Failure | None]:
 
 
 def merged(
-    read: Mapping[str, int], written: Mapping[str, int], deleted: Mapping[str, int], seconds: Mapping[str, float]
+    read: Mapping[str, int],
+    written: Mapping[str, int],
+    deleted: Mapping[str, int],
+    seconds: Mapping[str, float],
+    api_calls: Mapping[str, int] = MappingProxyType({}),
 ) -> tuple[StreamCount, ...]:
     """Counts of both sides, by stream, in the order they were first seen."""
     names = list(dict.fromkeys([*read, *written]))
@@ -97,6 +102,7 @@ def merged(
             written=written.get(name, 0),
             deleted=deleted.get(name, 0),
             seconds=seconds.get(name, 0.0),
+            api_calls=api_calls.get(name),
         )
         for name in names
     )

@@ -31,6 +31,7 @@ def forecast(
         streams=rules.forecast(chosen, there, samples, full_refresh=full_refresh),
         encoding=integrations.handover(drivers, integration),
         sign_in=credential.status.value,
+        needed_scopes=integrations.needed_scopes(integration),
         sign_in_problem=credential.status_reason,
         granted_scopes=credential.granted_scopes,
         under_way=None if under_way is None else under_way.id,

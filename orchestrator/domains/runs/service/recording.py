@@ -29,6 +29,7 @@ _LOOK_EVERY = 1.0  # seconds
 _MOST_STREAMS = 100_000  # what a plugin says is bounded: memory, and the columns it is stored in
 _MOST_RECORDS = 2**53 - 1
 _DELETED = "deleted_count"  # counter of taps that know which records are deletions
+_REQUESTS = "http_request_count"  # source: singer_sdk.metrics.Metric
 
 
 class Recorder:
@@ -72,6 +73,7 @@ class Recorder:
         self._read: dict[str, int] = defaultdict(int)
         self._loaded: dict[str, int] = defaultdict(int)
         self._deleted: dict[str, int] = defaultdict(int)
+        self._requests: dict[str, int] = defaultdict(int)
         self._times: dict[str, tuple[float, float]] = {}
         self._known: dict[str, Mapping[str, Any]] = {}
         self._append: Append = queries.append_state
@@ -137,12 +139,14 @@ class Recorder:
                 side[metric.stream] = min(side[metric.stream] + int(metric.value), _MOST_RECORDS)
             elif metric.name == _DELETED:
                 self._deleted[metric.stream] = min(self._deleted[metric.stream] + int(metric.value), _MOST_RECORDS)
+            elif metric.name == _REQUESTS and metric.source is Source.TAP:
+                self._requests[metric.stream] = min(self._requests[metric.stream] + int(metric.value), _MOST_RECORDS)
 
     def counts(self) -> tuple[StreamCount, ...]:
         """What was moved so far."""
         with self._lock:
             seconds = {stream: last - first for stream, (first, last) in self._times.items()}
-            return rules.merged(self._read, self._loaded, self._deleted, seconds)
+            return rules.merged(self._read, self._loaded, self._deleted, seconds, self._requests)
 
     def plugins_ended(self) -> None:
         """Nobody but us says more: their last lines are kept, however many were left out."""
