@@ -20,7 +20,15 @@ import pytest
 
 from tap_salesforce import batchfolder, client, fetching, pagefiles
 from tap_salesforce.batchfolder import BatchFolder
-from tap_salesforce.errors import AnswerError, ConfigError, JobError, LoaderGoneError, ShortResultError, StorageError
+from tap_salesforce.errors import (
+    AnswerError,
+    ConfigError,
+    JobError,
+    LoaderGoneError,
+    QuotaError,
+    ShortResultError,
+    StorageError,
+)
 from tap_salesforce.tap import TapSalesforce
 
 SPOILT = {
@@ -264,6 +272,18 @@ def test_a_run_that_failed_goes_on_behind_its_last_window(own_org, batches, run)
     assert before + ids(rest) == everything(own_org)
 
 
+def test_a_run_stopped_by_the_quota_keeps_its_files_and_the_next_goes_on(own_org, batches, run):
+    own_org.daily_limit = 80
+    with pytest.raises(QuotaError, match="of its 80 daily API requests"):
+        run(batches(own_org, max_api_usage_percent=50))
+    first = run.partial
+    own_org.use_requests(0)
+    own_org.daily_limit = 100_000
+    rest = run(batches(own_org), state=first.states()[-1])
+    assert ids(first).keys() | ids(rest).keys() == everything(own_org).keys()
+    assert 0 < sum(ids(first).values()) < 900 and 0 < sum(ids(rest).values()) < 900
+
+
 def test_the_loader_sets_the_pace(own_org, batches, run, monkeypatch):
     lying, most = [], []
     give = BatchFolder.give
@@ -329,7 +349,7 @@ def test_a_loader_that_removes_nothing_ends_the_run_and_its_files(own_org, batch
     monkeypatch.setattr(batchfolder, "_EXPECTED", 20_000)
     monkeypatch.setattr("tap_salesforce.settings.MEGABYTE", 100_000)
     monkeypatch.setattr(fetching, "LONGEST_WAIT", 0.3)
-    with pytest.raises(LoaderGoneError, match="does not remove"):
+    with pytest.raises(LoaderGoneError, QuotaError, match="does not remove"):
         run(batches(own_org, batch_storage_mb=1))
     assert len(files(run.partial)) >= 2 and not left_in(tmp_path)
 

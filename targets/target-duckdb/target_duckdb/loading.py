@@ -15,7 +15,7 @@ from target_duckdb.stage import Source, Stage
 
 log: Final = logging.getLogger("target-duckdb")
 LIMITS: Final[dict[str, Any]] = {  # beyond its memory DuckDB goes to disk
-    "memory_limit": "512MB",
+    "memory_limit": "512MB",  # measured: batches of 45 columns fail with 40 MB, of 800 columns with 300 MB
     "threads": 2,
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
