@@ -110,7 +110,7 @@ class RunSettings(_Section):
         description="an attempt is ended where for so long nothing was read, written or said that is new",
     )
     stop_grace: Duration = Field(
-        default=timedelta(seconds=3), description="between asking processes to end and ending them"
+        default=timedelta(seconds=2), description="between asking processes to end and ending them"
     )
     heartbeat: Duration = Field(
         default=timedelta(seconds=5), description="how often a running attempt renews its lease"
