@@ -74,14 +74,14 @@ class Entry:
     pipeline: Pipeline
 
 
-def in_turns(entries: Sequence[Entry], runs: int) -> tuple[list[Summary], dict[str, str]]:
+def in_turns(entries: Sequence[Entry], runs: int, *, warm: bool = True) -> tuple[list[Summary], dict[str, str]]:
     """So many runs of each, alternating, each round beginning with another one, after one of ours to warm up.
 
     What cannot take part, or does not arrive whole, is left out; the second value tells why. Ours must.
     """
     found: dict[str, list[Outcome]] = {entry.pipeline.name: [] for entry in entries}
     failed: dict[str, str] = {}
-    for number in range(-1, runs):
+    for number in range(-1 if warm else 0, runs):
         first = max(number, 0) % max(len(entries), 1)
         for entry in (*entries[first:], *entries[:first]):
             name, peer = entry.pipeline.name, entry.pipeline.kind is Kind.PEER
