@@ -10,6 +10,7 @@ from time import sleep
 from typing import TYPE_CHECKING
 
 from tests.chaos.machines import LEASE, Machine, full
+from tests.fixtures.forwarder import Forwarder
 
 if TYPE_CHECKING:
     from tests.chaos.place import Place
@@ -129,28 +130,19 @@ def _postgres_restarted(place: "Place", random: Random) -> Iterator[Machine | No
     yield None
 
 
-@contextmanager
-def _cut(place: "Place", random: Random) -> Iterator[Machine | None]:
-    machine = _working(place, random)
-    assert machine.way is not None
-    machine.way.cut()
-    try:
-        sleep(random.uniform(0.5, place.away))
-        yield machine
-    finally:
-        machine.way.mend()
+def _unreachable(name: str, begin: Callable[[Forwarder], None]) -> Fault:
+    @contextmanager
+    def strike(place: "Place", random: Random) -> Iterator[Machine | None]:
+        machine = _working(place, random)
+        assert machine.way is not None
+        begin(machine.way)
+        try:
+            sleep(random.uniform(0.5, place.away))
+            yield machine
+        finally:
+            machine.way.mend()
 
-
-@contextmanager
-def _silent(place: "Place", random: Random) -> Iterator[Machine | None]:
-    machine = _working(place, random)
-    assert machine.way is not None
-    machine.way.silence()
-    try:
-        sleep(random.uniform(0.5, place.away))
-        yield machine
-    finally:
-        machine.way.mend()
+    return Fault(name, strike)
 
 
 @contextmanager
@@ -178,8 +170,8 @@ FAULTS = (
     Fault("SIGKILL of all at once", _all_killed),
     Fault("SIGSTOP of all at once", _all_stopped),
     Fault("Postgres -m immediate", _postgres_restarted),
-    Fault("Postgres unreachable", _cut),
-    Fault("Postgres silent", _silent),
+    _unreachable("Postgres unreachable", Forwarder.cut),
+    _unreachable("Postgres silent", Forwarder.silence),
     Fault("disk of runs full", _runs_full, needs_disk=True),
     Fault("disk of Postgres full", _warehouse_full, needs_disk=True),
 )

@@ -29,7 +29,7 @@ from tests.e2e.comparing import contents
 from tests.e2e.conftest import values_of
 from tests.e2e.installation import Installation, eventually
 
-POINTS = int(os.environ.get("CHAOS_POINTS", "8"))
+POINTS = int(os.environ.get("CHAOS_POINTS", "6"))
 STREAMS = ("Account", "Contact")
 ROWS = {"Account": 300, "Contact": 9_000, "Lead": 1, "Opportunity": 1, "User": 1}
 STEP = 2_250  # records of a window, and so of a file; fewer than 2,000 would go by REST

@@ -1,6 +1,6 @@
 """Faults at random points of syncs under way: no record is lost, and every other promise is kept as well.
 
-CHAOS_POINTS says how many faults (8 unless told), CHAOS_SEED which; a failure names the seed that repeats it.
+CHAOS_POINTS says how many faults (6 unless told), CHAOS_SEED which; a failure names the seed that repeats it.
 CHAOS_AWAY is how many seconds Postgres is unreachable at most (7.5), CHAOS_TABLE a file for the table of results.
 """
 

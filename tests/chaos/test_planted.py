@@ -91,6 +91,7 @@ def test_a_lease_that_is_not_renewed_is_caught(place: Place, integration: Integr
     assert "lost_for_a_reason" in caught(place, integration, began)
 
 
+@LONG
 def test_writes_that_are_not_fenced_are_caught(place: Place, integration: Integration) -> None:
     began = datetime.now(UTC)
     first, second = place.machines
