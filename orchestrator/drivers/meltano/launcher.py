@@ -43,7 +43,7 @@ _FACTS = (  # names, time, certificates; not the private keys beside them
     "/etc/mime.types", "/etc/ssl/certs", "/etc/ssl/cert.pem", "/etc/ssl/openssl.cnf", "/etc/ca-certificates",
     "/etc/pki/tls/certs", "/etc/pki/tls/cert.pem", "/etc/pki/tls/openssl.cnf", "/etc/pki/ca-trust",
     "/etc/crypto-policies", "/proc", "/sys/fs/cgroup", "/sys/devices/system", "/dev/zero", "/dev/random",
-    "/dev/urandom",
+    "/dev/urandom", "/run/systemd/resolve", "/run/resolvconf",  # where resolv.conf is a link to, and is replaced
 )  # fmt: skip
 _DEVICES = ("/dev/null", "/dev/full")
 _KILLED_FIRST = b"1000"

@@ -1,7 +1,5 @@
 """The door of this folder: run, discover and read through Meltano, one private project per call."""
 
-import json
-import re
 import shutil
 import sys
 import threading
@@ -15,15 +13,14 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 from orchestrator.drivers.meltano import command, directory, landlock, project, socket_server
+from orchestrator.drivers.meltano.answers import FirstData
 from orchestrator.drivers.meltano.errors import DiscoveryError, MeltanoMissingError
 from orchestrator.drivers.meltano.judge import Judge
 from orchestrator.drivers.meltano.output import BlockCompleted, Output, Source, clean_name, read
 from orchestrator.drivers.meltano.process import (
-    LINE_LIMIT,
     Ended,
     Isolation,
     Lease,
-    Lines,
     Process,
     Stopped,
     possible_isolation,
@@ -37,7 +34,6 @@ CATALOG_LIMIT: Final = 256 * 1024 * 1024  # bytes a discovery may answer with
 _FREE = 64 * 1024  # bytes; with less, whatever else was said follows from it
 _FULL = "There is no space left where runs have their files ({})."
 _BEGIN = Path(__file__).with_name("begin.py")
-_CUT_RECORD = re.compile(rb'"type"\s*:\s*"(RECORD|BATCH)"')
 
 OnOutput = Callable[[Output], None]
 LoadState = Callable[[str], dict[str, Any] | None]
@@ -179,7 +175,7 @@ class Meltano:
         cancel: threading.Event | None = None,
     ) -> FirstRecord:
         """Start the extractor through Meltano with the plan's catalog and end it at the first RECORD or BATCH."""
-        watch = _Watch()
+        watch = FirstData()
         with self._session(Project(extractor=plan.extractor, catalog=plan.catalog), fresh_token) as session:
             end = session.start(command.read(plan.extractor.name), on_output, timeout, cancel, watch)
         stream = None if watch.stream is None else session.cleaned_name(watch.stream)
@@ -341,31 +337,6 @@ class _Session:
         if stopped is Stopped.PROCESSES:
             return f"The run started more than {limits.processes:,} processes and threads."
         return None
-
-
-class _Watch:
-    """Looks for the first RECORD or BATCH in a Singer stream."""
-
-    def __init__(self) -> None:
-        self.stream: str | None = None
-        self._lines = Lines()
-
-    def __call__(self, chunk: bytes) -> bool:
-        """True once it was there."""
-        return any(self._is_data(line) for line in self._lines.feed(chunk))
-
-    def _is_data(self, line: bytes) -> bool:
-        try:
-            message = json.loads(line)
-        except (ValueError, RecursionError):
-            found = _CUT_RECORD.search(line) if len(line) > LINE_LIMIT else None
-            self.stream = "?" if found else None
-            return found is not None
-        if not isinstance(message, dict) or message.get("type") not in {"RECORD", "BATCH"}:
-            return False
-        name = message.get("stream")
-        self.stream = name if isinstance(name, str) else "?"
-        return True
 
 
 def _secrets(plan: Project) -> frozenset[str]:
