@@ -79,7 +79,10 @@ class RunRow(Table):
 
 
 class AttemptRow(Table):
-    """One try at a run by one worker, fenced by its epoch; epoch 0 is whoever asked, until somebody claims it."""
+    """One try at a run by one worker, fenced by its epoch; epoch 0 is whoever asked, until somebody claims it.
+
+    phases: seconds by phase, once its processes have ended
+    """
 
     __tablename__ = "run_attempts"
     __table_args__ = (
@@ -95,6 +98,7 @@ class AttemptRow(Table):
     started_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     finished_at: Mapped[datetime | None]
     exit_code: Mapped[int | None]
+    phases: Mapped[dict[str, float] | None] = mapped_column(JSONB(none_as_null=True))
 
 
 class QueueRow(Table):

@@ -119,6 +119,11 @@ class StreamCount:
     seconds: float = 0.0
     api_calls: int | None = None
 
+    @property
+    def rate(self) -> float | None:
+        """Records read per second; None where they were counted once, so that nobody knows how long they took."""
+        return self.read / self.seconds if self.seconds else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:

@@ -1,9 +1,10 @@
 import json
+import re
 
 import pytest
 
 from orchestrator.domains.runs import service
-from orchestrator.domains.runs.types import RunStatus
+from orchestrator.domains.runs.types import RunStatus, StreamCount
 from orchestrator.drivers.meltano.output import BlockCompleted, Source
 from orchestrator.drivers.meltano.process import Stopped
 from tests.fakes.meltano import NOW, counted, said, singer_state
@@ -94,7 +95,15 @@ def test_runs_are_listed_and_shown(command, ready, all_well):
     assert command("runs", "list", "--json", "--integration", "Our code").json[0]["id"] == run["id"]
     shown = command("runs", "show", run["id"][:25])
     assert "1,000" in shown.out
-    assert command("runs", "show", run["id"], "--json").json["id"] == run["id"]
+    assert re.search(r"preparing \d+\.\d s, starting \d+\.\d s, syncing \d+\.\d s", shown.out)
+    document = command("runs", "show", run["id"], "--json").json
+    assert document["id"] == run["id"]
+    assert list(document["phases"]) == ["preparing", "starting", "syncing"]
+
+
+def test_how_fast_a_stream_was_read_is_known_where_it_was_counted_more_than_once():
+    assert StreamCount(stream="a", read=300, seconds=1.5).rate == 200
+    assert StreamCount(stream="a", read=300).rate is None
 
 
 def test_a_failed_run_says_why_and_what_to_do(command, ready, all_well):

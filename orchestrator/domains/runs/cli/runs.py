@@ -64,10 +64,11 @@ def show(context: typer.Context, run: RunArgument, *, as_json: Json = False) -> 
     """One run: status, why, and what it moved."""
     drivers, found, name = _found(context, run)
     counts = service.counts(drivers, found)
+    phases = service.phases(drivers, found)
     place = service.waiting(drivers, found)
     if as_json:
         line = None if place is None else {"position": place[0].position, "reason": place[1]}
-        console.show_json({**showing.run_json(found, name, counts), "waiting": line})
+        console.show_json({**showing.run_json(found, name, counts), "phases": phases, "waiting": line})
         return
     facts = {
         "run": found.id,
@@ -78,6 +79,8 @@ def show(context: typer.Context, run: RunArgument, *, as_json: Json = False) -> 
         "seconds": showing.seconds(found),
         "full refresh": found.full_refresh,
     }
+    if phases:
+        facts |= {"phases": ", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in phases.items())}
     if found.retry_of is not None:
         facts |= {"retry of": found.retry_of}
     if place is not None:

@@ -96,6 +96,7 @@ def count_json(count: StreamCount) -> dict[str, Any]:
         "written": count.written,
         "deleted": count.deleted,
         "seconds": round(count.seconds, 1),
+        "records_per_second": None if count.rate is None else round(count.rate, 1),
         "api_calls": count.api_calls,
     }
 

@@ -105,15 +105,16 @@ class _Board:
 
 
 def count_table(counts: tuple[StreamCount, ...], *, final: bool = False) -> "Table":
-    """Rows by stream, read and written; in the end deletions and seconds too."""
+    """Rows by stream, read and written; in the end deletions, seconds and the rate too."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("stream")
-    for name in ("read", "written", *(("deleted", "seconds") if final else ())):
+    for name in ("read", "written", *(("deleted", "seconds", "per second") if final else ())):
         table.add_column(name, justify="right")
     for count in counts:
-        last = (f"{count.deleted:,}", f"{count.seconds:.1f}") if final else ()
+        rate = "" if count.rate is None else f"{count.rate:,.0f}"
+        last = (f"{count.deleted:,}", f"{count.seconds:.1f}", rate) if final else ()
         table.add_row(console.escaped(count.stream), f"{count.read:,}", f"{count.written:,}", *last)
     return table
 

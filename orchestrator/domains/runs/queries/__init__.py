@@ -2,7 +2,15 @@
 
 from orchestrator.domains.runs.queries.pruning import prune
 from orchestrator.domains.runs.queries.queue import dispatch, enqueue, place, requeue_unclaimed
-from orchestrator.domains.runs.queries.records import add_logs, counts, last_log_id, logs, save_counts
+from orchestrator.domains.runs.queries.records import (
+    add_logs,
+    counts,
+    last_log_id,
+    logs,
+    phases,
+    save_counts,
+    save_phases,
+)
 from orchestrator.domains.runs.queries.retries import forget_retry_policy, retry_policy, save_retry_policy
 from orchestrator.domains.runs.queries.runs import (
     ONE_ACTIVE,
@@ -61,6 +69,7 @@ __all__ = [
     "newest_successes",
     "note_scratch",
     "open_attempts",
+    "phases",
     "place",
     "prune",
     "put_back",
@@ -73,6 +82,7 @@ __all__ = [
     "runs_like",
     "samples",
     "save_counts",
+    "save_phases",
     "save_retry_policy",
     "scratches",
     "set_state",

@@ -1,14 +1,15 @@
 """What a run said and moved."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from orchestrator.domains.runs.tables import RunLogRow, RunStreamRow
+from orchestrator.domains.runs.tables import AttemptRow, RunLogRow, RunStreamRow
 from orchestrator.domains.runs.types import (
+    PHASES,
     Attempt,
     LogEntry,
     StreamCount,
@@ -72,6 +73,19 @@ def save_counts(tx: Session, attempt: Attempt, counts: Iterable[StreamCount]) ->
             ),
             rows,
         )
+
+
+def save_phases(tx: Session, attempt: Attempt, phases: Mapping[str, float]) -> None:
+    """Store how long each phase of an attempt took, in seconds; `hold` its run in the same transaction."""
+    mine = (AttemptRow.run_id == attempt.run_id, AttemptRow.epoch == attempt.epoch)
+    tx.execute(update(AttemptRow).where(*mine).values(phases=dict(phases)))
+
+
+def phases(tx: Session, run_id: str) -> dict[str, float]:
+    """Seconds by phase, in the order they come, of the newest attempt that says so; empty where none does."""
+    told = select(AttemptRow.phases).where(AttemptRow.run_id == run_id, AttemptRow.phases.is_not(None))
+    found = tx.scalar(told.order_by(AttemptRow.epoch.desc()).limit(1)) or {}
+    return {phase: found[phase] for phase in PHASES if phase in found}
 
 
 def counts(tx: Session, run_id: str) -> tuple[StreamCount, ...]:

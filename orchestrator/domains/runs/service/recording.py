@@ -54,7 +54,9 @@ class Recorder:
         *,
         claimed: float,
     ) -> None:
-        self._drivers, self.attempt, self.show = drivers, attempt, on_progress
+        self._drivers, self.attempt, self._on_progress = drivers, attempt, on_progress
+        self._phases: dict[str, float] = {}  # when each began
+        self._took: dict[str, float] | None = None
         self._settings = drivers.settings.runs
         self.cancel, self.cancelled = cancel, False
         self._drain, self.drained = drain or threading.Event(), False
@@ -151,6 +153,14 @@ class Recorder:
     def plugins_ended(self) -> None:
         """Nobody but us says more: their last lines are kept, however many were left out."""
         self._lines.end()
+        ends = [*list(self._phases.values())[1:], monotonic()]
+        took = zip(self._phases.items(), ends, strict=True)
+        self._took = {phase: round(end - began, 3) for (phase, began), end in took}
+
+    def show(self, progress: Progress) -> None:
+        """Tell whoever watches where the run is."""
+        self._phases.setdefault(progress.phase, monotonic())
+        self._on_progress(progress)
 
     def flush(self) -> None:
         """Store waiting lines and counts; where the database is away they wait for the next time.
@@ -164,6 +174,8 @@ class Recorder:
                 queries.hold(tx, self.attempt)
                 queries.add_logs(tx, self.attempt, lines)
                 queries.save_counts(tx, self.attempt, self.counts())
+                if self._took:
+                    queries.save_phases(tx, self.attempt, self._took)
         except DatabaseAwayError:
             self._lines.give_back(lines)
 

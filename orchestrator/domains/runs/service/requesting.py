@@ -137,6 +137,12 @@ def counts(drivers: Drivers, run: Run) -> tuple[StreamCount, ...]:
         return queries.counts(tx, run.id)
 
 
+def phases(drivers: Drivers, run: Run) -> dict[str, float]:
+    """How long each phase of a run's last attempt took, in seconds; empty while it goes on."""
+    with drivers.db.transaction(run.org_id) as tx:
+        return queries.phases(tx, run.id)
+
+
 def logs(drivers: Drivers, run: Run, *, after: int | None = None, last: int = 0, limit: int = 1000) -> list[LogEntry]:
     """Lines of a run in order: those after a cursor, or the last so many."""
     with drivers.db.transaction(run.org_id) as tx:
