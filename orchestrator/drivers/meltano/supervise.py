@@ -130,7 +130,7 @@ def _own_view(directories: Sequence[str]) -> None:
         if any(directory.startswith(f"{path}/") for directory in directories):
             continue
         if os.path.isdir(path):  # noqa: PTH112 - keeps pathlib unloaded
-            _libc().mount(b"none", path.encode(), b"tmpfs", plain, b"size=0,mode=0")
+            _libc().mount(b"none", path.encode(), b"tmpfs", plain, b"size=4k,mode=0")
         elif os.path.exists(path):  # noqa: PTH110
             _libc().mount(os.devnull.encode(), path.encode(), None, _MS_BIND, None)
 

@@ -247,3 +247,10 @@ def test_root_keeps_the_capabilities_for_files_alone(supervised):
     status = supervised("/bin/cat", "/proc/self/status").out
     [effective] = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff")]
     assert effective == 0b11111
+
+
+@pytest.mark.skipif(not Path("/run/dbus").is_dir(), reason="needs a service to hide")
+@pytest.mark.parametrize("user", [None, pytest.param(65534, marks=ORDINARY)], ids=["ourselves", "nobody"])
+def test_services_that_start_programs_are_out_of_sight(supervised, user):
+    python = "/usr/bin/python3" if user else sys.executable
+    assert supervised("/usr/bin/stat", "--format=%a %s", "/run/dbus", user=user, python=python).out == "0 40\n"
