@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 from sqlalchemy import text
 
-from bench.lab import report
+from bench.lab import report, rows
 from bench.lab.stage import environment
 from orchestrator.domains.schedules import service
 from orchestrator.drivers.bundle import Drivers
@@ -32,24 +32,7 @@ _LIMIT = 5.0  # seconds
 _IDLE_TICKS = 200
 _IDLE_LIMIT = 1.0  # % of a core, at a tick a second
 
-# Made-up rows, in one go.
-_FILL = """
-TRUNCATE orchestrator.organizations, orchestrator.events, orchestrator.run_queue CASCADE;
-INSERT INTO orchestrator.organizations (id, slug, name)
-    SELECT gen_random_uuid(), 'bench-' || n, 'bench' FROM generate_series(1, :orgs) n;
-INSERT INTO orchestrator.workspaces (org_id, id, slug, name)
-    SELECT id, gen_random_uuid(), 'main', 'main' FROM orchestrator.organizations;
-INSERT INTO orchestrator.destinations (org_id, id, type, variant, name)
-    SELECT id, gen_random_uuid(), 'warehouse', 'postgres', 'warehouse' FROM orchestrator.organizations;
-INSERT INTO orchestrator.integration_credentials (org_id, id, provider)
-    SELECT id, gen_random_uuid(), 'salesforce' FROM orchestrator.organizations;
-INSERT INTO orchestrator.integrations
-    (org_id, id, workspace_id, type, variant, name, credential_id, destination_id, target_schema, in_warehouse)
-    SELECT o.id, gen_random_uuid(), w.id, 'salesforce', 'orchestrator', 'i' || n, c.id, d.id, 's' || n, false
-    FROM generate_series(1, :size) n
-    JOIN (SELECT id, row_number() OVER () AS nth FROM orchestrator.organizations) o ON o.nth = n % :orgs + 1
-    JOIN orchestrator.workspaces w ON w.org_id = o.id JOIN orchestrator.destinations d ON d.org_id = o.id
-    JOIN orchestrator.integration_credentials c ON c.org_id = o.id;
+_SCHEDULES = """
 INSERT INTO orchestrator.schedules (org_id, id, integration_id, cron, zone, misfire, next_slot, next_fire_at)
     SELECT org_id, gen_random_uuid(), id, '*/15 2-5 * * mon-fri', 'Europe/Berlin', 'run_once',
            now() + interval '1 hour', now() + interval '1 hour'
@@ -98,9 +81,7 @@ def installation() -> Iterator[tuple[Drivers, Mapping[str, str]]]:
 
 def burst(drivers: Drivers, env: Mapping[str, str], *, size: int, orgs: int, schedulers: int) -> Burst:
     """Let so many schedulers fire so many schedules."""
-    with drivers.db.connection() as connection:
-        for statement in _FILL.split(";\n"):
-            connection.execute(text(statement), {"size": size, "orgs": orgs})
+    rows.fill(drivers, size=size, orgs=orgs, then=_SCHEDULES)
     with _schedulers(env, schedulers) as processes:
         with drivers.db.connection() as connection:
             connection.execute(text(_NOW))
@@ -196,13 +177,13 @@ def main() -> int:
             for _ in range(given.n)
         ]
         share = idle(drivers, _IDLE_TICKS)
-    rows = [
+    shown = [
         (f"{one.size:,} in {one.orgs:,}", *(f"{value:.2f}" for value in (one.wall, one.cpu, one.postgres_cpu)),
          f"{one.size / one.wall:,.0f}", one.wrong)
         for one in found
     ]  # fmt: skip
     columns = ("schedules in organizations", "wall, s", "CPU, s", "Postgres, s", "a second", "twice or never")
-    report.show(f"Due in the same second, {given.schedulers} schedulers", columns, rows)
+    report.show(f"Due in the same second, {given.schedulers} schedulers", columns, shown)
     ended = report.Report(name="schedules", n=given.n)
     ended.figures = {"bursts": [asdict(one) for one in found], "idle_percent": share}
     for one in found:

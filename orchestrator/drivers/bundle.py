@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from orchestrator.drivers.embedded_postgres import EmbeddedPostgres
 from orchestrator.drivers.keys import KeyRing
+from orchestrator.drivers.last_claim import LastClaim
 from orchestrator.drivers.liveness import WorkerMark
 from orchestrator.kernel.db import Database, engine
 from orchestrator.kernel.settings import Settings, environment
@@ -95,6 +96,11 @@ class Drivers:
             ),
             readable=self.settings.runs.readable,
         )
+
+    @cached_property
+    def last_claim(self) -> LastClaim:
+        """What this machine remembers of the runs it took."""
+        return LastClaim(self.settings.home / "claims")
 
     @property
     def workers_folder(self) -> Path:

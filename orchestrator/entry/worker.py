@@ -51,6 +51,7 @@ class Worker:
         self._drain = threading.Event()
         self._over = threading.Event()
         self._away = False
+        self._paused: str | None = None
         self.refused: OrchestratorError | None = None
 
     @property
@@ -69,6 +70,7 @@ class Worker:
 
     def work(self) -> None:
         """Work until `drain` is called. Raises what forbids to go on, such as a newer database."""
+        self._look_back()
         self._join()
         house = threading.Thread(target=self._keep_house, name="house", daemon=True)
         slots = ThreadPoolExecutor(self._concurrency, thread_name_prefix="slot")
@@ -85,7 +87,8 @@ class Worker:
             house.join()
             calling.join(_LAST_CALL)  # one that still waits for an answer ends with the process
             self._quietly(runs.leave, self._drivers)
-            self._quietly(runs.look_after, self._drivers)
+            if self._paused is None:
+                self._quietly(runs.look_after, self._drivers)
         if self.refused is not None:
             raise self.refused
 
@@ -99,8 +102,10 @@ class Worker:
         )
 
     def _take(self, ticket: Ticket) -> None:
-        log.info("%s begins.", ticket.run_id)
         try:
+            if self._paused is not None or not self._fit():
+                return  # handed over just before that was known; it goes back into the line
+            log.info("%s begins.", ticket.run_id)
             run = runs.take(
                 self._drivers, ticket.org_id, ticket.run_id, drain=self._drain, follow=self._observer.attempt
             )
@@ -119,11 +124,14 @@ class Worker:
         due = monotonic()
         while not self._over.wait(_TICK):
             self._kept_house = monotonic()
+            self._quietly(self._fit)
             if monotonic() >= due:
                 due = monotonic() + beat_every
                 self._quietly(self._beat)
-                self._quietly(self._look_after)
-            if not self._drain.is_set():
+                self._quietly(self._look_back)
+                if self._paused is None:
+                    self._quietly(self._look_after)
+            if not self._drain.is_set() and self._paused is None:
                 self._quietly(runs.dispatch, self._drivers)
                 for tick in self._ticks:
                     self._quietly(tick, self._drivers)
@@ -133,19 +141,34 @@ class Worker:
 
     def _keep_calling(self) -> None:
         while not self._drain.wait(_TICK):
-            for call in self._calls:
+            for call in self._calls if self._paused is None else ():
                 self._quietly(call, self._drivers)
 
     def _beat(self) -> None:
+        if not runs.beat(self._drivers, draining=self._drain.is_set()) and not self._drain.is_set():
+            self._join()
+
+    def _fit(self) -> bool:
+        """Whether this code fits the database; where that was migrated under us we begin nothing more, and end."""
         try:
             self._drivers.check(self._drivers.unchecked_db)
         except DatabaseAwayError:
             raise
-        except OrchestratorError as error:  # the database was migrated under us: go on with what runs, begin nothing
+        except OrchestratorError as error:
+            if self.refused is None:
+                log.warning("%s Runs under way go on until they have committed state.", error.message)
             self.refused = error
             self._drain.set()
-        if not runs.beat(self._drivers, draining=self._drain.is_set()) and not self._drain.is_set():
-            self._join()
+            return False
+        return True
+
+    def _look_back(self) -> None:
+        because = runs.look_back(self._drivers)
+        if because is not None and self._paused is None:
+            log.warning("Paused, since %s. Look at what came back, then: orchestrator workers resume", because)
+        elif because is None and self._paused is not None:
+            log.info("Going on: somebody has said that this database is the one.")
+        self._paused = because
 
     def _quietly(self, do: Callable[..., object], *arguments: object) -> None:
         """Do something that may fail now and is done again soon."""

@@ -31,7 +31,7 @@ class NotMigratedError(ActionNeededError):
         )
 
 
-class NewerDatabaseError(OrchestratorError):
+class NewerDatabaseError(ActionNeededError):
     """A newer orchestrator has migrated this database; older code must not touch it."""
 
     code = "database_newer"

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
@@ -46,6 +47,8 @@ class RunRow(Table):
         ),
         Index("runs_one_active", "org_id", "integration_id", unique=True, postgresql_where=_ACTIVE),
         Index("runs_by_integration", "org_id", "integration_id", "id"),
+        Index("runs_by_status", "org_id", "status", "id"),
+        Index("runs_of_integration_by_status", "org_id", "integration_id", "status", "id"),
         Index(
             "runs_unpruned", "org_id", "finished_at", postgresql_where="finished_at IS NOT NULL AND pruned_at IS NULL"
         ),
@@ -113,7 +116,14 @@ class QueueRow(Table):
     __tablename__ = "run_queue"
     __table_args__ = (
         ForeignKeyConstraint(["org_id", "run_id"], ["runs.org_id", "runs.id"]),
-        Index("run_queue_waiting", "org_id", "provider", "requested_at", postgresql_where="dispatched_at IS NULL"),
+        Index(
+            "run_queue_waiting",
+            "org_id",
+            "provider",
+            "requested_at",
+            postgresql_where="dispatched_at IS NULL AND not_before IS NULL",
+        ),
+        Index("run_queue_not_before", "not_before", postgresql_where="not_before IS NOT NULL"),
         Index("run_queue_dispatched", "dispatched_at", postgresql_where="dispatched_at IS NOT NULL"),
     )
 
@@ -159,6 +169,27 @@ class WorkerRow(Table):
     started_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     heartbeat_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     draining: Mapped[bool] = mapped_column(server_default="false")
+
+
+class InstallationRow(Table):
+    """What is true of the whole installation; one row.
+
+    id:                 of the installation as the database has been since it was begun or confirmed
+    last_turn:          the organization that was handed a slot last; the next turn goes on after it
+    cluster, database:  the Postgres it worked in, by its own identifiers; another one means a copy
+    paused_at:          since when workers begin nothing, and why, until somebody says that they may
+    """
+
+    __tablename__ = "installation"
+    __table_args__ = (CheckConstraint("single", name="single"),)
+
+    single: Mapped[bool] = mapped_column(primary_key=True, server_default="true")
+    id: Mapped[UUID] = mapped_column(server_default=func.gen_random_uuid())
+    last_turn: Mapped[UUID | None]
+    cluster: Mapped[str | None]
+    database: Mapped[int | None] = mapped_column(BigInteger)
+    paused_at: Mapped[datetime | None]
+    paused_because: Mapped[str] = mapped_column(server_default="")
 
 
 class RunStreamRow(Table):

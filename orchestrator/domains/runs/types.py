@@ -156,6 +156,23 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Home:
+    """A Postgres server, by the identifier it was made with (empty where it isn't told), and a database in it."""
+
+    cluster: str
+    database: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """The installation as its database tells it. paused: why its workers begin nothing."""
+
+    id: str
+    home: Home
+    paused: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
     """A run somebody wants, to be done by a worker.
 

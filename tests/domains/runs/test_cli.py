@@ -85,6 +85,23 @@ def test_a_wrong_duration_or_stream_queues_nothing(command, drivers, ready):
     assert service.listing(drivers, ready.org_id) == []
 
 
+def test_pages_of_runs_follow_one_another_by_status_too(command, ready, all_well):
+    done = [command("sync", "Our code", "--json").json["id"] for _ in range(2)]
+    all_well.code = 1
+    failed = [command("sync", "Our code", "--json").json["id"] for _ in range(3)]
+
+    def page(*options):
+        return [one["id"] for one in command("runs", "list", "--limit", "2", "--json", *options).json]
+
+    assert page() == [failed[2], failed[1]]
+    assert page("--before", failed[1]) == [failed[0], done[1]]
+    assert page("--before", done[1], "-i", "Our code") == [done[0]]
+    both = ("--status", "failed", "--status", "succeeded")
+    assert page(*both, "--before", failed[1]) == [failed[0], done[1]]
+    assert page("--status", "succeeded", "-i", "Our code") == [done[1], done[0]]
+    assert page("--status", "timed_out") == []
+
+
 def test_runs_are_listed_and_shown(command, ready, all_well):
     assert "Nothing ran yet" in command("runs", "list").err
     run = command("sync", "Our code", "--json").json

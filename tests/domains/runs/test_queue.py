@@ -1,6 +1,7 @@
 """Detached runs: who waits, who is handed to whom, and what becomes of a try that didn't end well."""
 
 import threading
+from collections import Counter
 from datetime import timedelta
 
 import pytest
@@ -80,6 +81,48 @@ def test_free_slots_go_round_and_none_is_left_empty(drivers, server_of_many):
     join(drivers, concurrency=8)
     assert service.dispatch(drivers) == 8
     assert server_of_many.holders() == {"alpha": 6, "beta": 2}
+
+
+def test_turns_go_round_and_meet_everybody_before_anybody_again(drivers, server_of_many):
+    names = [f"org-{number}" for number in range(7)]
+    for name in names:
+        server_of_many.line(name, 3)
+    join(drivers, concurrency=2)
+    served = []
+    for _ in range(10):
+        service.dispatch(drivers)
+        served += server_of_many.holders()
+        server_of_many.end_those_under_way()
+    assert len(set(served[:6])) == 6
+    assert Counter(served[:14]) == dict.fromkeys(names, 2)
+    assert len(served) == 20
+
+
+def test_who_has_a_run_under_way_waits_for_those_that_have_none(drivers, server_of_many):
+    server_of_many.line("alpha", 5)
+    join(drivers, concurrency=2)
+    assert service.dispatch(drivers) == 2
+    server_of_many.end_those_under_way(1)
+    for name in ("beta", "gamma"):
+        server_of_many.line(name, 1)
+    service.dispatch(drivers)
+    server_of_many.end_those_under_way(1)
+    service.dispatch(drivers)
+    assert set(server_of_many.holders()) == {"beta", "gamma"}
+
+
+def test_runs_that_wait_to_be_tried_again_hold_up_nobody_and_come_back_in_time(drivers, server_of_many):
+    server_of_many.line("alpha", 3)
+    server_of_many.line("beta", 1)
+    server_of_many.put_off("alpha", "1 hour")
+    join(drivers, concurrency=1)
+    assert service.dispatch(drivers) == 1
+    assert server_of_many.holders() == {"beta": 1}
+    server_of_many.put_off("alpha", "0 seconds")
+    assert service.dispatch(drivers) == 0
+    server_of_many.end_those_under_way()
+    assert service.dispatch(drivers) == 1
+    assert server_of_many.holders() == {"alpha": 1}
 
 
 @pytest.mark.parametrize(
@@ -291,6 +334,25 @@ class Lines:
                 ),
                 {"org": ids.decode("org", org), "provider": provider, "length": length},
             )
+
+    def put_off(self, name, by):
+        self._change(
+            "UPDATE orchestrator.run_queue SET not_before = clock_timestamp() + CAST(:by AS interval)"
+            " WHERE org_id = :org AND worker IS NULL",
+            by=by,
+            org=ids.decode("org", self._orgs[name]),
+        )
+
+    def end_those_under_way(self, most=1000):
+        self._change(
+            "DELETE FROM orchestrator.run_queue WHERE run_id IN (SELECT run_id FROM orchestrator.run_queue"
+            " WHERE worker IS NOT NULL ORDER BY dispatched_at, run_id LIMIT :most)",
+            most=most,
+        )
+
+    def _change(self, statement, **values):
+        with self._drivers.db.connection() as connection:
+            connection.execute(text(statement), values)
 
     def holders(self):
         names = {ids.decode("org", org): name for name, org in self._orgs.items()}

@@ -142,6 +142,20 @@ def test_a_year_nobody_was_there_costs_nothing_and_loses_nothing(drivers, integr
     assert count == pytest.approx(365 * 1440, abs=2)
 
 
+def test_of_a_million_missed_ones_a_hundred_are_caught_up_at_most_and_all_are_told(
+    drivers, integration, schedule, clock, outcomes
+):
+    policy = Policy(misfire=Misfire.CATCH_UP, catch_up=100)
+    added = schedule(integration("A"), Timing(every=MINUTE), policy=policy)
+    clock.by(1_000_000 * MINUTE)
+    began = time.monotonic()
+    service.fire_due(drivers)
+    assert time.monotonic() - began < 5
+    (missed, _, count), *kept = outcomes(added)
+    assert (missed, len(kept)) == ("missed", 100)
+    assert count == pytest.approx(1_000_000 - 100, abs=2)
+
+
 def test_nothing_starts_in_a_blackout(drivers, integration, schedule, clock, outcomes):
     today = datetime.now(UTC)
     around = (f"{today + timedelta(days=step):%a} 00:00-24:00" for step in (-1, 0, 1))

@@ -28,6 +28,7 @@ def list_(
     *,
     integration: Annotated[str | None, typer.Option("--integration", "-i", help="Only runs of this one.")] = None,
     status: Annotated[list[RunStatus] | None, typer.Option(help="Only these; can be given several times.")] = None,
+    before: Annotated[str | None, typer.Option(metavar="RUN", help="Only older ones than this: the next page.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 20,
     as_json: Json = False,
 ) -> None:
@@ -36,7 +37,10 @@ def list_(
     place = identity.find(drivers.db, drivers.settings.organization)
     service.recover(drivers)
     only = integrations.find(drivers, place.org_id, integration).id if integration else None
-    found = service.listing(drivers, place.org_id, integration_id=only, statuses=tuple(status or ()), limit=limit)
+    older_than = service.find(drivers, place.org_id, before).id if before else None
+    found = service.listing(
+        drivers, place.org_id, integration_id=only, statuses=tuple(status or ()), before=older_than, limit=limit
+    )
     names = _names(drivers, place.org_id)
     if as_json:
         console.show_json([showing.run_json(run, names.get(run.integration_id)) for run in found])

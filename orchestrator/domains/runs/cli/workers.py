@@ -19,7 +19,12 @@ def root() -> None:
 @app.command("list")
 def list_(context: typer.Context, *, as_json: Json = False) -> None:
     """All workers of this installation, the oldest first."""
-    found = service.workers(of_command(context))
+    drivers = of_command(context)
+    found = service.workers(drivers)
+    because = service.paused(drivers)
+    if because is not None:
+        console.say(f"Workers are paused, since {because}.")
+        console.say("Look at what came back, then let them go on: orchestrator workers resume")
     if as_json:
         console.show_json([_json(one) for one in found])
         return
@@ -29,6 +34,19 @@ def list_(context: typer.Context, *, as_json: Json = False) -> None:
     ]
     columns = ("worker", "state", "runs", "host", "pid", "version", "last heartbeat")
     console.show_table(columns, rows, empty="No worker runs. Start one: orchestrator worker", numeric=["runs", "pid"])
+
+
+@app.command()
+def resume(context: typer.Context) -> None:
+    """Let workers go on that are paused since the database was restored or copied.
+
+    Runs go on from the state in it. Look before whether another installation works with a copy of the same database.
+    """
+    because = service.resume(of_command(context))
+    if because is None:
+        console.say("Workers are not paused.")
+        return
+    console.say(f"They were paused, since {because}. They go on now.")
 
 
 def _state(worker: Worker) -> str:

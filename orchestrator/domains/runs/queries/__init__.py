@@ -1,5 +1,6 @@
 """All SQL about runs: rows in, values out; the database settles races."""
 
+from orchestrator.domains.runs.queries.installation import home, installation, pause, paused, resume, settle_in
 from orchestrator.domains.runs.queries.pruning import prune
 from orchestrator.domains.runs.queries.queue import dispatch, enqueue, place, requeue_unclaimed
 from orchestrator.domains.runs.queries.records import (
@@ -63,12 +64,16 @@ __all__ = [
     "forget_retry_policy",
     "forget_silent",
     "hold",
+    "home",
     "insert_run",
+    "installation",
     "last_log_id",
     "logs",
     "newest_successes",
     "note_scratch",
     "open_attempts",
+    "pause",
+    "paused",
     "phases",
     "place",
     "prune",
@@ -76,6 +81,7 @@ __all__ = [
     "read_since",
     "register",
     "requeue_unclaimed",
+    "resume",
     "retry_policy",
     "run",
     "runs",
@@ -87,6 +93,7 @@ __all__ = [
     "scratches",
     "set_state",
     "settle",
+    "settle_in",
     "state_as_of",
     "state_history",
     "strike_off",

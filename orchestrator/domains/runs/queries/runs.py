@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Select, case, func, select, text, tuple_, update
+from sqlalchemy import Select, case, func, select, text, tuple_, union_all, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -82,14 +82,23 @@ def runs_like(tx: Session, beginning: str) -> list[Run]:
 
 
 def runs(
-    tx: Session, *, integration_id: str | None = None, statuses: Sequence[RunStatus] = (), limit: int = 20
+    tx: Session,
+    *,
+    integration_id: str | None = None,
+    statuses: Sequence[RunStatus] = (),
+    before: str | None = None,
+    limit: int = 20,
 ) -> list[Run]:
-    """The newest runs first."""
-    wanted = select(RunRow).order_by(RunRow.id.desc()).limit(limit)
+    """The newest runs first; with `before`, those that are older than this one."""
+    newest = select(RunRow.id).order_by(RunRow.id.desc()).limit(limit)
     if integration_id is not None:
-        wanted = wanted.where(RunRow.integration_id == integration_id)
-    if statuses:
-        wanted = wanted.where(RunRow.status.in_([status.value for status in statuses]))
+        newest = newest.where(RunRow.integration_id == integration_id)
+    if before is not None:
+        newest = newest.where(RunRow.id < before)
+    # An index leads to the newest of each status; over several at once it would have to read and sort them all.
+    of_each = [newest.where(RunRow.status == status.value).subquery() for status in statuses]
+    found = union_all(*(select(one.c.id) for one in of_each or [newest.subquery()])).subquery()
+    wanted = select(RunRow).join(found, RunRow.id == found.c.id).order_by(RunRow.id.desc()).limit(limit)
     return [as_run(row) for row in tx.scalars(wanted)]
 
 

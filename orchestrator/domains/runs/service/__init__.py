@@ -2,6 +2,7 @@
 
 from orchestrator.domains.runs.service.executing import execute
 from orchestrator.domains.runs.service.forecasting import forecast
+from orchestrator.domains.runs.service.pausing import look_back, paused, resume
 from orchestrator.domains.runs.service.pruning import LEAST_KEPT, Pruner, prune
 from orchestrator.domains.runs.service.queueing import dispatch, enqueue, submit, under_way, waiting
 from orchestrator.domains.runs.service.requesting import (
@@ -42,13 +43,16 @@ __all__ = [
     "listing",
     "logs",
     "look_after",
+    "look_back",
     "newest_successes",
+    "paused",
     "phases",
     "prune",
     "recover",
     "request",
     "reset",
     "reset_retries",
+    "resume",
     "retries",
     "retry",
     "rollback",

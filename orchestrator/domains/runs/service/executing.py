@@ -14,6 +14,7 @@ from orchestrator.domains.runs import queries, rules
 from orchestrator.domains.runs.errors import LeaseLostError, RunEndedError
 from orchestrator.domains.runs.events import RunStarted
 from orchestrator.domains.runs.rules import Outcome
+from orchestrator.domains.runs.service.pausing import remember
 from orchestrator.domains.runs.service.queueing import end_or_try_again, give_back
 from orchestrator.domains.runs.service.recording import OnProgress, Recorder
 from orchestrator.domains.runs.service.scratching import scratch
@@ -53,8 +54,10 @@ def execute(
         attempt = queries.claim(tx, run.id, worker=drivers.worker.name, lease=drivers.settings.runs.lease)
         if attempt is None:
             raise RunEndedError(queries.run(tx, run.id) or run)
+        installation = queries.installation(tx)
         started = RunStarted(org_id=run.org_id, run_id=run.id, integration_id=run.integration_id, kind=run.kind.value)
         emit(tx, started)
+    remember(drivers, None if installation is None else installation.id, attempt)
     with Recorder(drivers, attempt, stop, on_progress, drain, claimed=asked) as recorder:
         status, failure, code = _attempt(drivers, integration, run, recorder)
         recorder.plugins_ended()

@@ -18,6 +18,7 @@ from orchestrator.drivers.bundle import Drivers
 from orchestrator.kernel.events import emit
 from orchestrator.kernel.settings import Settings
 
+PAUSED = "workers are paused: orchestrator workers list"
 ALIVE_BEATS = 3  # heartbeats; a worker without one for so long gets no new runs
 
 
@@ -108,10 +109,15 @@ def waiting(drivers: Drivers, run: Run) -> tuple[PlaceInLine, str] | None:
     limits = drivers.settings.queue
     with drivers.db.transaction(run.org_id) as tx:
         place = queries.place(tx, run.id, alive=ALIVE_BEATS * drivers.settings.runs.heartbeat)
+        paused = queries.paused(tx)
     if place is None:
         return None
-    reason = rules.waits_for(
-        place, total=limits.total, per_org=limits.per_organization, per_provider=limits.per_provider
+    reason = (
+        PAUSED
+        if paused is not None
+        else rules.waits_for(
+            place, total=limits.total, per_org=limits.per_organization, per_provider=limits.per_provider
+        )
     )
     return place, reason
 

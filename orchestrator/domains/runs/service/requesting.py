@@ -119,11 +119,12 @@ def listing(
     *,
     integration_id: str | None = None,
     statuses: Sequence[RunStatus] = (),
+    before: str | None = None,
     limit: int = 20,
 ) -> list[Run]:
-    """The newest runs first."""
+    """The newest runs first; with `before`, the next page after the one that ended with this run."""
     with drivers.db.transaction(org_id) as tx:
-        return queries.runs(tx, integration_id=integration_id, statuses=statuses, limit=limit)
+        return queries.runs(tx, integration_id=integration_id, statuses=statuses, before=before, limit=limit)
 
 
 def newest_successes(tx: Session, wanted: Sequence[tuple[str, Sequence[str] | None]]) -> list[Success | None]:
