@@ -167,10 +167,28 @@ def test_only_the_reviewed_functions_look_across_organizations(pool):
         ).all()
     assert {name for name, _, _ in definers} == ACROSS_ORGANIZATIONS
     paths = (
-        ["search_path=pg_catalog"],
-        ["search_path=orchestrator_queue, pg_catalog"],
-    )  # only the owner may create there
+        ["search_path=pg_catalog, pg_temp"],
+        ["search_path=orchestrator_queue, pg_catalog, pg_temp"],
+    )  # only the owner may create there; temporary tables, which anybody may make, come last
     assert all(config in paths and not public for _, config, public in definers)
+
+
+def test_no_temporary_table_stands_in_for_one_that_a_reviewed_function_means(pool):
+    runner.migrate(pool)
+    with pool.begin() as connection:
+        connection.execute(text("SET LOCAL ROLE orchestrator_worker"))
+        connection.execute(text("CREATE TEMPORARY TABLE procrastinate_jobs (queue_name text, args jsonb)"))
+        connection.execute(text("GRANT ALL ON procrastinate_jobs TO PUBLIC"))
+        connection.execute(
+            text("""
+            CREATE FUNCTION pg_temp.became() RETURNS trigger LANGUAGE plpgsql
+            AS $$ BEGIN RAISE EXCEPTION 'became %', current_user; END $$
+            """)
+        )
+        connection.execute(
+            text("CREATE TRIGGER t BEFORE DELETE ON procrastinate_jobs EXECUTE FUNCTION pg_temp.became()")
+        )
+        assert connection.scalar(text("SELECT orchestrator.requeue_unclaimed('10 seconds')")) == 0
 
 
 def test_no_role_can_leave_row_level_security(pool):
