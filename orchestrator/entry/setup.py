@@ -140,7 +140,7 @@ def db(
     if as_json:
         console.show_json(facts)
     else:
-        console.show_facts(facts)
+        console.show_facts({**facts, "pid": status.pid and str(status.pid)})
 
 
 def sandbox(

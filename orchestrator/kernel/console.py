@@ -5,6 +5,7 @@ anything: control characters are taken out of all that is shown, and markup and 
 """
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from orchestrator.kernel.errors import UsageError
 from orchestrator.kernel.printable import cleaned, escaped_json
 
 if TYPE_CHECKING:
@@ -24,6 +26,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 _WIDEST = 4000  # columns of what goes into a file or a pipe: other programs read lines, not folded cells
+_GAP = 2  # between the columns of a table
+_BEGINNING = 19  # of an id, where there is no room for all of it: to the millisecond, and 14 bits of chance
+_NARROWEST = 4
+_ID = re.compile("[a-z]+_[0-9a-z]{26}")
+_WORD = re.compile(r"(?:[●○◐×✓] )?\S+")  # a mark stays with what it says
 
 
 def out() -> "Console":
@@ -70,19 +77,49 @@ def show_table(
     whole: Sequence[str] = (),
     header: bool = True,
 ) -> None:
-    """Draw a table, or the sentence for an empty one on stderr. Columns in `whole` are never folded."""
+    """Draw a table, or the sentence for an empty one on stderr. Values in `whole` are folded last."""
     if not rows:
         say(empty)
         return
     from rich.table import Table
 
+    cells = [[cleaned(_cell(value)) for value in row] for row in rows]
+    shown = [cleaned(column) if header else "" for column in columns]
+    widths = _widths(shown, cells, [column in whole for column in columns], out().width - _GAP * (len(columns) - 1))
     table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False, show_header=header)
-    for column in columns:
+    for column, width, values in zip(columns, widths, zip(*cells, strict=True), strict=True):
         side: Literal["left", "right"] = "right" if column in numeric else "left"
-        table.add_column(_text(column), justify=side, overflow="fold", no_wrap=column in whole)
-    for row in rows:
-        table.add_row(*(_text(_cell(value)) for value in row))
+        ids = any(map(_ID.fullmatch, values))
+        overflow: Literal["fold", "ellipsis"] = "ellipsis" if ids else "fold"
+        table.add_column(_text(column), justify=side, overflow=overflow, no_wrap=ids, width=width)
+    for row in cells:
+        table.add_row(*map(_text, row))
     out().print(table)
+
+
+def _widths(header: Sequence[str], cells: Sequence[Sequence[str]], whole: Sequence[bool], room: int) -> list[int]:
+    """How wide each column is drawn, so that all fit.
+
+    Ids give way first, as the beginning of one names it, too. Then the widest, down to its longest word, or to its
+    longest value where that stays whole; and if that is still too much, the widest without regard to words.
+    """
+    from rich.cells import cell_len
+
+    widths, begun, words = [], [], []
+    for name, values, kept in zip(header, zip(*cells, strict=True), whole, strict=True):
+        longest = max(map(cell_len, values))
+        widths.append(max(cell_len(name), longest))
+        ids = any(map(_ID.fullmatch, values))
+        begun.append(_BEGINNING if ids else widths[-1])
+        unfolded = [*_WORD.findall(name), *(values if kept else _WORD.findall("\n".join(values)))]
+        words.append(_BEGINNING if ids else max(map(cell_len, unfolded), default=0))
+    for least in (begun, words, [_NARROWEST] * len(widths)):
+        while sum(widths) > room:
+            wide = [index for index, width in enumerate(widths) if width > least[index]]
+            if not wide:
+                break
+            widths[max(wide, key=widths.__getitem__)] -= 1
+    return widths
 
 
 def show_facts(facts: Mapping[str, Any]) -> None:
@@ -162,6 +199,13 @@ def show_json_line(data: Any) -> None:
 def say(text: str) -> None:
     """A note for the person, on stderr."""
     sys.stderr.write(cleaned(text, lines=True) + "\n")
+
+
+def agreed(question: str, *, what: str) -> bool:
+    """Whether the person says yes. Where nobody can be asked, an error says that `what` needs it."""
+    if not sys.stdin.isatty():
+        raise UsageError(f"{what} needs a yes.", hint="Say it: --yes.")
+    return typer.confirm(question, err=True)
 
 
 def complain(message: str, hint: str = "") -> None:

@@ -256,7 +256,10 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     try:
         return Settings(oauth_apps=_oauth_apps(merged), **values)
     except ValidationError as error:
-        problems = tuple((_variable(problem["loc"]), problem["msg"]) for problem in error.errors(include_input=False))
+        problems = tuple(
+            (_variable(problem["loc"]), problem["msg"].removeprefix("Value error, "))
+            for problem in error.errors(include_input=False)
+        )
         raise InvalidConfigError(
             "The environment has settings that don't fit: " + "; ".join(f"{name}: {text}" for name, text in problems),
             hint="Correct them; .env.example lists every setting.",

@@ -40,3 +40,40 @@ def test_where_markup_is_read_a_name_is_still_shown_as_it_is_written(capsys):
     shown = console.escaped(":boom: [/b] \x1b")
     console.err().print(f"[dim]{shown}[/]")
     assert capsys.readouterr().err == ":boom: [/b] \n"
+
+
+def _drawn(monkeypatch, capsys, width, columns, *rows, **how):
+    from rich.console import Console
+
+    monkeypatch.setattr(console, "out", lambda: Console(width=width, soft_wrap=True, highlight=False))
+    console.show_table(columns, rows, empty="", **how)
+    return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+
+
+RUN = ("run_01m8m0a8hsfc092hws12q6jks8", "CRM", "● succeeded", "every day at 02:30 Europe/Berlin")
+
+
+def test_where_there_is_room_a_table_stands_as_it_is(monkeypatch, capsys):
+    [_, line] = _drawn(monkeypatch, capsys, 100, ("run", "of", "status", "when"), RUN)
+    assert line == "  ".join(RUN)
+
+
+def test_in_a_narrow_terminal_ids_give_way_first_to_a_beginning_that_still_names_them(monkeypatch, capsys):
+    [_, line] = _drawn(monkeypatch, capsys, 75, ("run", "of", "status", "when"), RUN)
+    assert line == "run_01m8m0a8hsfc092hws…  CRM  ● succeeded  every day at 02:30 Europe/Berlin"
+
+
+def test_in_a_narrower_one_texts_fold_at_words_and_marks_stay_with_what_they_say(monkeypatch, capsys):
+    lines = _drawn(monkeypatch, capsys, 60, ("run", "of", "status", "when"), RUN)
+    assert lines[1] == "run_01m8m0a8hsfc09…  CRM  ● succeeded  every day at 02:30"
+    assert lines[2].split() == ["Europe/Berlin"]
+
+
+def test_what_is_to_stay_whole_folds_after_all_else(monkeypatch, capsys):
+    lines = _drawn(monkeypatch, capsys, 20, ("next", "why"), ("Mon 09:00", "one two three four"), whole=["next"])
+    assert lines[1:] == ["Mon 09:00  one two", "           three", "           four"]
+
+
+@pytest.mark.parametrize("width", [1, 10, 40])
+def test_no_terminal_is_too_narrow_and_no_value_too_long(monkeypatch, capsys, width):
+    assert _drawn(monkeypatch, capsys, width, ("run", "of", "status", "when"), RUN, ("", "x" * 99, "", "日本語" * 30))

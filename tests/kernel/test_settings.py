@@ -63,6 +63,14 @@ def test_a_misspelt_setting_is_refused_with_a_suggestion():
     assert "ORCHESTRATOR_NETWORK__ALLOW_PRIVATE" in caught.value.hint
 
 
+def test_a_value_that_does_not_fit_is_named_with_what_would():
+    with pytest.raises(InvalidConfigError) as caught:
+        settings.load(NO_FILE | {"ORCHESTRATOR_METRICS__ADDRESS": "banana"})
+    [(name, why)] = caught.value.problems
+    assert name == "ORCHESTRATOR_METRICS__ADDRESS"
+    assert why.startswith("'banana' is no host:port")
+
+
 def test_an_empty_variable_counts_as_not_set():
     assert settings.load(NO_FILE | {"DATABASE_URL": "", "ORCHESTRATOR_RUNS__TIMEOUT": ""}).database_url is None
 

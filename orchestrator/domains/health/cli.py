@@ -40,7 +40,7 @@ def health(
         console.show_json([_json(one) for one in (found if every else pressing)])
     else:
         rows = [_row(one) for one in (found if every else pressing)]
-        said = f"All {len(found):,} integrations are well." if found else "Nothing is connected yet."
+        said = "Nothing needs attention." if found else "Nothing is connected yet."
         columns = ("integration", "health", "data", "why", "what to do")
         console.show_table(columns, rows, empty=said, whole=["health", "data"])
         if pressing:

@@ -170,7 +170,9 @@ def test_a_rollback_asks_first(command, ready, all_well, monkeypatch):
     [entry] = command("state", "Our code", "history", "--json").json
     all_well.states = [singer_state(users={**MARCH, "replication_key_value": "2024-04-01"})]
     command("sync", "Our code", "--quiet")
-    monkeypatch.setattr("typer.confirm", lambda *_, **__: False)
+    unasked = command("state", "Our code", "rollback", str(entry["id"]))
+    assert (unasked.code, "needs a yes" in unasked.err) == (2, True)
+    monkeypatch.setattr("orchestrator.kernel.console.agreed", lambda *_, **__: False)
     answer = command("state", "Our code", "rollback", str(entry["id"]))
     assert "2024-03-01" in answer.out
     assert "1,000" in answer.out

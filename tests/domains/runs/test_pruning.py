@@ -127,5 +127,7 @@ def test_the_command_says_how_much_went_and_refuses_what_is_recent(command, read
     sync(100), sync(1)
     assert command("runs", "prune", "--older-than", "12h").code == 2
     assert command("runs", "prune", "--older-than", "0d").code == 2
-    assert command("runs", "prune", "--older-than", "90d", "--json").json["removed"] == 3
+    unasked = command("runs", "prune", "--older-than", "90d", "--json")
+    assert (unasked.code, "needs a yes" in unasked.err) == (2, True)
+    assert command("runs", "prune", "--older-than", "90d", "--json", "--yes").json["removed"] == 3
     assert "nothing that old" in command("runs", "prune", "--older-than", "90d", "--yes").err

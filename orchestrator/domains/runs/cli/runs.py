@@ -220,10 +220,11 @@ def prune(
         raise TooRecentError
     drivers = of_command(context)
     place = identity.find(drivers.db, drivers.settings.organization)
-    if not yes and not as_json:
-        typer.confirm(
-            f"Remove logs, counts, slots and events older than {durations.spoken(keep)}?", abort=True, err=True
-        )
+    age = durations.spoken(keep)
+    asked = f"Remove logs, counts, slots and events older than {age}?"
+    if not yes and not console.agreed(asked, what=f"Removing what is older than {age}"):
+        console.say("Nothing was removed.")
+        return
     gone = service.prune(drivers, place.org_id, keep=keep)
     schemas = service.clear(drivers, place.org_id, keep=keep)
     if as_json:

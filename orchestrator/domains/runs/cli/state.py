@@ -96,6 +96,6 @@ def _change(
     rows = [(showing.stream_name(m.stream), rules.position(m.before), rules.position(m.after), m.reread) for m in moves]
     columns = ("stream", "now", "then", "records read since")
     console.show_table(columns, rows, empty="Nothing would change.", numeric=["records read since"])
-    if moves and (yes or typer.confirm("Change it? Those records will be read again", err=True)):
+    if moves and (yes or console.agreed("Change it? Those records will be read again", what="Changing it")):
         change(apply=True)
         console.say(f"Done. The next sync reads them: orchestrator sync {found.name!r}")

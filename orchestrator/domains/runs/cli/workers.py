@@ -29,7 +29,7 @@ def list_(context: typer.Context, *, as_json: Json = False) -> None:
         console.show_json([_json(one) for one in found])
         return
     rows = [
-        (one.name, _state(one), f"{one.busy}/{one.concurrency}", one.host, one.pid, one.version, one.heartbeat_at)
+        (one.name, _state(one), f"{one.busy}/{one.concurrency}", one.host, str(one.pid), one.version, one.heartbeat_at)
         for one in found
     ]
     columns = ("worker", "state", "runs", "host", "pid", "version", "last heartbeat")
@@ -37,12 +37,15 @@ def list_(context: typer.Context, *, as_json: Json = False) -> None:
 
 
 @app.command()
-def resume(context: typer.Context) -> None:
+def resume(context: typer.Context, *, as_json: Json = False) -> None:
     """Let workers go on that are paused since the database was restored or copied.
 
     Runs go on from the state in it. Look before whether another installation works with a copy of the same database.
     """
     because = service.resume(of_command(context))
+    if as_json:
+        console.show_json({"resumed": because is not None, "because": because})
+        return
     if because is None:
         console.say("Workers are not paused.")
         return

@@ -1,7 +1,6 @@
 """`orchestrator schedules add, edit, pause, resume, delete`."""
 
 import shlex
-import sys
 from typing import Annotated
 
 import typer
@@ -95,12 +94,9 @@ def delete(
     """Delete a schedule; its integration stays."""
     drivers, found = options.found(context, schedule)
     said = showing.said(found, showing.names(drivers, found.org_id))
-    if not yes:
-        if not sys.stdin.isatty():
-            raise UsageError(f"Deleting {said} needs a yes.", hint="Say it: --yes.")
-        if not typer.confirm(f"Delete {said}?", err=True):
-            console.say("Nothing was deleted.")
-            return
+    if not yes and not console.agreed(f"Delete {said}?", what=f"Deleting {said}"):
+        console.say("Nothing was deleted.")
+        return
     service.delete(drivers, found)
     if as_json:
         console.show_json(showing.schedule_json(found, showing.names(drivers, found.org_id)))
