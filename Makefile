@@ -15,7 +15,7 @@ demo: .venv/.runtime
 	@.venv/bin/orchestrator demo
 
 test: lint
-	@$(PY) -m pytest --cov --cov-report= && $(PY) -m coverage report
+	@$(PY) -m pytest -n auto --dist load --maxschedchunk 1 --cov --cov-report= && $(PY) -m coverage report
 
 # make lint: style, types, architecture, dependencies and connector files, without the tests
 lint: .venv/.dev
