@@ -14,7 +14,7 @@ LOSING = """#!{python}
 import subprocess
 import sys
 
-loader = subprocess.Popen([{kept!r}, *sys.argv[1:]], stdin=subprocess.PIPE)
+loader = subprocess.Popen([{python!r}, {kept!r}, *sys.argv[1:]], stdin=subprocess.PIPE)
 records = files = 0
 for line in sys.stdin.buffer:
     is_record, is_file = (b'"type":"%s"' % kind in line.replace(b" ", b"") for kind in (b"RECORD", b"BATCH"))
@@ -28,14 +28,26 @@ sys.exit(loader.wait())
 
 @pytest.fixture
 def losing(installation: Installation) -> Iterator[None]:
-    """The loader's program in the plugin environment, losing every hundredth record and the second file."""
-    [program] = (installation.home / "plugins").glob("target-postgres-copy--*/bin/target-postgres-copy")
-    kept = program.with_name("target-postgres-copy.kept")
-    shutil.copy2(program, kept)
+    """A loader in an environment of this home's own, losing every hundredth record and the second file."""
+    plugins, own = installation.home / "plugins", installation.home / "losing"
+    good = plugins.resolve()
+    own.mkdir()
+    for place in good.iterdir():
+        if place.is_dir() and place.name.startswith("target-postgres-copy--"):
+            shutil.copytree(place, own / place.name, symlinks=True)
+        else:
+            (own / place.name).symlink_to(place)
+    [program] = own.glob("target-postgres-copy--*/bin/target-postgres-copy")
+    kept = program.rename(program.with_name("target-postgres-copy.kept"))
     python = program.with_name("python")
-    program.write_text(LOSING.format(python=python, kept=str(kept)), encoding="utf-8")
+    program.write_text(LOSING.format(python=str(python), kept=str(kept)), encoding="utf-8")
+    program.chmod(0o755)
+    plugins.unlink()
+    plugins.symlink_to(own)
     yield
-    kept.replace(program)
+    plugins.unlink()
+    plugins.symlink_to(good)
+    shutil.rmtree(own)
 
 
 @pytest.mark.usefixtures("losing")
