@@ -44,7 +44,7 @@ def health(
         columns = ("integration", "health", "data", "why", "what to do")
         console.show_table(columns, rows, empty=said, whole=["health", "data"])
         if pressing:
-            console.say(f"{len(pressing):,} of {len(found):,} need attention.")
+            console.say(f"Needs attention: {len(pressing):,} of {len(found):,}.")
     if pressing:
         raise typer.Exit(ActionNeededError.exit_code)
 

@@ -4,7 +4,8 @@ import re
 import pytest
 
 from orchestrator.domains.runs import service
-from orchestrator.domains.runs.types import RunStatus, StreamCount
+from orchestrator.domains.runs.cli import watching
+from orchestrator.domains.runs.types import Progress, RunStatus, StreamCount
 from orchestrator.drivers.meltano.output import BlockCompleted, Source
 from orchestrator.drivers.meltano.process import Stopped
 from tests.fakes.meltano import NOW, counted, said, singer_state
@@ -30,6 +31,29 @@ def test_a_sync_shows_what_moved_on_stdout_and_the_rest_on_stderr(command, ready
     assert "1,000" in answer.out
     assert "● succeeded" in answer.err
     assert "syncing" in answer.err
+
+
+def test_a_log_gets_a_line_when_something_came_and_else_twice_a_minute(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(watching, "monotonic", lambda: now[0])
+    lines = watching._Lines()
+    lines(Progress(phase="syncing"))
+    users = Progress(phase="syncing", counts=(StreamCount(stream="users", read=5),))
+    for now[0], seen in ((2.0, None), (4.0, users), (6.0, None), (33.0, None), (34.0, None), (36.0, None)):
+        if seen is not None:
+            lines(seen)
+        lines.tick()
+    assert [line[:9] for line in capsys.readouterr().err.splitlines()] == ["[  0.0 s]", "[  4.0 s]", "[ 34.0 s]"]
+
+
+def test_a_failed_run_is_shown_with_its_kind_of_run_and_its_kind_of_failure(command, ready, meltano):
+    meltano.code, meltano.error = 1, "401 Unauthorized"
+    run = command("sync", "Our code", "--json").json["id"]
+    facts = dict(
+        re.split(r"  +", line, maxsplit=1) for line in command("runs", "show", run).out.splitlines() if "  " in line
+    )
+    assert facts["kind"].strip() == "sync"
+    assert facts["status"].strip() == "× failed (auth_expired)"
 
 
 def test_a_quiet_sync_says_nothing(command, ready, all_well):

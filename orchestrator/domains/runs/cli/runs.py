@@ -78,7 +78,7 @@ def show(context: typer.Context, run: RunArgument, *, as_json: Json = False) -> 
         "run": found.id,
         "integration": name,
         "kind": f"{rules.kind(found)} {rules.during(found)}".strip(),
-        "status": showing.MARKS[found.status],
+        "status": showing.MARKS[found.status] + (f" ({found.failure.kind.value})" if found.failure else ""),
         "requested": found.requested_at,
         "seconds": showing.seconds(found),
         "full refresh": found.full_refresh,
@@ -90,7 +90,7 @@ def show(context: typer.Context, run: RunArgument, *, as_json: Json = False) -> 
     if place is not None:
         facts |= {"place in line": place[0].position, "waits because": place[1]}
     if found.failure:
-        facts |= {"why": found.failure.message, "what to do": found.failure.hint, "kind": found.failure.kind.value}
+        facts |= {"why": found.failure.message, "what to do": found.failure.hint}
     console.show_facts(facts)
     if counts:
         from orchestrator.domains.runs.cli.watching import count_table

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _PLAIN_EVERY = 2.0  # seconds between lines where there is no terminal
+_PLAIN_AT_LEAST = 30.0  # seconds between them where nothing comes
 
 
 class Watcher(Protocol):
@@ -126,7 +127,7 @@ def _plain() -> Iterator[Watcher]:
 
     def tick() -> None:
         while not over.wait(_PLAIN_EVERY):
-            lines.print()
+            lines.tick()
 
     thread = threading.Thread(target=tick, daemon=True)
     thread.start()
@@ -138,11 +139,12 @@ def _plain() -> Iterator[Watcher]:
 
 
 class _Lines:
-    """The same for logs: a line when the phase changes, and one every two seconds."""
+    """The same for logs: a line when the phase changes, every two seconds when something came, else twice a minute."""
 
     def __init__(self) -> None:
         self._latest: Progress | None = None
-        self._started = monotonic()
+        self._said: Progress | None = None
+        self._started = self._said_at = monotonic()
 
     def __call__(self, progress: Progress) -> None:
         new_phase = self._latest is None or self._latest.phase != progress.phase
@@ -150,8 +152,14 @@ class _Lines:
         if new_phase:
             self.print()
 
+    def tick(self) -> None:
+        """Print where something came since the last line, or that one is long ago."""
+        if self._latest != self._said or monotonic() - self._said_at >= _PLAIN_AT_LEAST:
+            self.print()
+
     def print(self) -> None:
         """One line: seconds, phase, streams."""
+        self._said, self._said_at = self._latest, monotonic()
         if self._latest is not None:
             streams = ", ".join(f"{one.stream} {one.read:,}/{one.written:,}" for one in self._latest.counts)
             console.say(
