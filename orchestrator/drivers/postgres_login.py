@@ -1,8 +1,11 @@
 """Whether a Postgres somebody named lets a login in, asked before anything is saved or started with it."""
 
+import os
+import socket
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     import psycopg
 
 _SECONDS = 10  # for the connection, and for the statement
+_LONGEST = 120.0  # seconds for all that is done with a connection; limits of statements are the server's to keep
 _NOWHERE = "/nonexistent"  # libpq would take certificates and passwords from this machine's user
 
 
@@ -59,17 +63,38 @@ def check(login: Login, *, address: str) -> None:
 
 @contextmanager
 def connected(login: Login, *, address: str) -> Iterator["psycopg.Connection"]:
-    """A connection at this address, under the login's host name. Raises LoginRefusedError, also for what follows."""
+    """A connection at this address, under the login's host name. Raises LoginRefusedError, also for what follows.
+
+    The server is whose somebody says it is: where it takes a statement and never answers, it is hung up on.
+    """
     import psycopg
 
     with tempfile.TemporaryDirectory(prefix="orchestrator-") as folder:
         try:
-            with psycopg.connect(**_parameters(login, address, Path(folder))) as connection:
+            with psycopg.connect(**_parameters(login, address, Path(folder))) as connection, _hung_up(connection):
                 yield connection
         except psycopg.Error as error:
             lines = str(error).strip().splitlines()
             why = lines[0].rstrip(".") if lines else type(error).__name__
             raise LoginRefusedError(why, "Check host, port, database, user, password and encryption.") from None
+
+
+@contextmanager
+def _hung_up(connection: "psycopg.Connection") -> Iterator[None]:
+    """End the connection from outside when its time is over: the driver waits for a server without end."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as line:
+
+        def hang_up() -> None:
+            with suppress(OSError):  # gone by itself
+                line.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(_LONGEST, hang_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
 
 def _parameters(login: Login, address: str, folder: Path) -> dict[str, Any]:

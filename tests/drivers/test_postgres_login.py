@@ -7,6 +7,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
+from orchestrator.drivers import postgres_login
 from orchestrator.drivers.postgres_login import Login, LoginRefusedError, check
 from tests.fixtures.drivers import over_tcp
 
@@ -80,3 +81,23 @@ def test_whoever_is_no_postgres_is_named_as_such():
             check(login, address="127.0.0.1")
         listening.shutdown()
     assert password not in caught.value.message
+
+
+def test_a_server_that_lets_us_in_and_never_answers_is_hung_up_on(monkeypatch):
+    class Welcoming(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.recv(8)  # asks for encryption
+            self.request.sendall(b"N")
+            self.request.recv(1024)
+            self.request.sendall(b"R\0\0\0\x08\0\0\0\0" + b"Z\0\0\0\x05I")  # signed in, ready for a query
+            while self.request.recv(1024):
+                pass
+
+    monkeypatch.setattr(postgres_login, "_LONGEST", 0.3)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Welcoming) as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        port = listening.server_address[1]
+        login = Login(host="h.example", port=port, database="d", user="u", password=SecretStr("p"), tls="prefer")
+        with pytest.raises(LoginRefusedError, match="closed"):
+            check(login, address="127.0.0.1")
+        listening.shutdown()
