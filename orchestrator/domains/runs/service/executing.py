@@ -75,6 +75,7 @@ def _attempt(
 ) -> tuple[RunStatus, Failure | None, int | None]:
     """Plan and sync; foreseen errors become the run's failure."""
     try:
+        recorder.show(Progress(phase="preparing"))
         with scratch(drivers, integration, run, lost=lambda: recorder.lost is not None) as schema:
             plan = _prepared(drivers, integration, run, recorder, schema=schema)
             ended = _synced(drivers, plan, run, recorder)
@@ -114,7 +115,6 @@ def _unexpected(*, stopped: bool) -> tuple[RunStatus, Failure | None]:
 
 
 def _prepared(drivers: Drivers, integration: Integration, run: Run, recorder: Recorder, *, schema: str | None) -> Plan:
-    recorder.show(Progress(phase="preparing"))
     plan = integrations.plan(drivers, integration, only=run.streams, window=run.window, schema=schema)
     how = f", as {plan.encoding} batches" if plan.encoding else ""
     recorder.say(f"{rules.doing(run)} {', '.join(plan.streams)} into {schema or integration.target_schema}{how}.")
