@@ -22,14 +22,15 @@ def ticks(observer: "Observer") -> tuple[Callable[[Drivers], object], ...]:
     from orchestrator.domains.runs import service as runs
     from orchestrator.domains.schedules import service as schedules
 
-    return (lambda drivers: observer.fired(schedules.fire_due(drivers)), runs.Pruner())
+    return (lambda drivers: observer.fired(schedules.fire_due(drivers)), runs.pruner())
 
 
 def calls(observer: "Observer") -> tuple[Callable[[Drivers], object], ...]:
     """What every worker does each second that waits for others' answers."""
     from orchestrator.domains.integrations import service as integrations
+    from orchestrator.domains.runs import service as runs
 
-    return (lambda drivers: observer.checked(integrations.check_due(drivers)),)
+    return (lambda drivers: observer.checked(integrations.check_due(drivers)), runs.clearer())
 
 
 def _fits(db: Database) -> None:

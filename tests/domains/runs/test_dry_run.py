@@ -11,6 +11,8 @@ from orchestrator.domains.runs import queries, service
 from orchestrator.domains.runs.types import RunKind, RunStatus
 from orchestrator.drivers.liveness import WorkerMark
 from orchestrator.drivers.meltano.output import Source
+from orchestrator.entry import wiring
+from orchestrator.entry.observing.observer import Observer
 from orchestrator.kernel.db import Role, engine
 from tests.fakes.meltano import counted, singer_state
 from tests.fixtures.drivers import GITHUB, USERS, as_killed
@@ -108,7 +110,9 @@ def test_however_it_ends_the_schema_goes(drivers, ready, loading, meltano, wareh
     assert schemas(warehouse) == []
 
 
-def test_what_a_dead_one_left_goes_with_the_next_pruning(command, drivers, ready, warehouse):
+@pytest.fixture
+def left(drivers, ready, warehouse):
+    """The schema of a dry run whose worker died."""
     run = service.request(drivers, ready, kind=RunKind.DRY_RUN)
     dead = WorkerMark(drivers.workers_folder)
     with drivers.db.transaction(ready.org_id, role=Role.WORKER) as tx:
@@ -118,7 +122,21 @@ def test_what_a_dead_one_left_goes_with_the_next_pruning(command, drivers, ready
     as_killed(dead)
     assert [one.status for one in service.recover(drivers)] == [RunStatus.FAILED]
     assert schemas(warehouse) == [SCRATCH]
+
+
+def test_what_a_dead_one_left_goes_with_the_next_pruning(command, left, warehouse):
     assert command("runs", "prune", "--older-than", "90d", "--json").json["scratch_schemas"] == 1
+    assert schemas(warehouse) == []
+
+
+def test_it_goes_by_itself_where_nothing_else_waits_for_its_server(drivers, left, warehouse):
+    for tick in wiring.ticks(Observer()):
+        tick(drivers)
+        tick(drivers)
+    assert schemas(warehouse) == [SCRATCH]
+    *_, clearer = wiring.calls(Observer())
+    clearer(drivers)
+    clearer(drivers)
     assert schemas(warehouse) == []
 
 

@@ -3,7 +3,7 @@
 from orchestrator.domains.runs.service.executing import execute
 from orchestrator.domains.runs.service.forecasting import forecast
 from orchestrator.domains.runs.service.pausing import look_back, paused, resume
-from orchestrator.domains.runs.service.pruning import LEAST_KEPT, Pruner, prune
+from orchestrator.domains.runs.service.pruning import LEAST_KEPT, clearer, prune, pruner
 from orchestrator.domains.runs.service.queueing import dispatch, enqueue, submit, under_way, waiting
 from orchestrator.domains.runs.service.requesting import (
     cancel,
@@ -25,10 +25,10 @@ from orchestrator.domains.runs.service.working import Follower, beat, figures, j
 __all__ = [
     "LEAST_KEPT",
     "Follower",
-    "Pruner",
     "beat",
     "cancel",
     "clear",
+    "clearer",
     "counts",
     "discard",
     "dispatch",
@@ -48,6 +48,7 @@ __all__ = [
     "paused",
     "phases",
     "prune",
+    "pruner",
     "recover",
     "request",
     "reset",

@@ -1,5 +1,6 @@
 """Retention: what old runs said and counted, slots and events, removed a batch at a time, so that nobody waits."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from time import monotonic
 
@@ -30,25 +31,41 @@ def prune(drivers: Drivers, org_id: str, *, keep: timedelta) -> int:
     return gone
 
 
-class Pruner:
-    """The same once a day for every organization, a batch a call, and what dry runs left; each worker has one."""
+class Daily:
+    """Something that is done once a day for every organization, a piece a call; each worker has its own.
 
-    def __init__(self) -> None:
+    piece:  does one piece for an organization; answers whether there is more
+    """
+
+    def __init__(self, piece: Callable[[Drivers, str], bool]) -> None:
+        self._piece = piece
         self._due = 0.0
         self._left: list[str] = []
 
-    def __call__(self, drivers: Drivers) -> int:
-        """Remove the next batch, if it is time; answers how much went."""
-        if not self._left:
-            if monotonic() < self._due:
-                return 0
+    def __call__(self, drivers: Drivers) -> None:
+        """Do the next piece, if it is time. An organization whose piece fails waits for the next day."""
+        if self._left:
+            org_id = self._left.pop()
+            if self._piece(drivers, org_id):
+                self._left.append(org_id)
+        elif monotonic() >= self._due:
             self._due = monotonic() + _EVERY
             self._left = identity.organization_ids(drivers.db)
-            return 0
-        gone = _one_batch(drivers, self._left[-1], keep=drivers.settings.runs.keep)
-        if gone is None:
-            clear(drivers, self._left.pop(), keep=drivers.settings.runs.keep)
-        return gone or 0
+
+
+def pruner() -> Daily:
+    """Removes history, a batch a call."""
+    return Daily(lambda drivers, org_id: _one_batch(drivers, org_id, keep=drivers.settings.runs.keep) is not None)
+
+
+def clearer() -> Daily:
+    """Drops what dry runs left. Not for where others wait: it asks servers of organizations' own."""
+
+    def piece(drivers: Drivers, org_id: str) -> bool:
+        clear(drivers, org_id, keep=drivers.settings.runs.keep)
+        return False
+
+    return Daily(piece)
 
 
 def _one_batch(drivers: Drivers, org_id: str, *, keep: timedelta) -> int | None:
