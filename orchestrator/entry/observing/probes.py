@@ -2,13 +2,16 @@
 
 import json
 import logging
+import socket
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socket import AF_INET, AF_INET6
+from ipaddress import ip_address
 from time import monotonic
 from typing import Any
+from urllib.parse import urlsplit
 
 from orchestrator.kernel.errors import ConflictError
 
@@ -16,6 +19,7 @@ log = logging.getLogger(__name__)
 Page = Callable[[], tuple[HTTPStatus, str, bytes]]  # status, content type, body
 
 _PATIENCE = 10.0  # seconds for a caller to say what it wants
+_CALLERS = 32  # at once; each has a thread, and the process needs its files for runs
 
 
 class AddressTakenError(ConflictError):
@@ -76,12 +80,53 @@ def kept(page: Page, *, seconds: float) -> Page:
     return made
 
 
+class _Server(ThreadingHTTPServer):
+    """Bounded, whoever calls and however slowly."""
+
+    daemon_threads = True
+
+    def __init__(self, host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._lock = threading.Lock()
+        self._callers: dict[Any, bool] = {}  # in the order they came, and whether they were hung up on
+        super().__init__((host, port), handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread; where too many are here, whoever came first has had its time."""
+        with self._lock:
+            there = [caller for caller, gone in self._callers.items() if not gone]
+            if len(there) >= _CALLERS:
+                self._callers[there[0]] = True
+                with suppress(OSError):
+                    there[0].shutdown(socket.SHUT_RDWR)
+            room = len(self._callers) < 2 * _CALLERS  # who was hung up on may still be in the middle of a page
+            if room:
+                self._callers[request] = False
+        if room:
+            super().process_request(request, client_address)
+        else:
+            super().shutdown_request(request)
+
+    def shutdown_request(self, request: Any) -> None:
+        """The end of one caller."""
+        with self._lock:
+            self._callers.pop(request, None)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's signature
+        """Nothing to do: it is theirs."""
+        log.debug("A caller went away.")
+
+
 def _server(host: str, port: int, pages: Mapping[str, Page]) -> ThreadingHTTPServer:
     class Handler(BaseHTTPRequestHandler):
         timeout = _PATIENCE
         server_version, sys_version = "orchestrator", ""
 
         def do_GET(self) -> None:
+            if not _meant(self.headers.get("Host"), server.socket.getsockname()[0]):
+                self._answer(HTTPStatus.MISDIRECTED_REQUEST, "text/plain", b"Ask for it by the address it is at.\n")
+                return
             page = pages.get(self.path.partition("?")[0])
             if page is None:
                 self._answer(HTTPStatus.NOT_FOUND, "text/plain", "\n".join(pages).encode() + b"\n")
@@ -103,11 +148,18 @@ def _server(host: str, port: int, pages: Mapping[str, Page]) -> ThreadingHTTPSer
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's signature
             log.debug(format, *args)
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        address_family = AF_INET6 if ":" in host else AF_INET
+    server = _Server(host, port, Handler)
+    return server
 
-        def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's signature
-            log.debug("A caller went away.")
 
-    return Server((host, port), Handler)
+def _meant(host: str | None, bound: str) -> bool:
+    """Whether a request was meant for us: a page of a browser here may call this machine by a name of its own.
+
+    That is so on loopback alone: elsewhere names are the operator's. host: what the caller asked for, by its header
+    """
+    if host is None or not ip_address(bound).is_loopback:
+        return True
+    with suppress(ValueError):
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ip_address(name).is_loopback
+    return False

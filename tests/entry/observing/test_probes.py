@@ -1,6 +1,7 @@
 """A worker's port: what it answers, and what it keeps to itself."""
 
 import json
+import socket
 import threading
 import urllib.error
 import urllib.request
@@ -28,8 +29,9 @@ def served():
         probes.start()
         opened.append(probes)
 
-        def get(path, method="GET"):
-            request = urllib.request.Request(f"http://{probes.address}{path}", method=method)
+        def get(path, method="GET", headers=None):
+            url = f"http://{probes.address}{path}"
+            request = urllib.request.Request(url, method=method, headers=headers or {})
             try:
                 with urllib.request.urlopen(request, timeout=10) as answer:
                     return answer.status, answer.read().decode()
@@ -37,6 +39,7 @@ def served():
                 with error:
                     return error.code, error.read().decode()
 
+        get.address = probes.address
         return get
 
     yield start
@@ -49,6 +52,27 @@ def test_only_its_pages_are_there_and_only_to_be_read(served):
     assert get("/healthz?x=1") == (200, '{\n  "alive": true\n}\n')
     assert get("/../etc/passwd") == (404, "/healthz\n")
     assert get("/healthz", method="POST")[0] == 501
+
+
+@pytest.mark.parametrize(
+    ("host", "status"), [("localhost:9464", 200), ("[::1]:1", 200), ("127.0.0.1", 200), ("evil.example:9464", 421)]
+)
+def test_on_loopback_it_answers_to_no_name_that_somebody_lets_point_here(served, host, status):
+    assert served({"/healthz": healthz(Worker())})("/healthz", headers={"Host": host})[0] == status
+
+
+def test_callers_that_never_say_what_they_want_keep_nobody_out_and_take_few_threads(served):
+    get = served({"/healthz": healthz(Worker())})
+    before, silent = threading.active_count(), []
+    host, port = get.address.split(":")
+    for _ in range(200):
+        caller = socket.create_connection((host, int(port)))
+        caller.sendall(b"GET /healthz HTTP/1.1\r\nX-Slow: ")
+        silent.append(caller)
+    assert get("/healthz")[0] == 200
+    assert threading.active_count() - before <= 64
+    for caller in silent:
+        caller.close()
 
 
 def test_a_page_that_can_not_be_made_tells_strangers_nothing(served):
