@@ -5,7 +5,7 @@ from sqlalchemy import text
 from orchestrator.drivers.bundle import Drivers
 
 _FILL = """
-TRUNCATE orchestrator.organizations, orchestrator.events, orchestrator.run_queue CASCADE;
+TRUNCATE orchestrator.organizations, orchestrator.events, orchestrator.run_queue, orchestrator.installation CASCADE;
 INSERT INTO orchestrator.organizations (id, slug, name)
     SELECT gen_random_uuid(), 'bench-' || n, 'bench' FROM generate_series(1, :orgs) n;
 INSERT INTO orchestrator.workspaces (org_id, id, slug, name)
@@ -25,8 +25,9 @@ INSERT INTO orchestrator.integrations
 
 
 def fill(drivers: Drivers, *, size: int, orgs: int, then: str = "") -> None:
-    """Empty the control plane and make so many integrations, spread over so many organizations.
+    """Begin the control plane anew, with so many integrations, spread over so many organizations.
 
+    Workers know it for another one, so none misses its runs of before.
     then:  more statements, each ended by a semicolon and a line break but the last
     """
     with drivers.db.connection() as connection:
