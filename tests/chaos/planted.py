@@ -31,9 +31,9 @@ def state_before_rows() -> None:
     """State says that everything is read before it is written."""
     begin = Recorder.start_from
 
-    def early(self: Recorder, bookmarks: Mapping[str, Mapping[str, Any]]) -> None:
-        begin(self, bookmarks)
-        self._append({"Contact": {"completed": LATE}})
+    def early(self: Recorder, bookmarks: Mapping[str, Mapping[str, Any]], append: Any) -> None:
+        begin(self, bookmarks, append)
+        self._commit({"Contact": {"completed": LATE}})
         self._patiently = lambda write: None
 
     Recorder.start_from = early
@@ -90,13 +90,13 @@ def process_left() -> None:
 
 def state_goes_back() -> None:
     """An old bookmark is written once more, as by a write that was late."""
-    append = Recorder._append
+    commit = Recorder._commit
 
     def again(self: Recorder, moved: Mapping[str, Mapping[str, Any]]) -> None:
-        append(self, moved)
-        append(self, {"Contact": {"completed": {**LATE, "replication_key_value": "2019-01-01T00:00:00Z"}}})
+        commit(self, moved)
+        commit(self, {"Contact": {"completed": {**LATE, "replication_key_value": "2019-01-01T00:00:00Z"}}})
 
-    Recorder._append = again
+    Recorder._commit = again
 
 
 def lease_not_renewed() -> None:

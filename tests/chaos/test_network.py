@@ -21,7 +21,6 @@ from tests.e2e.installation import ROOT, eventually
 from tests.fixtures.forwarder import Forwarder, at_unix, to_tcp, to_unix
 
 IMPATIENT = {"tcp_user_timeout": "4000", "keepalives_idle": "2", "keepalives_interval": "1", "connect_timeout": "3"}
-OUTSIDE, INSIDE = "10.213.71.1", "10.213.71.2"
 
 
 def ip(*words: str) -> bool:
@@ -34,15 +33,17 @@ class Network:
     def __init__(self) -> None:
         mark = secrets.token_hex(3)
         self.name, self.outer, self.inner = f"chaos-{mark}", f"vo{mark}", f"vi{mark}"
+        net = f"10.213.{secrets.randbelow(256)}"  # one of its own: what a killed session left is in nobody's way
+        self.outside, self.inside = f"{net}.1", f"{net}.2"
 
     def make(self) -> bool:
         return all(
             (
                 ip("netns", "add", self.name),
                 ip("link", "add", self.outer, "type", "veth", "peer", "name", self.inner, "netns", self.name),
-                ip("addr", "add", f"{OUTSIDE}/30", "dev", self.outer),
+                ip("addr", "add", f"{self.outside}/30", "dev", self.outer),
                 ip("link", "set", self.outer, "up"),
-                ip("-n", self.name, "addr", "add", f"{INSIDE}/30", "dev", self.inner),
+                ip("-n", self.name, "addr", "add", f"{self.inside}/30", "dev", self.inner),
                 ip("-n", self.name, "link", "set", self.inner, "up"),
                 ip("-n", self.name, "link", "set", "lo", "up"),
             )
@@ -82,7 +83,7 @@ def far(place: Place, network: Network, room: Path, plugin_environments: Path) -
     path = room / "source.sock"
     with ExitStack() as stack, place.office.drivers() as drivers:
         server = drivers.postgres.start()
-        listening = socket.create_server((OUTSIDE, 0))
+        listening = socket.create_server((network.outside, 0))
         way = stack.enter_context(Forwarder(to_unix(f"{server.host}/.s.PGSQL.{server.port}"), listen=listening))
         stack.enter_context(Forwarder(to_tcp(port), listen=at_unix(path)))
         command = (*network.prefix, sys.executable, "-m", "tests.fixtures.forwarder", str(port), str(path))
@@ -91,7 +92,7 @@ def far(place: Place, network: Network, room: Path, plugin_environments: Path) -
         runs.mkdir(mode=0o700)
         made = machine(
             "far", room, runs=runs, plugins=plugin_environments, key=drivers.settings.key_file,
-            warehouse=drivers.warehouse_url, database=at(server, OUTSIDE, way.port).update_query_dict(IMPATIENT), prefix=network.prefix,
+            warehouse=drivers.warehouse_url, database=at(server, network.outside, way.port).update_query_dict(IMPATIENT), prefix=network.prefix,
         )  # fmt: skip
         place.machines.append(made)
         place.watcher.machines = place.machines

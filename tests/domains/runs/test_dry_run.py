@@ -125,7 +125,7 @@ def left(drivers, ready, warehouse):
 
 
 def test_what_a_dead_one_left_goes_with_the_next_pruning(command, left, warehouse):
-    assert command("runs", "prune", "--older-than", "90d", "--json").json["scratch_schemas"] == 1
+    assert command("runs", "prune", "--older-than", "90d", "--yes", "--json").json["scratch_schemas"] == 1
     assert schemas(warehouse) == []
 
 
