@@ -482,12 +482,13 @@ def test_everything_that_passes_may_go_wrong_at_once(own_org, batches, run, seed
     auth = {"auth_type": "oauth_refresh", "client_id": app.client_id, "client_secret": app.client_secret}
     ways = [
         *SPOILT.values(),
-        {"kind": "session"},
         {"kind": "stall_body", "seconds": 1.5},
         {"kind": "stall", "seconds": 1.5},
     ]
     places = ["/results", "/resultPages", r"/jobs/query/\w+$", "/jobs/query/?$", "COUNT", "/describe"]
-    for _ in range(25):
+    # Once: a request whose renewed session is ended as well, here by another download's fault, is given up
+    own_org.faults.add(kind="session", path="/results", nth=rng.randrange(1, 12))
+    for _ in range(24):
         way = rng.choice(ways)
         path = "/results" if "fraction" in way else rng.choice(places)
         own_org.faults.add(**way, path=path, nth=rng.randrange(1, 12))
