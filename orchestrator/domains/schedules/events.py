@@ -17,6 +17,20 @@ class ScheduleChanged(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleFailed(Event):
+    """It could not be fired, for a reason nobody foresaw; told once, until it can be again. It is tried again.
+
+    retry_at:  as ISO 8601
+    """
+
+    name: ClassVar[str] = "schedule.failed.v1"
+    schedule_id: str
+    integration_id: str
+    reason: str
+    retry_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SlotsMissed(Event):
     """Nobody was there to keep these slots; whether one run makes up for them is the schedule's policy.
 

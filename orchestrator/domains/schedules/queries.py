@@ -36,6 +36,9 @@ def _schedule(row: ScheduleRow | Row[Any]) -> Schedule:
         paused_at=row.paused_at,
         next_slot=row.next_slot,
         next_fire_at=row.next_fire_at,
+        failures=row.failures,
+        failure=row.failure,
+        retry_at=row.retry_at,
         created_at=row.created_at,
     )
 
@@ -94,8 +97,9 @@ def update_schedule(
 
 
 def move(tx: Session, schedule_id: str, *, next_slot: datetime | None, next_fire_at: datetime | None) -> Schedule:
-    """Say where it goes on."""
-    return _changed(tx, schedule_id, next_slot=next_slot, next_fire_at=next_fire_at)
+    """Say where it goes on, as if it had never failed."""
+    well = {"failures": 0, "failure": None, "retry_at": None}
+    return _changed(tx, schedule_id, next_slot=next_slot, next_fire_at=next_fire_at, **well)
 
 
 def pause(tx: Session, schedule_id: str) -> Schedule:
@@ -285,6 +289,18 @@ def move_all(tx: Session, decided: Sequence[tuple[Schedule, Verdict]]) -> None:
                 "paused": [verdict.paused for _, verdict in decided],
             },
         )
+
+
+def hold_back(tx: Session, schedule_id: str, *, failure: str, delay: timedelta) -> Schedule:
+    """Note that it could not be fired; nothing claims it before the delay is over."""
+    change = {"failures": ScheduleRow.failures + 1, "failure": failure, "retry_at": func.clock_timestamp() + delay}
+    return _changed(tx, schedule_id, **change)
+
+
+def note_well(tx: Session, schedule_ids: Sequence[str]) -> None:
+    """Note of schedules that failed before that they could be fired."""
+    change = update(ScheduleRow).where(ScheduleRow.id.in_(schedule_ids))
+    tx.execute(change.values(failures=0, failure=None, retry_at=None))
 
 
 def skip_waiting(tx: Session, schedule_id: str, *, reason: str) -> None:

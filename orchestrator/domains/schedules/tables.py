@@ -26,6 +26,8 @@ class ScheduleRow(Table):
     after_integration_id:  the integration whose success that is, where it is one
     next_slot:             the first slot nothing is decided about
     next_fire_at:          when to look at it: the slot and its jitter; empty where no clock starts it, or it rests
+    failures, failure:     how often in a row it could not be fired for a reason nobody foresaw, and which
+    retry_at:              when that is tried again; until then nothing claims it
     """
 
     __tablename__ = "schedules"
@@ -37,6 +39,7 @@ class ScheduleRow(Table):
         CheckConstraint("every IS NULL OR (every >= '1 minute' AND anchor IS NOT NULL)", name="every"),
         CheckConstraint("misfire IN ('run_once', 'skip', 'catch_up')", name="misfire"),
         CheckConstraint("catch_up BETWEEN 0 AND 100", name="catch_up"),
+        CheckConstraint("num_nulls(failure, retry_at) = CASE failures WHEN 0 THEN 2 ELSE 0 END", name="failing"),
         Index("schedules_due", "next_fire_at", postgresql_where="next_fire_at IS NOT NULL"),
         Index("schedules_of_integration", "org_id", "integration_id"),
         Index("schedules_on_event", "org_id", "on_event", postgresql_where="on_event IS NOT NULL"),
@@ -60,6 +63,9 @@ class ScheduleRow(Table):
     paused_at: Mapped[datetime | None]
     next_slot: Mapped[datetime | None]
     next_fire_at: Mapped[datetime | None]
+    failures: Mapped[int] = mapped_column(server_default="0")
+    failure: Mapped[str | None]
+    retry_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     deleted_at: Mapped[datetime | None]

@@ -65,7 +65,10 @@ class Policy:
 class Schedule:
     """One rule that starts syncs of one integration. `next_slot` and `next_fire_at` are None while it waits or rests.
 
-    streams:  only these; None means the selected ones
+    streams:   only these; None means the selected ones
+    failures:  how often in a row it could not be fired, for a reason nobody foresaw
+    failure:   that reason, as a sentence; None where all is well
+    retry_at:  when it is tried again
     """
 
     org_id: str
@@ -78,6 +81,9 @@ class Schedule:
     next_slot: datetime | None
     next_fire_at: datetime | None
     created_at: datetime
+    failures: int = 0
+    failure: str | None = None
+    retry_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@ import shlex
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 
 from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.schedules import service
@@ -118,6 +119,22 @@ def test_showing_looks_ahead_and_back(command, github):
     assert (len(document["upcoming"]), document["slots"]) == (10, [])
     shown = command("schedules", "show", "Our code").out
     assert "delayed by up to 5 min" in shown
+
+
+def test_one_that_can_not_be_fired_says_so_and_when_it_is_tried_again(command, drivers, github):
+    command("schedules", "add", "Our code", "--every", "1h", "--json")
+    with drivers.db.connection() as connection:  # a jitter that makes a division by zero
+        connection.execute(
+            text("UPDATE orchestrator.schedules SET jitter = '-1 second', next_slot = now(), next_fire_at = now()")
+        )
+    service.fire_due(drivers)
+    shown = command("schedules", "show", "Our code")
+    said = " ".join(shown.out.split())
+    assert (shown.code, "Something unexpected went wrong in orchestrator itself" in said) == (0, True)
+    assert "failed, again" in command("schedules", "list").out
+    [document] = command("schedules", "list", "--json").json
+    assert (document["failures"], document["failure"] in said) == (1, True)
+    assert document["retry_at"]
 
 
 def test_editing_changes_what_is_given_and_keeps_the_rest(command, ready):

@@ -212,6 +212,87 @@ def test_a_schedule_that_can_no_longer_be_read_is_paused_and_holds_up_no_other(
     assert outcomes(sound)[0][0] == "fired"
 
 
+BREAK = "UPDATE orchestrator.schedules SET jitter = '-1 second' WHERE id = :id"  # makes a division by zero
+
+
+def test_a_schedule_that_fails_for_a_reason_nobody_foresaw_holds_up_no_other_and_is_tried_later_each_time(
+    drivers, place, integration, schedule, clock, outcomes, caplog
+):
+    there = [schedule(integration(name)) for name in "ABCDE"]
+    broken = there[2]
+    clock.sql(BREAK, id=_uuid("sch", broken.id))
+    clock.by(HOUR)
+
+    assert service.fire_due(drivers) == Fired(fired=4)
+
+    assert "ZeroDivisionError" in caplog.text
+    assert service.fire_due(drivers) == Fired(), "not tried again each second"
+    waits = []
+    for failures in (1, 2, 3):
+        held = service.find(drivers, place.org_id, broken.id)
+        assert (held.failures, held.failure) == (
+            failures,
+            "Something unexpected went wrong in orchestrator itself (ZeroDivisionError).",
+        )
+        with drivers.db.connection() as connection:
+            now = connection.scalar(text("SELECT clock_timestamp()"))
+        waits.append(round((held.retry_at - now) / MINUTE))
+        clock.sql("UPDATE orchestrator.schedules SET retry_at = now() WHERE retry_at IS NOT NULL")
+        service.fire_due(drivers)
+    assert waits == [1, 2, 4]
+    events = clock.sql("SELECT payload FROM orchestrator.events WHERE name = 'schedule.failed.v1'").scalars().all()
+    assert [one["schedule_id"] for one in events] == [broken.id], "told once"
+    assert outcomes(broken) == []
+
+
+def test_a_schedule_that_failed_catches_up_by_its_policy_once_it_can(drivers, place, integration, schedule, clock):
+    added = schedule(integration("A"))
+    clock.sql(BREAK, id=_uuid("sch", added.id))
+    clock.by(3 * HOUR)
+    assert service.fire_due(drivers) == Fired()
+    clock.sql("UPDATE orchestrator.schedules SET jitter = '0', retry_at = now()")
+
+    assert service.fire_due(drivers) == Fired(fired=1, missed=2)
+
+    mended = service.find(drivers, place.org_id, added.id)
+    assert (mended.failures, mended.failure, mended.retry_at) == (0, None, None)
+
+
+def test_a_slot_that_waits_and_can_not_be_queued_holds_up_no_other(
+    drivers, place, integration, schedule, clock, outcomes
+):
+    first, refused, sound = (integration(name) for name in "ABC")
+    clocked = schedule(first)
+    chained = [schedule(one, Timing(after=first.id)) for one in (refused, sound)]
+    clock.by(HOUR, clocked)
+    service.fire_due(drivers)
+    [run] = queued(drivers, place.org_id)
+    ended(drivers, run)
+    clock.sql(f"ALTER TABLE orchestrator.runs ADD CONSTRAINT refused CHECK"
+              f" (integration_id <> '{_uuid('int', refused.id)}')")  # fmt: skip
+    try:
+        assert service.fire_due(drivers) == Fired(fired=1)
+        assert service.fire_due(drivers) == Fired()
+    finally:
+        clock.sql("ALTER TABLE orchestrator.runs DROP CONSTRAINT refused")
+
+    assert [outcomes(one)[0][0] for one in chained] == ["waiting", "fired"]
+    assert "IntegrityError" in service.find(drivers, place.org_id, chained[0].id).failure
+    clock.sql("UPDATE orchestrator.schedules SET retry_at = now() WHERE retry_at IS NOT NULL")
+    assert service.fire_due(drivers) == Fired(fired=1)
+
+
+def test_what_is_changed_about_a_schedule_that_failed_lets_it_begin_anew(drivers, place, integration, schedule, clock):
+    added = schedule(integration("A"))
+    clock.sql(BREAK, id=_uuid("sch", added.id))
+    clock.by(HOUR)
+    service.fire_due(drivers)
+
+    edited = service.edit(drivers, added, Timing(every=HOUR), Policy())
+
+    assert (edited.failures, edited.failure, edited.retry_at) == (0, None, None)
+
+
 def test_a_recorded_slot_is_never_fired_again_even_if_the_schedule_goes_back(
     drivers, place, integration, schedule, clock
 ):
@@ -431,7 +512,7 @@ def test_a_tick_that_is_rolled_back_leaves_nothing_behind(drivers, place, integr
     added = schedule(integration("A"))
     clock.by(HOUR)
     monkeypatch.setattr("orchestrator.domains.schedules.queries.move_all", _broken)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(KeyboardInterrupt):
         service.fire_due(drivers)
     monkeypatch.undo()
     assert (queued(drivers, place.org_id), service.slots(drivers, added)) == ([], [])
@@ -439,4 +520,4 @@ def test_a_tick_that_is_rolled_back_leaves_nothing_behind(drivers, place, integr
 
 
 def _broken(*_arguments):
-    raise RuntimeError("killed")
+    raise KeyboardInterrupt

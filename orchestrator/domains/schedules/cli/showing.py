@@ -57,6 +57,8 @@ def next_start(schedule: Schedule, hindered: Mapping[str, str]) -> str:
         return hindered[schedule.integration_id]
     if schedule.paused_at is not None:
         return "paused"
+    if schedule.retry_at is not None:
+        return f"failed, again {moment(schedule.retry_at, schedule.timing.zone)}"
     if schedule.next_fire_at is None or schedule.next_slot is None:
         return "when it happens"
     start, zone = schedule.next_fire_at, schedule.timing.zone
@@ -64,6 +66,13 @@ def next_start(schedule: Schedule, hindered: Mapping[str, str]) -> str:
         later = rules.upcoming(schedule, schedule.next_slot, 1)
         start = next((one.fire_at for one in later if not one.blocked), start)
     return moment(start, zone)
+
+
+def failure(schedule: Schedule) -> str | None:
+    """Why it could not be fired and what to do about it, where that is so."""
+    if schedule.failure is None:
+        return None
+    return f"{schedule.failure} It failed {schedule.failures} × in a row; a worker's log says why."
 
 
 def outcome(slot: Slot | None) -> str:
@@ -104,6 +113,9 @@ def schedule_json(
         "hindered_by": (hindered or {}).get(schedule.integration_id),
         "next_slot": schedule.next_slot if schedule.paused_at is None else None,
         "next_fire_at": schedule.next_fire_at,
+        "failures": schedule.failures,
+        "failure": schedule.failure,
+        "retry_at": schedule.retry_at,
         "last": None if last is None else slot_json(last),
     }
     if upcoming is not None:

@@ -17,6 +17,7 @@ from orchestrator.domains.schedules.types import (
     Verdict,
 )
 
+_FIRST_HOLD, _LONGEST_HOLD = timedelta(minutes=1), timedelta(hours=1)
 GRACE = timedelta(minutes=2)  # how late a start may be and still count as on time: a scheduler restarts within it
 _INSTANT = timedelta(microseconds=1)
 
@@ -138,6 +139,11 @@ def decide_waiting(waiting: Sequence[Due], now: datetime) -> tuple[list[Slot], D
         given_up, kept = in_order[: -schedule.policy.catch_up], in_order[-schedule.policy.catch_up :]
         return [settled(one, Outcome.MISSED, OUT_OF_REACH) for one in given_up], kept[0]
     return [settled(one, Outcome.OVERLAPPED, A_LATER_ONE) for one in in_order[:-1]], in_order[-1]
+
+
+def held_back(failures: int) -> timedelta:
+    """How long a schedule that failed, after so many times before, is left alone: twice as long each time."""
+    return min(_FIRST_HOLD * int(2 ** min(failures, 10)), _LONGEST_HOLD)
 
 
 def covered(schedule: Schedule, streams: Sequence[str] | None) -> bool:

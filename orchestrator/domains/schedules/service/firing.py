@@ -2,8 +2,12 @@
 
 Any number of schedulers may tick at once: each locks what it claims and leaves the rest to the others, and the key of
 a slot lets nobody record it, and so queue its run, twice.
+
+Where a batch can't be fired, its halves are, and theirs, until the schedule that is the reason is left alone; it is
+held back, and says so.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -11,18 +15,20 @@ from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from orchestrator.domains.runs import service as runs
 from orchestrator.domains.runs.types import Run, RunKind, RunRequest
 from orchestrator.domains.schedules import queries, rules
-from orchestrator.domains.schedules.events import SlotsMissed
-from orchestrator.domains.schedules.types import Due, Fired, Outcome, Slot, Verdict
+from orchestrator.domains.schedules.events import ScheduleFailed, SlotsMissed
+from orchestrator.domains.schedules.types import Due, Fired, Outcome, Schedule, Slot, Verdict
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.kernel.db import Role, work_for
 from orchestrator.kernel.errors import InvalidConfigError
 from orchestrator.kernel.events import emit
 
+log = logging.getLogger(__name__)
 _BATCH = 500  # schedules a transaction: few enough that four schedulers share 10,000, many enough to cost little each
 _MOST_BATCHES = 10  # a tick: a worker has more to do each second than this; what is left is for the next
 _TRIGGER = "schedule"
@@ -40,10 +46,46 @@ def fire_due(drivers: Drivers) -> Fired:
             if now is None:
                 return total
             work_for(tx, {one.schedule.org_id for one in due})
-            total += _fire(drivers, tx, due, now)
+            total += _fire_apart(drivers, tx, due, now)
         if len(due) < _BATCH:
             break
     return total
+
+
+def _fire_apart(drivers: Drivers, tx: Session, due: Sequence[Due], now: datetime) -> Fired:
+    """Fire a batch; where something unforeseen is in the way, whatever of it can be, and hold the rest back."""
+    try:
+        with tx.begin_nested():
+            fired = _fire(drivers, tx, due, now)
+            if mended := {one.schedule.id for one in due if one.schedule.failures}:
+                queries.note_well(tx, sorted(mended))
+            return fired
+    except (OperationalError, InterfaceError):  # the database's trouble is no schedule's; all are tried again soon
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other schedules must not wait for it
+        parts = [list(slots) for _, slots in groupby(sorted(due, key=_schedule), key=_schedule)]
+        if len(parts) == 1:
+            _hold_back(tx, due[0].schedule, error)
+            return Fired()
+    middle = len(parts) // 2
+    halves = [[one for part in half for one in part] for half in (parts[:middle], parts[middle:])]
+    return _fire_apart(drivers, tx, halves[0], now) + _fire_apart(drivers, tx, halves[1], now)
+
+
+def _hold_back(tx: Session, schedule: Schedule, error: Exception) -> None:
+    """Try it again later, and say so once, by its kind alone: what an error quotes could be anything."""
+    failure = f"Something unexpected went wrong in orchestrator itself ({type(error).__name__})."
+    held = queries.hold_back(tx, schedule.id, failure=failure, delay=rules.held_back(schedule.failures))
+    log.error("%s can't be fired, and is tried again at %s.", held.id, held.retry_at, exc_info=error)
+    if schedule.failures == 0 and held.retry_at is not None:
+        fact = ScheduleFailed(
+            org_id=held.org_id,
+            schedule_id=held.id,
+            integration_id=held.integration_id,
+            reason=failure,
+            retry_at=held.retry_at.isoformat(),
+        )
+        emit(tx, fact)
 
 
 def _fire(drivers: Drivers, tx: Session, due: Sequence[Due], now: datetime) -> Fired:
