@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
@@ -76,7 +77,7 @@ class Engine:
                 hint="Give one of them another name by a stream map (__alias__), or deselect it.",
             )
         else:
-            progress.place = Place(layout=layout, table=progress.place.table, hopes=progress.place.hopes)
+            progress.place = replace(progress.place, layout=layout)
         place = progress.place
         progress.stamp = self.states
         self.call(layout, lambda c: finishing.prepare(c, place, keyed=sink.keyed, anew=anew))

@@ -56,9 +56,7 @@ def make_empty(connection: Connection[Any], place: Place, *, keyed: bool) -> Non
     """The table exists, although no row came."""
     with connection.transaction():
         connection.execute(PREPARE)
-        tables.create(connection, place.layout, place.table)
-        if keyed:
-            tables.add_key(connection, place.layout, place.table)
+        tables.create(connection, place.layout, place.table, keyed=keyed)
     place.exists = True
 
 

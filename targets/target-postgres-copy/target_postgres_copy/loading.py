@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Any, Final, LiteralString, Protocol
 
 from psycopg import Connection, sql
-from psycopg.errors import InvalidParameterValue, UniqueViolation
+from psycopg.errors import InvalidParameterValue, InvalidTextRepresentation, UniqueViolation
 
-from target_postgres_copy import tables
+from target_postgres_copy import tables, wholes
 from target_postgres_copy.deriving import derive
 from target_postgres_copy.kinds import Kind
 from target_postgres_copy.layout import BATCH_WIDE, DELETED_AT, Column
@@ -81,19 +81,34 @@ class Batch:
 
     def load(self, connection: Connection[Any], wait: Callable[[], None]) -> Loaded:
         """Load the batch. wait: returns when the batches before are committed."""
+        if not self.place.decimals:
+            try:
+                return self._load(connection, wait, direct=self.direct)
+            except InvalidTextRepresentation:
+                if not wholes.columns(self.place):
+                    raise
+                self.place.decimals = True
+        return self._load(connection, wait, direct=False)
+
+    def _load(self, connection: Connection[Any], wait: Callable[[], None], *, direct: bool) -> Loaded:
+        """In one transaction. direct: the stage is the table."""
         with connection.transaction():
             connection.execute(PREPARE)
             if self.direct:
                 wait()
-            stage = self._direct_stage(connection) if self.direct else self._temporary_stage(connection)
+            if self.direct and not direct:
+                tables.create(connection, self.place.layout, self.place.table, keyed=self._keyed)
+            stage = self._direct_stage(connection) if direct else self._temporary_stage(connection)
             rows = self.source.fill(stage)
+            if not direct and self.place.decimals:
+                wholes.settle(stage, self.place)
             if stage.nuls.count:
                 log.warning(
                     "%d NUL characters were left out of %s: Postgres cannot store them.",
                     stage.nuls.count,
                     self.place.layout.label,
                 )
-            if self.direct:
+            if direct:
                 self._finish(stage)
             else:
                 wait()
@@ -184,6 +199,8 @@ class Batch:
         existing = self.place.types.get(column.name, column.kind.value)
         if existing.startswith("timestamp") or existing.endswith("[]"):
             existing = column.kind.value
+        if self.place.decimals and existing == Kind.BIGINT.value:
+            existing = Kind.NUMERIC.value
         return sql.SQL(existing)  # out of the catalog, quoted by Postgres
 
     def _set_common(self, stage: Stage) -> None:
@@ -245,6 +262,8 @@ class Batch:
         """
         stage = self._temporary_stage(connection, "tombstones")
         count = self.source.fill_tombstones(stage)
+        if self.place.decimals:
+            wholes.settle(stage, self.place)
         layout = self.place.layout
         table = tables.named(layout.schema, self.place.table)
         if self.hard_delete:

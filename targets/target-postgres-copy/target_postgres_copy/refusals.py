@@ -84,11 +84,16 @@ def _forbidden(error: psycopg.Error, what: str) -> LoadError:
     )
 
 
-def _misfit(error: psycopg.Error, what: str) -> LoadError:
+def misfit(column: str, what: str, state: str | None) -> LoadError:
+    """A value that its column cannot hold. column: with a space before it, or empty if it is not known."""
     return MisfitError(
-        f"A value does not fit{_column(error)} of {what} ({error.sqlstate}).",
+        f"A value does not fit{column} of {what} ({state}).",
         hint="Run discovery again; if the column was changed by hand, give it back its type or make it text.",
     )
+
+
+def _misfit(error: psycopg.Error, what: str) -> LoadError:
+    return misfit(_column(error), what, error.sqlstate)
 
 
 def _damaged(error: psycopg.Error, what: str) -> LoadError:

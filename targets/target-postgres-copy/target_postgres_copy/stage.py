@@ -15,16 +15,18 @@ from target_postgres_copy.layout import Layout
 class Place:
     """Where a stream's rows go; shared by all its batches.
 
-    table:  the identifier: the layout's, or one aside while a table is built anew
-    exists: whether the table is there, or will be when the batches before are done
-    hopes:  how often rows may still turn out not to be new before none are expected to be
-    types:  its columns' types, where it existed before
+    table:    the identifier: the layout's, or one aside while a table is built anew
+    exists:   whether the table is there, or will be when the batches before are done
+    hopes:    how often rows may still turn out not to be new before none are expected to be
+    decimals: whether whole numbers were found to come as 12.0
+    types:    its columns' types, where it existed before
     """
 
     layout: Layout
     table: str
     exists: bool = False
     hopes: int = 0
+    decimals: bool = False
     types: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -93,14 +93,16 @@ def ensure_schema(connection: Connection[Any], schema: str) -> None:
         log.debug("Schema %s was there already.", schema)
 
 
-def create(connection: Connection[Any], layout: Layout, table: str) -> None:
-    """Make the table, without its key."""
+def create(connection: Connection[Any], layout: Layout, table: str, *, keyed: bool = False) -> None:
+    """Make the table. keyed: with its key, too."""
     ddl(
         connection,
         "CREATE TABLE {} ({})",
         named(layout.schema, table),
         sql.SQL(", ").join(_definition(column.name, column.kind.value) for column in layout.columns),
     )
+    if keyed:
+        add_key(connection, layout, table)
 
 
 def add_key(connection: Connection[Any], layout: Layout, table: str) -> None:
