@@ -50,6 +50,7 @@ _WIDER: Final[Mapping[Kind, frozenset[str]]] = {  # types that become the kind's
     Kind.DOUBLE: _INTEGERS | {Kind.DECIMAL},
     Kind.TIMESTAMP: frozenset({"DATE"}),
 }
+_LONGEST_EXPONENT: Final = 22  # letters
 _KNOWN: Final = _INTEGERS.union(Kind, *_HOLDS.values())
 
 
@@ -78,10 +79,17 @@ def inexact(kind: Kind, text: str) -> str | None:
     """A condition that is true where this text would be rounded, which DuckDB does without a word; None if never.
 
     A plain number of up to 19 letters always fits DECIMAL(38,18); what is written with an exponent is compared as
-    DOUBLE, which is what such numbers were.
+    DOUBLE, which is what such numbers were. A whole one (1.2E1) must be the same as DECIMAL(38,18), too, which holds
+    each digit of so short a text, unless all of them are beyond its scale; DOUBLE sees those.
     """
     if kind is Kind.BIGINT:
-        return rf"({text} LIKE '%.%' AND NOT regexp_full_match({text}, '[+-]?\d+\.0*'))"
+        whole = f"TRY_CAST({text} AS BIGINT)"
+        same = " AND ".join(f"TRY_CAST({text} AS {other}) = {whole}" for other in (Kind.DECIMAL, Kind.DOUBLE))
+        return (
+            rf"(({text} LIKE '%.%' OR {text} ILIKE '%e%') AND {whole} IS NOT NULL"
+            rf" AND NOT regexp_full_match({text}, '[+-]?\d+\.0*')"
+            rf" AND NOT ({text} ILIKE '%e%' AND length({text}) <= {_LONGEST_EXPONENT} AND {same}))"
+        )
     if kind is Kind.DECIMAL:
         return (
             rf"((length({text}) > 19 OR {text} ILIKE '%e%')"

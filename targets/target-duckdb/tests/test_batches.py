@@ -151,6 +151,24 @@ def test_what_cannot_be_read_is_refused_with_a_reason(desk: Desk, load: Load) ->
         load(SHAPE, desk.csv("A", "Id,Name\n,x\n"))
 
 
+WHOLE = schema("A", Whole={"type": ["integer", "null"]})
+
+
+def test_whole_numbers_may_be_written_with_a_point_or_an_exponent(desk: Desk, load: Load) -> None:
+    values = {"12.0": 12, "1.2E1": 12, "+7.": 7, "-0.0": 0, "1e18": 10**18, "9007199254740993E0": 2**53 + 1,
+              "9223372036854775807.0": 2**63 - 1, "120E-1": 12, "": None}  # fmt: skip
+    load(WHOLE, desk.csv("A", "Id,Whole\n" + "".join(f"{at},{text}\n" for at, text in enumerate(values))))
+    assert [whole for _, whole in desk.rows("A", "Id", "Whole")] == list(values.values())
+
+
+@pytest.mark.parametrize(
+    "value", ["12.5", "125E-1", "1.25e1", ".5", "1e-30", "1.0000000000000000000001E1", "1e400", "x"]
+)
+def test_a_number_that_is_not_whole_is_never_rounded(desk: Desk, load: Load, value: str) -> None:
+    with pytest.raises(MisfitError, match="Whole"):
+        load(WHOLE, desk.csv("A", f"Id,Whole\n1,12.0\n2,{value}\n"))
+
+
 def test_only_plain_files_of_the_storages_folder_are_deleted(desk: Desk, load: Load, tmp_path: Path) -> None:
     outside = tmp_path / "outside.csv"
     outside.write_text("Id\n1\n")
