@@ -1,5 +1,8 @@
 """Objects that strain Salesforce's limits are read whole, or a sentence says what to deselect."""
 
+import csv
+import io
+
 import pytest
 
 from sandboxes.salesforce import LocalOrg, SObject, field
@@ -46,6 +49,17 @@ def test_eight_hundred_fields_arrive_with_every_value(org, configure, run, api):
     stored = {i: rest for i, *rest in org.store.rows(f"SELECT {columns} FROM Wide__c")}
     found = {r["Id"]: [r["F0799__c"], r["F0400__c"]] for r in records}
     assert found == {i: [text, other] for i, (text, other, _) in stored.items()}
+
+
+def test_eight_hundred_fields_fit_into_a_file(org, configure, run, tmp_path):
+    wish = {"encoding": {"format": "csv", "compression": "none"}, "storage": {"root": tmp_path.as_uri()}}
+    run(configure(org, streams=["Wide__c"], batch_config=wish))
+    (file,) = tmp_path.iterdir()
+    found = {row["Id"]: row for row in csv.DictReader(io.StringIO(file.read_bytes().decode(), newline=""))}
+    stored = {i: rest for i, *rest in org.store.rows('SELECT "Id", "F0799__c", "F0400__c" FROM Wide__c')}
+    assert {i: [row["F0799__c"], row["F0400__c"]] for i, row in found.items()} == {
+        i: [text or "" for text in values] for i, values in stored.items()
+    }
 
 
 def test_a_small_window_that_rest_cannot_take_goes_by_bulk(org, configure, run, monkeypatch):
