@@ -80,13 +80,15 @@ class Drivers:
     @cached_property
     def meltano(self) -> "Meltano":
         """Starts Meltano, one private project a run."""
+        from orchestrator.drivers.meltano.directory import root_in
         from orchestrator.drivers.meltano.project import INHERITED
         from orchestrator.drivers.meltano.runner import Meltano
         from orchestrator.drivers.meltano.values import Limits
 
+        chosen = self.settings.runs.directory
         return Meltano(
             home=self.settings.home,
-            runs=self.settings.runs.directory,
+            runs=None if chosen is None else root_in(chosen),
             grace=self.settings.runs.stop_grace,
             inherited={name: value for name, value in environment().items() if name in INHERITED},
             limits=Limits(

@@ -125,7 +125,8 @@ class RunSettings(_Section):
         description="workers remove what older runs said and counted, slots of schedules, events; the newest stay",
     )
     directory: LocalPath | None = Field(
-        default=None, description="where run directories are made; memory-backed storage where there is any"
+        default=None,
+        description="in which the folder of run directories is made; memory-backed storage where there is any",
     )
     memory: ByteSize = Field(
         default=ByteSize(4 * 1024**3),

@@ -148,7 +148,7 @@ def _unreachable(name: str, begin: Callable[[Forwarder], None]) -> Fault:
 @contextmanager
 def _runs_full(place: "Place", random: Random) -> Iterator[Machine | None]:
     machine = _working(place, random)
-    with full(machine.runs):
+    with full(machine.disk):
         sleep(random.uniform(0.5, _SHORT))
         yield machine
 

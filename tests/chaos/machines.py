@@ -44,7 +44,12 @@ class Machine:
 
     @property
     def runs(self) -> Path:
-        """Where its run directories are, on a disk of its own."""
+        """Where its run directories are."""
+        return self.installation.runs_root
+
+    @property
+    def disk(self) -> Path:
+        """The disk that these are on, and nothing else."""
         return self.installation.runs
 
     def work(self, *arguments: str, module: str = "orchestrator") -> None:

@@ -256,7 +256,7 @@ class Place:
             value.encode() for name, value in self.org.app.credentials().items() if "secret" in name or "token" in name
         ]
         for machine in self.machines:
-            yield from (f"{machine.name}: {path}" for path in machine.runs.iterdir() if path.name != "filling")
+            yield from (f"{machine.name}: {path}" for path in machine.runs.glob("*"))
             yield from (f"{machine.name}: {kind} ({pid})" for pid, (kind, _) in machine.processes().items())
             for path in machine.installation.home.rglob("*"):
                 if path.is_file() and not path.is_symlink() and any(secret in path.read_bytes() for secret in secrets):

@@ -23,6 +23,7 @@ from orchestrator.domains.integrations.types import Integration, NewIntegration
 from orchestrator.domains.runs import service as runs
 from orchestrator.domains.runs.types import Run
 from orchestrator.drivers.bundle import Drivers
+from orchestrator.drivers.meltano.directory import root_in
 from orchestrator.entry import installing
 from orchestrator.kernel import settings as kernel_settings
 
@@ -125,6 +126,11 @@ class Installation:
     _started: list[Running] = field(default_factory=list)
 
     @property
+    def runs_root(self) -> Path:
+        """Where in `runs` they are made."""
+        return root_in(self.runs)
+
+    @property
     def environment(self) -> dict[str, str]:
         """The operator's environment; nothing of the developer's own settings."""
         kept = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH", "UV_CACHE_DIR", "XDG_CACHE_HOME")
@@ -220,7 +226,7 @@ class Installation:
 
     def processes(self) -> dict[int, str]:
         """Every living process of this installation's runs, whoever its parent is: pid → what it is."""
-        return {pid: kind for pid, (kind, _) in processes_under(self.runs).items()}
+        return {pid: kind for pid, (kind, _) in processes_under(self.runs_root).items()}
 
     def the_process(self, kind: str) -> int:
         """The one process of this kind."""
@@ -231,7 +237,7 @@ class Installation:
 
     def directories(self) -> list[Path]:
         """Run directories that are there."""
-        return sorted(self.runs.glob("run-*"))
+        return sorted(self.runs_root.glob("run-*"))
 
     def assert_nothing_left(self, *, within: float = 5.0) -> None:
         """No process and no file of any run."""

@@ -46,8 +46,13 @@ def default_root(home: Path) -> Path:
     with suppress(OSError):
         free = shutil.disk_usage(_MEMORY).free
         if free >= _LEAST_FREE and os.access(_MEMORY, os.W_OK):
-            return _MEMORY / f"orchestrator-{os.geteuid()}"
+            return root_in(_MEMORY)
     return home / "runs"
+
+
+def root_in(folder: Path) -> Path:
+    """The folder of our user's run directories, and of nothing else, in one that others may use too."""
+    return folder / f"orchestrator-{os.geteuid()}"
 
 
 @contextmanager

@@ -26,6 +26,13 @@ def living(root: int) -> list[int]:
     return [pid for pid in descendants(root) if _state(pid) not in {"", "Z"}]
 
 
+def is_below(pid: int, root: int) -> bool:
+    """Whether root started a process, or started who did."""
+    while pid > 1 and pid != root:
+        pid = next((parent for name, parent in _status(pid) if name == b"PPid:"), 0)
+    return pid == root
+
+
 def usage(root: int) -> tuple[int, int]:
     """Memory in bytes and processes, threads counted, of all below root."""
     memory = tasks = 0

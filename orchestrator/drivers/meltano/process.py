@@ -115,6 +115,7 @@ class Process:
     environment:     given to the command as a JSON object on its stdin, so that it is in no process's /proc files
     timeout, grace:  seconds; timeout None waits for ever
     lease:           None where nobody else could take the work over
+    started:         told the supervisor's process id, whose descendants all that is started will be
     """
 
     command: Sequence[str]
@@ -124,6 +125,7 @@ class Process:
     grace: float
     cancel: threading.Event
     lease: Lease | None = None
+    started: Callable[[int], None] = lambda _: None
     isolation: Isolation = Isolation.NAMESPACE
     limits: Limits = field(default_factory=Limits)
 
@@ -146,6 +148,7 @@ def stream(
     """
     running = _start(process)
     try:
+        process.started(running.pid)
         return _Reading(process, running, on_line, on_stdout).until_end()
     finally:
         _kill(running)
@@ -153,7 +156,7 @@ def stream(
 
 def _start(process: Process) -> "subprocess.Popen[bytes]":
     lock = process.directory.lock
-    places = os.pathsep.join(map(str, {process.directory.path, process.directory.sockets}))
+    places = os.pathsep.join(map(str, dict.fromkeys((process.directory.path, process.directory.sockets))))
     until = "inf" if process.lease is None else repr(process.lease.until)
     bounds = (until, str(process.limits.memory), str(process.limits.processes))
     try:

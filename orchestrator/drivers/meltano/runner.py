@@ -5,14 +5,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from orchestrator.drivers.meltano import command, directory, landlock, project, socket_server
+from orchestrator.drivers.meltano import command, directory, family, landlock, project, socket_server
 from orchestrator.drivers.meltano.answers import FirstData
 from orchestrator.drivers.meltano.errors import DiscoveryError, MeltanoMissingError
 from orchestrator.drivers.meltano.judge import Judge
@@ -221,15 +221,13 @@ class Meltano:
                 answer = socket_server.token_answers(session.remembering(fresh_token))
                 path = place.sockets / "token.sock"
                 markers[TOKEN_SOCKET] = stack.enter_context(
-                    socket_server.serving(path, answer, limit=socket_server.TOKEN_LIMIT, failed=session.failed)
+                    session.serving(path, answer, limit=socket_server.TOKEN_LIMIT)
                 )
             uri = None
             if state is not None:
                 path = place.sockets / "state.sock"
                 answer = socket_server.state_answers(*state)
-                address = stack.enter_context(
-                    socket_server.serving(path, answer, limit=socket_server.STATE_LIMIT, failed=session.failed)
-                )
+                address = stack.enter_context(session.serving(path, answer, limit=socket_server.STATE_LIMIT))
                 uri = f"orchestrator://{address}"
             rendered = project.render(
                 plan,
@@ -253,11 +251,21 @@ class _Session:
         self._redact = Redactor(_secrets(plan))
         self._judge = Judge()
         self._callback_error: BaseException | None = None
+        self._supervisor: int | None = None
         self.environment: Mapping[str, str] = {}
 
-    def failed(self, error: BaseException) -> None:
-        """Keep the first failure of a callback."""
+    def serving(self, path: Path, answer: socket_server.Answer, *, limit: int) -> AbstractContextManager[str]:
+        """Answer the processes of this run, and keep the first failure of a callback."""
+        return socket_server.serving(path, answer, limit=limit, failed=self._failed, is_ours=self._is_ours)
+
+    def _failed(self, error: BaseException) -> None:
         self._callback_error = self._callback_error or error
+
+    def _is_ours(self, pid: int) -> bool:
+        return self._supervisor is not None and family.is_below(pid, self._supervisor)
+
+    def _started(self, supervisor: int) -> None:
+        self._supervisor = supervisor
 
     def cleaned_name(self, name: str) -> str:
         """A name a plugin gave, as it may be shown."""
@@ -299,6 +307,7 @@ class _Session:
             grace=self._meltano.grace.total_seconds(),
             cancel=cancel or threading.Event(),
             lease=lease,
+            started=self._started,
             isolation=self._meltano.isolation,
             limits=self._meltano.limits,
         )

@@ -1,8 +1,10 @@
 """The run's unix sockets: questions of Meltano and of plugins, answered by callbacks.
 
 A socket's address is PATH#NONCE. The nonce is random, known to the one program that is given the address, and the
-first line anybody must say: the path alone, which is in the run's directory for both plugins, opens nothing. Then it
-is one line of JSON per request and answer, at most as long as the server's limit.
+first line anybody must say, at once: the path alone, which is in the run's directory for both plugins, opens nothing.
+Then it is one line of JSON per request and answer, at most as long as the server's limit. Whoever is none of the run's
+processes is hung up on unheard, where the kernel says who calls: other runs' plugins may know the path, and would take
+every connection there is by saying nothing.
 
 A thread per connection, so callbacks must be safe to call from another thread than the run's. Whatever comes in, the
 answer is a line: a callback's foreseen failure is {"error": {"code", "message"}}, and anything else is too, without
@@ -14,6 +16,7 @@ import json
 import secrets
 import socket
 import socketserver
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,25 +26,40 @@ from typing import Any, Final
 from orchestrator.kernel.errors import OrchestratorError
 
 Answer = Callable[[dict[str, Any]], dict[str, Any]]
+IsOurs = Callable[[int], bool]
 STATE_LIMIT: Final = 64 * 1024 * 1024
 TOKEN_LIMIT: Final = 64 * 1024
 _TIMEOUT = 30.0  # seconds for a peer to send its line
+_NONCE_TIMEOUT = 2.0  # seconds for the first line; who knows it says it as soon as it is connected
 _NONCE_BYTES = 16
 _CONNECTIONS = 64  # at once; each has a thread
+_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid; source: man 7 unix, SO_PEERCRED
 
 
 class _Server(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = _CONNECTIONS
 
-    def __init__(self, path: Path, answer: Answer, limit: int, failed: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self, path: Path, answer: Answer, limit: int, failed: Callable[[BaseException], None], is_ours: IsOurs
+    ) -> None:
         self.nonce = secrets.token_hex(_NONCE_BYTES)
         self.answer = answer
         self.limit = limit
         self.failed = failed
+        self._is_ours = is_ours
         self._free = threading.Semaphore(_CONNECTIONS)
         super().__init__(str(path), _Connection)
         path.chmod(0o600)
+
+    def verify_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: Any) -> bool:
+        """Whether a process of the run calls; true where the kernel doesn't tell."""
+        del client_address
+        if not isinstance(request, socket.socket) or not hasattr(socket, "SO_PEERCRED"):
+            return True
+        pid, _, _ = _CREDENTIALS.unpack(request.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+        return self._is_ours(pid)
 
     def process_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: Any) -> None:
         """Answer in a thread; hang up where too many wait already."""
@@ -77,7 +95,10 @@ class _Connection(socketserver.StreamRequestHandler):
 
     def _is_known(self) -> bool:
         expected = self.server.nonce.encode() + b"\n"
-        return hmac.compare_digest(self.rfile.readline(len(expected)), expected)
+        self.request.settimeout(_NONCE_TIMEOUT)
+        said = self.rfile.readline(len(expected))
+        self.request.settimeout(self.timeout)
+        return hmac.compare_digest(said, expected)
 
     def _say(self, answer: dict[str, Any]) -> None:
         self.wfile.write(json.dumps(answer).encode() + b"\n")
@@ -107,13 +128,19 @@ def _error(code: str, message: str) -> dict[str, Any]:
 
 @contextmanager
 def serving(
-    path: Path, answer: Answer, *, limit: int, failed: Callable[[BaseException], None] = lambda _: None
+    path: Path,
+    answer: Answer,
+    *,
+    limit: int,
+    failed: Callable[[BaseException], None] = lambda _: None,
+    is_ours: IsOurs = lambda _: True,
 ) -> Iterator[str]:
     """Answer on a socket at path (0600) for the length of the block; yields its address.
 
-    failed:  told of every exception a callback raised, in the connection's thread
+    failed:   told of every exception a callback raised, in the connection's thread
+    is_ours:  whether the process of this id may ask
     """
-    server = _Server(path, answer, limit, failed)
+    server = _Server(path, answer, limit, failed, is_ours)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, name=path.name, daemon=True)
     thread.start()
     try:

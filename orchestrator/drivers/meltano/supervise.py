@@ -4,7 +4,8 @@ Started as a script by the Python that runs the orchestrator; standard library a
 
     supervise.py DIRECTORIES LOCK_FD INPUT_FD ISOLATION UNTIL MEMORY PROCESSES COMMAND…
 
-DIRECTORIES are joined by ":"; without a COMMAND the isolation that is possible here is printed, and that is all.
+DIRECTORIES are joined by ":", the run's own first; without a COMMAND the isolation that is possible here is printed,
+and that is all.
 INPUT_FD is what the command reads on its stdin: secrets go this way, because whatever a process is started with stays
 readable in /proc for all of its user. Neither we nor init read it, and neither has an environment.
 stdin is the lifeline: `t` asks the command to end (SIGTERM), `k` ends it, and end-of-file means that the
@@ -31,9 +32,10 @@ namespace, which counts its own alone.
 
 The memory and the open files of supervisor and init cannot be read by the command; as root it keeps the capabilities
 for files alone, so that it can neither read them all the same, nor leave its namespaces, nor become another user. It
-doesn't see sockets of services that start programs for whoever asks. Nobody here leaves a core dump.
+sees neither other runs' directories, nor sockets of services that start programs for whoever asks, where mounting is
+allowed. Nobody here leaves a core dump.
 
-source: man 2 unshare, 7 pid_namespaces, 7 user_namespaces, 2 prctl, 7 capabilities, 5 core, 2 getrlimit
+source: man 5 core, 2 getrlimit; namespaces.py
 """
 
 import os
@@ -43,96 +45,19 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache, partial
+from functools import partial
 
 sys.path.append(__file__.rsplit(os.sep, 4)[0])
 
-from orchestrator.drivers.meltano import family
+from orchestrator.drivers.meltano import family, namespaces
 from orchestrator.drivers.meltano.removal import remove
 
-TYPE_CHECKING = False  # typing, shutil and secrets are half of what starting takes
-if TYPE_CHECKING:
-    import ctypes
-
-_CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
-_MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND, _MS_REC, _MS_PRIVATE = 2, 4, 8, 0x1000, 0x4000, 1 << 18
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER = 1, 4, 24, 36
-_KEPT = {"CHOWN": 0, "DAC_OVERRIDE": 1, "DAC_READ_SEARCH": 2, "FOWNER": 3, "FSETID": 4}  # capabilities
-_CAPABILITIES = 64  # the kernel keeps them in so many bits
-_HIDDEN = (  # where programs are started by asking for it: their own users are whom we keep apart
-    "/run/user", "/run/dbus", "/run/systemd/private", "/run/docker.sock", "/run/containerd", "/run/podman", "/run/crio",
-    "/run/libvirt", "/run/lxd", "/run/snapd.socket", "/var/lib/lxd", "/var/snap/lxd/common/lxd/unix.socket",
-)  # fmt: skip
 _OVER = {b"m": 112, b"p": 113}  # by what was too much; process.py knows the numbers
 _FASTEST = 4 * 1024**3  # bytes that are filled within a second at most
 _SOONEST, _LATEST = 0.1, 1.0  # seconds between looks at what is taken
-_LINUX = sys.platform == "linux"
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the lifeline decides, not a terminal
 _SWEEPS = 100
 _LAST_WORDS = 0.5  # seconds
-
-
-@cache
-def _libc() -> "ctypes.CDLL":
-    import ctypes  # only where we run: our clean-up is imported too
-
-    return ctypes.CDLL(None, use_errno=True)
-
-
-def _prctl(option: int, value: int) -> bool:
-    return _LINUX and _libc().prctl(option, value, 0, 0, 0) == 0
-
-
-def _unshare(flags: int) -> bool:
-    return _LINUX and _libc().unshare(flags) == 0
-
-
-def _map_own_user(uid: int, gid: int) -> None:
-    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:  # noqa: PTH123 - keeps pathlib unloaded
-            file.write(text)
-
-
-def _enter_as_user() -> bool:
-    uid, gid = os.geteuid(), os.getegid()
-    if not _unshare(_CLONE_NEWUSER | _CLONE_NEWPID):
-        return False
-    _map_own_user(uid, gid)
-    return True
-
-
-def _tried(step: Callable[[], bool]) -> bool:
-    """Whether a step works, found out by a child: half a user namespace cannot be left again."""
-    child = os.fork()
-    if child == 0:
-        try:
-            os._exit(0 if step() else 1)
-        except OSError:
-            os._exit(1)
-    return os.waitpid(child, 0)[1] == 0
-
-
-def _isolate(wanted: str) -> str:
-    """Enter the strongest isolation that is both wanted and allowed here; the name of what it became."""
-    if wanted == "namespace" and (_unshare(_CLONE_NEWPID) or (_tried(_enter_as_user) and _enter_as_user())):
-        return "namespace"
-    return "subreaper" if _prctl(_PR_SET_CHILD_SUBREAPER, 1) else "group"
-
-
-def _own_view(directories: Sequence[str]) -> None:
-    """Show the processes of the namespace only, and hide services; where mounting is not allowed the old view stays."""
-    if not _unshare(_CLONE_NEWNS):
-        return
-    plain = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
-    _libc().mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None)
-    _libc().mount(b"proc", b"/proc", b"proc", plain, None)
-    for path in _HIDDEN:
-        if any(directory.startswith(f"{path}/") for directory in directories):
-            continue
-        if os.path.isdir(path):  # noqa: PTH112 - keeps pathlib unloaded
-            _libc().mount(b"none", path.encode(), b"tmpfs", plain, b"size=4k,mode=0")
-        elif os.path.exists(path):  # noqa: PTH110
-            _libc().mount(os.devnull.encode(), path.encode(), None, _MS_BIND, None)
 
 
 def _no_more_than(wanted: int) -> tuple[int, int]:
@@ -147,9 +72,8 @@ def _status(wait_status: int) -> int:
 
 
 def _exec(command: list[str]) -> None:
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    for capability in set(range(_CAPABILITIES)).difference(_KEPT.values()):
-        _prctl(_PR_CAPBSET_DROP, capability)
+    namespaces.end_with_parent()
+    namespaces.keep_few_capabilities()
     for number in (*_IGNORED, signal.SIGPIPE):  # what is ignored would stay ignored in the command
         signal.signal(number, signal.SIG_DFL)
     os.umask(0o077)
@@ -165,14 +89,14 @@ def _settle(isolation: str, processes: int, directories: Sequence[str]) -> None:
     if isolation != "namespace":
         os.setpgid(0, 0)
         return
-    _own_view(directories)
+    namespaces.own_view(directories)
     if os.geteuid() != 0:  # whom the kernel never stops
         resource.setrlimit(resource.RLIMIT_NPROC, _no_more_than(processes))
 
 
 def _init(settle: Callable[[], None], ready: int, lock: int, given: int, command: list[str]) -> None:
     """Be the parent of everything: start the command, pass SIGTERM on, take in orphans, end as it ended."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    namespaces.end_with_parent()
     if not os.read(ready, 1):  # the supervisor died before it could be watched
         os._exit(137)
     os.close(lock)
@@ -325,11 +249,11 @@ def main(arguments: list[str]) -> int:
     os.set_inheritable(int(lock), False)
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
-    isolation = _isolate(wanted)
+    isolation = namespaces.isolate(wanted)
     if not command:
         os.write(1, isolation.encode())
         return 0
-    _prctl(_PR_SET_DUMPABLE, 0)  # not earlier: the user namespace is mapped through our files in /proc
+    namespaces.close_to_others()  # not earlier: the user namespace is mapped through our files in /proc
     ready, go = os.pipe()
     ended, living = os.pipe()
     init = os.fork()

@@ -1,6 +1,8 @@
 import fcntl
 import json
+import socket
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -201,6 +203,35 @@ def test_a_tap_asks_for_a_fresh_token_and_the_answer_is_redacted(meltano, tap, t
     assert end.code == 0
     assert asked == ["abc"]
     assert "the new token is •••" in callbacks.text
+
+
+@pytest.mark.parametrize("isolation", list(Isolation))
+def test_who_is_none_of_a_runs_processes_is_not_heard_on_its_sockets(meltano, tap, target, tmp_path, isolation):
+    cancel, heard = threading.Event(), []
+
+    def ask(output):
+        if isinstance(output, LogLine) and output.message == "waiting":
+            address = json.loads((tmp_path / "tap.json").read_text())["config"]["token_socket"]
+            with socket.socket(socket.AF_UNIX) as stranger, suppress(ConnectionError):
+                stranger.connect(address.rpartition("#")[0])
+                stranger.sendall(f'{address.rpartition("#")[2]}\n{{"rejected_sha256": "abc"}}\n'.encode())
+                heard.append(stranger.recv(1000))
+            cancel.set()
+
+    asked = []
+    token = {"access_token": "rotated-token-1", "instance_url": "https://org.example"}
+    extractor = tap(streams={"users": 1}, token_socket=TOKEN_SOCKET, copy_to=str(tmp_path), hang=True)
+    Callbacks().run(
+        replace(meltano, isolation=isolation),
+        Project(extractor=extractor, loader=target()),
+        on_output=ask,
+        cancel=cancel,
+        fresh_token=lambda digest: asked.append(digest) or token,
+    )
+
+    assert cancel.is_set()
+    assert asked == ["abc"], "the tap was answered, and nobody else"
+    assert heard in ([], [b""])
 
 
 def test_both_plugins_are_given_one_private_folder_for_batch_files(meltano, tap, target, tmp_path):

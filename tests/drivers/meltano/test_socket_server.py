@@ -1,7 +1,9 @@
 import json
+import os
 import socket
 import stat
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -115,3 +117,26 @@ def test_a_flood_of_connections_is_hung_up_on_and_others_are_answered_afterwards
                     later.sendall(f'{nonce}\n{{"op": "get", "state_id": "a"}}\n'.encode())
                     if later.recv(100) == b'{"state": null}\n':
                         return
+
+
+def test_who_says_nothing_is_hung_up_on_soon(tmp_path, monkeypatch):
+    monkeypatch.setattr(socket_server, "_NONCE_TIMEOUT", 0.05)
+    serve = serving(tmp_path / "s", state_answers(lambda _: None, print), limit=1000)
+    with serve as address, socket.socket(socket.AF_UNIX) as silent:
+        silent.settimeout(5)
+        silent.connect(address.partition("#")[0])
+        assert silent.recv(1) == b""
+
+
+@pytest.mark.skipif(not hasattr(socket, "SO_PEERCRED"), reason="the kernel doesn't tell who calls")
+def test_a_process_that_is_none_of_the_runs_is_hung_up_on_even_with_the_nonce(tmp_path):
+    asked = []
+    serve = partial(serving, tmp_path / "s", state_answers(lambda _: None, print), limit=1000)
+    with serve(is_ours=lambda pid: asked.append(pid) or False) as address, socket.socket(socket.AF_UNIX) as stranger:
+        path, _, nonce = address.rpartition("#")
+        stranger.settimeout(socket_server._NONCE_TIMEOUT / 2)
+        stranger.connect(path)
+        with suppress(ConnectionError):
+            stranger.sendall(f'{nonce}\n{{"op": "get", "state_id": "a"}}\n'.encode())
+            assert stranger.recv(1) == b""
+    assert asked == [os.getpid()]

@@ -60,6 +60,9 @@ def wait_for_lock(path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
 
 
+ORDINARY = pytest.mark.skipif(
+    os.geteuid() != 0 or not Path("/usr/bin/python3").exists(), reason="needs root and a Python"
+)
 FOR_EVER = float("inf")
 PATIENT = [pytest.param((isolation, FOR_EVER), id=isolation) for isolation in Isolation]
 
@@ -110,7 +113,17 @@ def children(pid: int) -> list[int]:
 
 
 @pytest.fixture
-def supervised(tmp_path, scripts):
+def run_directory():
+    """A run's directory that any user may enter, in a folder for these alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "runs", "run-1")
+        path.mkdir(parents=True)
+        Path(folder).chmod(0o755)
+        yield path
+
+
+@pytest.fixture
+def supervised(tmp_path, scripts, run_directory):
     """Run a command under a supervisor of its own; what it said and how it ended."""
 
     def run(*command, given=b"", isolation="namespace", python=sys.executable, memory=2**40, processes=2**20, **more):
@@ -124,7 +137,7 @@ def supervised(tmp_path, scripts):
                 "-I",
                 "-S",
                 scripts / "supervise.py",
-                tmp_path,
+                run_directory,
                 *map(str, passed),
                 isolation,
                 *bounds,
@@ -138,17 +151,36 @@ def supervised(tmp_path, scripts):
     return run
 
 
-def test_a_command_that_does_not_exist_is_said_and_ends_with_127(supervised, tmp_path):
+def test_a_command_that_does_not_exist_is_said_and_ends_with_127(supervised, run_directory):
     done = supervised("/does/not/exist")
     assert (done.err, done.code) == ("/does/not/exist: No such file or directory\n", 127)
-    assert tmp_path.exists()
+    assert run_directory.exists()
+
+
+def numbers_in_proc(supervised):
+    numbers = {int(line) for line in supervised("/bin/ls", "/proc").out.split() if line.isdigit()}
+    if not numbers <= {1, 2}:
+        pytest.skip("this machine does not let us mount")
+    return numbers
 
 
 def test_a_plugin_cannot_see_processes_outside_its_namespace(supervised):
-    numbers = {int(line) for line in supervised("/bin/ls", "/proc").out.split() if line.isdigit()}
-    if not numbers <= {1, 2}:
-        pytest.skip("this machine does not let us mount /proc")
-    assert numbers == {1, 2}
+    assert numbers_in_proc(supervised) == {1, 2}
+
+
+@pytest.mark.parametrize("user", [None, pytest.param(65534, marks=ORDINARY)], ids=["ourselves", "nobody"])
+def test_a_plugin_sees_its_own_run_and_no_other(supervised, run_directory, user):
+    numbers_in_proc(supervised)
+    python = "/usr/bin/python3" if user else sys.executable
+    other = run_directory.with_name("run-2")
+    other.mkdir()
+    (run_directory / "mine").touch()
+    look = f"ls {run_directory.parent} {run_directory} ..; ls {other} ../run-2 2>/dev/null; pwd"
+
+    done = supervised("/bin/sh", "-c", look, user=user, python=python, cwd=run_directory)
+
+    listed = f"..:\nrun-1\n\n{run_directory.parent}:\nrun-1\n\n{run_directory}:\nmine\n"
+    assert done.out == f"{listed}{run_directory}\n"
 
 
 LOOK = """
@@ -168,9 +200,6 @@ print(json.dumps({
     "core": resource.getrlimit(resource.RLIMIT_CORE),
 }))
 """
-ORDINARY = pytest.mark.skipif(
-    os.geteuid() != 0 or not Path("/usr/bin/python3").exists(), reason="needs root and a Python"
-)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")

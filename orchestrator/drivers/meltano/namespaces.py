@@ -1,0 +1,122 @@
+"""What the supervisor asks the kernel for, so that a run's processes see and outlive no more than they should.
+
+Everything is tried, and left where it is not allowed: what holds then is what `isolate` says. Standard library only.
+source: man 2 unshare, 7 pid_namespaces, 7 user_namespaces, 7 mount_namespaces, 2 prctl, 7 capabilities
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from functools import cache
+
+TYPE_CHECKING = False  # typing, shutil and secrets are half of what starting takes
+if TYPE_CHECKING:
+    import ctypes
+
+_CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
+_MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND, _MS_REC, _MS_PRIVATE = 2, 4, 8, 0x1000, 0x4000, 1 << 18
+_MNT_DETACH = 2
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER = 1, 4, 24, 36
+_KEPT = {"CHOWN": 0, "DAC_OVERRIDE": 1, "DAC_READ_SEARCH": 2, "FOWNER": 3, "FSETID": 4}  # capabilities
+_CAPABILITIES = 64  # the kernel keeps them in so many bits
+_HIDDEN = (  # where programs are started by asking for it: their own users are whom we keep apart
+    "/run/user", "/run/dbus", "/run/systemd/private", "/run/docker.sock", "/run/containerd", "/run/podman", "/run/crio",
+    "/run/libvirt", "/run/lxd", "/run/snapd.socket", "/var/lib/lxd", "/var/snap/lxd/common/lxd/unix.socket",
+)  # fmt: skip
+_LINUX = sys.platform == "linux"
+
+
+@cache
+def _libc() -> "ctypes.CDLL":
+    import ctypes  # only where we run: the supervisor's clean-up is imported too
+
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _prctl(option: int, value: int) -> bool:
+    return _LINUX and _libc().prctl(option, value, 0, 0, 0) == 0
+
+
+def _unshare(flags: int) -> bool:
+    return _LINUX and _libc().unshare(flags) == 0
+
+
+def end_with_parent() -> None:
+    """Be killed when our parent ends."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def close_to_others() -> None:
+    """Let no other process of our user read our memory and open files."""
+    _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def keep_few_capabilities() -> None:
+    """Let root, in what is executed next, do no more than use files."""
+    for capability in set(range(_CAPABILITIES)).difference(_KEPT.values()):
+        _prctl(_PR_CAPBSET_DROP, capability)
+
+
+def _map_own_user(uid: int, gid: int) -> None:
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:  # noqa: PTH123 - keeps pathlib unloaded
+            file.write(text)
+
+
+def _enter_as_user() -> bool:
+    uid, gid = os.geteuid(), os.getegid()
+    if not _unshare(_CLONE_NEWUSER | _CLONE_NEWPID):
+        return False
+    _map_own_user(uid, gid)
+    return True
+
+
+def _tried(step: Callable[[], bool]) -> bool:
+    """Whether a step works, found out by a child: half a user namespace cannot be left again."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os._exit(0 if step() else 1)
+        except OSError:
+            os._exit(1)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def isolate(wanted: str) -> str:
+    """Enter the strongest isolation that is both wanted and allowed here; the name of what it became."""
+    if wanted == "namespace" and (_unshare(_CLONE_NEWPID) or (_tried(_enter_as_user) and _enter_as_user())):
+        return "namespace"
+    return "subreaper" if _prctl(_PR_SET_CHILD_SUBREAPER, 1) else "group"
+
+
+def own_view(directories: Sequence[str]) -> None:
+    """Show of processes those of the namespace, of runs the first of the directories, and no service to start programs.
+
+    Where mounting is not allowed the old view stays.
+    """
+    if not _unshare(_CLONE_NEWNS):
+        return
+    plain = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
+    _libc().mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None)
+    _libc().mount(b"proc", b"/proc", b"proc", plain, None)
+    for path in _HIDDEN:
+        if any(directory.startswith(f"{path}/") for directory in directories):
+            continue
+        if os.path.isdir(path):  # noqa: PTH112 - keeps pathlib unloaded
+            _libc().mount(b"none", path.encode(), b"tmpfs", plain, b"size=4k,mode=0")
+        elif os.path.exists(path):  # noqa: PTH110
+            _libc().mount(os.devnull.encode(), path.encode(), None, _MS_BIND, None)
+    _hide_others(directories[0])
+
+
+def _hide_others(directory: str) -> None:
+    """Leave of the folder that a directory is in that directory alone: other runs' names and sockets are there."""
+    root, own = os.path.dirname(directory), os.open(directory, os.O_PATH)  # noqa: PTH120
+    libc, folder = _libc(), os.fsencode(root)
+    if libc.mount(b"none", folder, b"tmpfs", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, b"size=4k,mode=700") == 0:
+        os.mkdir(directory, 0o700)  # noqa: PTH102
+        if libc.mount(b"/proc/self/fd/%d" % own, os.fsencode(directory), None, _MS_BIND | _MS_REC, None):
+            libc.umount2(folder, _MNT_DETACH)
+    os.close(own)
+    os.chdir(directory)  # where we were so far, all is still above
