@@ -18,6 +18,7 @@ from tap_salesforce.backoff import Backoff
 from tap_salesforce.errors import ConfigError, SignInError, UnavailableError
 from tap_salesforce.settings import Settings
 from tap_salesforce.token_socket import ask_for_token
+from tap_salesforce.unreached import FIRST_CONTACT, unreached
 
 _JWT_SECONDS = 180  # Salesforce refuses assertions that live longer than 5 minutes
 _RETRIED = frozenset({429, 500, 502, 503, 504})
@@ -190,7 +191,10 @@ class Post:
                     url, data=body(), headers=headers, auth=_no_auth, allow_redirects=False, timeout=self._timeout
                 )
             except requests.RequestException as lost:
-                attempt.failed(_unreachable(host, lost))
+                problem = unreached(host, lost, answered=False)
+                if not isinstance(problem, UnavailableError):
+                    raise problem from None
+                attempt.failed(problem, patience=FIRST_CONTACT)
                 continue
             if reply.status_code not in _RETRIED or b"<faultstring>" in reply.content:
                 return reply
@@ -207,13 +211,6 @@ def _pem(text: str) -> str:
 def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """Keeps requests from adding credentials out of ~/.netrc."""
     return request
-
-
-def _unreachable(url: str, lost: Exception) -> UnavailableError:
-    return UnavailableError(
-        f"Salesforce could not be reached at {url} ({type(lost).__name__}).",
-        hint="Check domain, the network and the proxy settings.",
-    )
 
 
 def _token_answer(reply: requests.Response) -> Mapping[str, Any]:

@@ -26,9 +26,9 @@ class Backoff:
 
     def attempts(self) -> Iterator["Attempt"]:
         """One Attempt per try. A try that ends without `failed` must leave the loop."""
-        number = 0
+        number, began = 0, time.monotonic()
         while True:
-            attempt = Attempt(self, number)
+            attempt = Attempt(self, number, began)
             yield attempt
             number = 0 if attempt.restarted else number + 1
 
@@ -44,21 +44,31 @@ class Backoff:
 class Attempt:
     """One try; tell it when it failed."""
 
-    def __init__(self, backoff: Backoff, number: int) -> None:
+    def __init__(self, backoff: Backoff, number: int, began: float) -> None:
         self._backoff = backoff
+        self._began = began
         self.number = number
         self.restarted = False
 
-    def failed(self, error: SourceError, *, retry_after: str | None = None, progressed: bool = False) -> None:
+    def failed(
+        self,
+        error: SourceError,
+        *,
+        retry_after: str | None = None,
+        progressed: bool = False,
+        patience: float = float("inf"),
+    ) -> None:
         """Wait before the next try, or raise `error` when there was no progress for too many tries.
 
         progressed: this try brought something new, so the count begins again
+        patience:   seconds since the first try after which no other begins
         """
+        wait = self._backoff.wait(0 if progressed else self.number, retry_after)
         if progressed:
             self.restarted = True
-        elif self.number >= self._backoff.retries:
+        elif self.number >= self._backoff.retries or time.monotonic() - self._began + wait > patience:
             raise error
-        self._backoff.sleep(self._backoff.wait(0 if progressed else self.number, retry_after))
+        self._backoff.sleep(wait)
 
 
 def seconds_of(retry_after: str | None) -> float | None:

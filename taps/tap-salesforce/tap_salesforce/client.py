@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,7 @@ from tap_salesforce.errors import (
     SourceError,
     UnavailableError,
 )
+from tap_salesforce.unreached import FIRST_CONTACT, unreached
 
 log = logging.getLogger("tap-salesforce")
 
@@ -80,6 +82,7 @@ class Client:
         self._max_api_usage = max_api_usage
         self._base = f"/services/data/v{api_version}/"
         self._skew = timedelta()
+        self._answered = False
         self._used = 0, 0  # requests of the day, and how many there may be
         self.backoff = backoff
         self.requests_made = 0
@@ -95,7 +98,7 @@ class Client:
                 reply = self._send(method, path, **more)
                 content = reply.content
             except LOST as lost:
-                attempt.failed(_lost_error(lost))
+                self._lost(attempt, lost)
                 continue
             problem = self._problem(reply, path)
             if problem is not None:
@@ -117,7 +120,7 @@ class Client:
                 reply = self._send("GET", path, stream=True, **more)
                 problem = self._problem(reply, path)
             except LOST as lost:
-                attempt.failed(_lost_error(lost))
+                self._lost(attempt, lost)
                 continue
             if problem is None:
                 return reply
@@ -137,6 +140,7 @@ class Client:
         """One request; after a 401 once more with a renewed session."""
         session = self._door.session()
         reply = self._once(session, method, path, **more)
+        self._answered = True
         if reply.status_code == requests.codes.unauthorized:
             reply.close()
             reply = self._once(self._door.renew(session.access_token), method, path, **more)
@@ -180,6 +184,14 @@ class Client:
         reason = f"{code}: {said}" if code else said or f"HTTP {reply.status_code}"
         return _passing(reply.status_code, code, reason) or _lasting(reply.status_code, code, reason, path)
 
+    def _lost(self, attempt: Attempt, lost: Exception) -> None:
+        """Wait before the next try, or raise; an org that has never answered is not waited for as long."""
+        problem = unreached(self._door.session().instance_url, lost, answered=self._answered)
+        if not isinstance(problem, UnavailableError):
+            raise problem
+        log.info("%s Trying again.", problem.message)
+        attempt.failed(problem, patience=math.inf if self._answered else FIRST_CONTACT)
+
     @staticmethod
     def _retry_or_raise(attempt: Attempt, reply: requests.Response, problem: SourceError) -> None:
         if not isinstance(problem, (UnavailableError, RateLimitedError)):
@@ -218,14 +230,6 @@ def _lasting(status: int, code: str, reason: str, path: str) -> SourceError:
         hint=advice.hint(code, "Check the objects and fields selected, and api_version."),
         status=status,
         code=code,
-    )
-
-
-def _lost_error(lost: Exception) -> UnavailableError:
-    log.info("The connection to Salesforce broke (%s).", type(lost).__name__)
-    return UnavailableError(
-        f"The connection to Salesforce broke again and again ({type(lost).__name__}).",
-        hint="Check the network and the proxy, then run again: it goes on where it stopped.",
     )
 
 

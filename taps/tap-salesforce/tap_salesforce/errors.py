@@ -70,6 +70,12 @@ class UnavailableError(SourceError):
     retryable = True
 
 
+class CertificateError(SourceError):
+    """Whoever answers can't show that it is Salesforce."""
+
+    kind = "config_error"
+
+
 class RateLimitedError(SourceError):
     """Salesforce kept answering "too many requests"."""
 

@@ -95,7 +95,7 @@ def test_passing_trouble_at_sign_in_is_waited_out(org, configure, run, quick, wa
 
 
 def test_a_host_that_is_not_there_is_said_so(configure, org, run):
-    with pytest.raises(UnavailableError, match=r"could not be reached.*Check domain"):
+    with pytest.raises(UnavailableError, match=r"can't be reached.*Connection refused.*Check domain"):
         run(configure(org, auth=auth(org, "client_credentials"), domain="http://127.0.0.1:9", max_retries=0))
 
 

@@ -5,6 +5,7 @@ import pytest
 from orchestrator.domains.runs import rules
 from orchestrator.domains.runs.rules import Outcome, signatures
 from orchestrator.domains.runs.types import FailureKind, Fixer, Origin, Run, RunStatus
+from orchestrator.drivers.http import UnreachableError
 from tests.fakes.meltano import NOW
 
 
@@ -94,6 +95,42 @@ def test_the_side_it_happened_on_tells_whose_it_is(line, side, kind, who, ended)
     failure = rules.explain(Outcome(exit_code=1, side=side, complaints=(line,)))
     assert failure.kind == kind
     assert rules.explained(ended(failure)).who == who
+
+
+TOLD = (
+    'FAILURE: {"kind":"%s","origin":"source","message":"Salesforce can\'t be reached (my.example.test: %s).",'
+    '"hint":"Check it.","retryable":true}'
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "cause"),
+    [
+        ("source_error", "Connection refused", "Nothing listens at that address, or a firewall refuses us."),
+        ("source_error", "Name or service not known", "The name of the server is not known here."),
+        ("source_error", "No route to host", "There is no way from this machine to the server."),
+        ("source_error", "Connection timed out", "Nothing answers at that address."),
+        ("config_error", "certificate verify failed", "The server's certificate is not one that this machine trusts."),
+    ],
+)
+def test_what_is_between_us_and_the_source_is_no_matter_of_its_admin_whoever_tells_it(kind, said, cause, ended):
+    failure = rules.explain(Outcome(exit_code=1, side=Origin.SOURCE, complaints=(TOLD % (kind, said),)))
+    shown = rules.explained(ended(failure))
+    assert (failure.kind, shown.cause, shown.who, shown.todo) == (kind, cause, Fixer.OPERATOR, failure.hint)
+    assert shown.todo.startswith("Check it.")
+
+
+@pytest.mark.parametrize("reason", ["dns", "refused", "unreachable", "timeout", "tls", "reset"])
+def test_an_address_that_we_ourselves_could_not_reach_is_explained_by_what_was_in_the_way(reason, ended):
+    failure = rules.refused(UnreachableError("login.example.test:443", reason))
+    assert failure.signature.startswith("network.")
+    assert rules.explained(ended(failure)).who in {Fixer.OPERATOR, Fixer.NOBODY}
+
+
+def test_what_a_plugin_tells_of_its_own_kind_is_not_read_as_another(ended):
+    line = TOLD % ("quota_exceeded", "Connection refused")
+    failure = rules.explain(Outcome(exit_code=1, side=Origin.SOURCE, complaints=(line,)))
+    assert (failure.signature, rules.explained(ended(failure)).who) == (None, Fixer.NOBODY)
 
 
 def test_a_warehouses_401_says_nothing_about_the_source():

@@ -8,6 +8,7 @@ from orchestrator.domains.oauth.errors import ReauthNeededError
 from orchestrator.domains.runs.rules import signatures
 from orchestrator.domains.runs.rules.outcome import Outcome
 from orchestrator.domains.runs.types import Failure, FailureKind, Origin, RunStatus
+from orchestrator.drivers.http import UnreachableError
 from orchestrator.kernel.errors import (
     ActionNeededError,
     InvalidConfigError,
@@ -59,17 +60,25 @@ def _told(line: str) -> Failure | None:
         return None
     try:
         facts = json.loads(document)
-        kind, origin = FailureKind(facts["kind"]), Origin(facts["origin"])
+        kind, origin, message = FailureKind(facts["kind"]), Origin(facts["origin"]), str(facts["message"])
         return Failure(
             kind=kind,
             origin=origin,
-            message=str(facts["message"]),
+            message=message,
             hint=f"{facts.get('hint', '')} {_command(kind, origin)}".strip(),
             retryable=facts.get("retryable") is True,
             retry_after=_seconds(facts.get("retry_after")),
+            signature=_known(kind, message, side=origin),
         )
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def _known(kind: FailureKind, message: str, *, side: Origin) -> str | None:
+    """The signature behind a message whose kind is known, so that its cause and who can help are; None without one."""
+    known = signatures.of(message, side=side)
+    fits = known is not None and known.kind in ({kind, None} if kind is _own_kind(side) else {kind})
+    return known.id if known is not None and fits else None
 
 
 def _command(kind: FailureKind, origin: Origin) -> str:
@@ -105,12 +114,15 @@ def refused(error: OrchestratorError) -> Failure:
         NotAllowedError: FailureKind.PERMISSION_MISSING,
     }
     kind = next((kind for cause, kind in kinds.items() if isinstance(error, cause)), FailureKind.INTERNAL)
+    known = signatures.of(error.message, side=Origin.PLATFORM) if isinstance(error, UnreachableError) else None
+    kind = (known and known.kind) or kind
     return Failure(
         kind=kind,
         origin=Origin.SOURCE if kind is FailureKind.AUTH_EXPIRED else Origin.PLATFORM,
         message=error.message,
         hint=error.hint,
-        retryable=isinstance(error, TemporaryError),
+        retryable=known.retryable if known else isinstance(error, TemporaryError),
+        signature=known.id if known else None,
     )
 
 
