@@ -16,16 +16,16 @@ class FirstData:
         self._lines = Lines()
 
     def __call__(self, chunk: bytes) -> bool:
-        """True once it was there."""
-        return any(self._is_data(line) for line in self._lines.feed(chunk))
+        """True once it was there, whatever comes until the extractor has ended."""
+        return self.stream is not None or any(self._is_data(line) for line in self._lines.feed(chunk))
 
     def _is_data(self, line: bytes) -> bool:
         try:
             message = json.loads(line)
         except (ValueError, RecursionError):
-            found = _CUT_RECORD.search(line) if len(line) > LINE_LIMIT else None
-            self.stream = "?" if found else None
-            return found is not None
+            if len(line) > LINE_LIMIT and _CUT_RECORD.search(line):
+                self.stream = "?"
+            return self.stream is not None
         if not isinstance(message, dict) or message.get("type") not in {"RECORD", "BATCH"}:
             return False
         name = message.get("stream")
