@@ -204,6 +204,8 @@ class RunStreamRow(Table):
     records_read: Mapped[int] = mapped_column(BigInteger, server_default="0")
     records_written: Mapped[int] = mapped_column(BigInteger, server_default="0")
     records_deleted: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    records_rejected: Mapped[int | None] = mapped_column(BigInteger)
+    bytes: Mapped[int | None] = mapped_column(BigInteger)
     seconds: Mapped[float] = mapped_column(server_default="0")
     api_calls: Mapped[int | None] = mapped_column(BigInteger)
 

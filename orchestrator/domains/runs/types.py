@@ -109,6 +109,10 @@ class StreamCount:
     """What one run moved of one stream; records.
 
     deleted:    records that arrived marked as deleted
+    rejected:   records that were read and that the loader came to its end without; None where nobody knows yet, or
+                the run was cut short
+    bytes:      of what was written, as the tap handed it over (messages, or batch files as they are); None where the
+                loader doesn't count them
     api_calls:  requests the source was asked; None where its plugin doesn't count them
     """
 
@@ -116,6 +120,8 @@ class StreamCount:
     read: int = 0
     written: int = 0
     deleted: int = 0
+    rejected: int | None = None
+    bytes: int | None = None
     seconds: float = 0.0
     api_calls: int | None = None
 

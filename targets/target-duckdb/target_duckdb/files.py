@@ -45,6 +45,11 @@ def delete(path: Path, *, within: Path) -> None:
         path.unlink()
 
 
+def size(paths: Sequence[Path]) -> int:
+    """Bytes of files as they are; 0 for one that is missing."""
+    return sum(path.stat().st_size for path in paths if path.exists())
+
+
 def header(path: Path, compression: str) -> list[str]:
     """The names in the first row; none for an empty file."""
     try:

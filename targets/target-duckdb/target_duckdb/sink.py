@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from singer_sdk import metrics
 from singer_sdk.sinks import BatchSink
 
 from target_duckdb import files
@@ -18,12 +20,22 @@ if TYPE_CHECKING:
     from target_duckdb.target import TargetDuckDB
 
 
+class Measure(StrEnum):
+    """What is counted besides what the SDK counts.
+
+    BYTES: of what is committed, as the tap handed it over: RECORD lines, and batch files as they are
+    """
+
+    BYTES = "byte_count"
+
+
 class DuckDBSink(BatchSink):  # type: ignore[misc]  # the SDK's types are not followed
     """Hands batches to the store."""
 
     def __init__(self, target: "TargetDuckDB", *args: Any, **kwargs: Any) -> None:
         super().__init__(target, *args, **kwargs)
         self._target = target
+        self._volume = metrics.Counter(Measure.BYTES, {metrics.Tag.STREAM: self.stream_name})
 
     def setup(self) -> None:
         """Arrange the columns and have the table ready for them."""
@@ -32,18 +44,24 @@ class DuckDBSink(BatchSink):  # type: ignore[misc]  # the SDK's types are not fo
         self._target.claim(self.stream_name, self.layout.table)
         self._target.store.prepare(self.layout, keyed=self.keyed)
 
+    def clean_up(self) -> None:
+        """Say the last counts."""
+        super().clean_up()
+        self._volume.exit()
+
     # ---- records
 
-    def take(self, record: Mapping[str, Any], *, extracted: str | None, version: int | None) -> None:
-        """A record that waits for its batch."""
+    def take(self, record: Mapping[str, Any], *, extracted: str | None, version: int | None, size: int) -> None:
+        """A record that waits for its batch. size: of its line, in bytes; 0 where it came in a file."""
         self.tally_record_read()
         context = self._get_context(record)
         context["file"].add(record, extracted=extracted, version=version)
+        context["bytes"] += size
         self._after_process_record(context)
 
     def start_batch(self, context: dict[str, Any]) -> None:
         """A file for the records to come."""
-        context["file"] = RecordFile(self.layout)
+        context["file"], context["bytes"] = RecordFile(self.layout), 0
 
     def process_record(self, record: dict[str, Any], context: dict[str, Any]) -> None:
         """One record, as the SDK calls it."""
@@ -54,6 +72,7 @@ class DuckDBSink(BatchSink):  # type: ignore[misc]  # the SDK's types are not fo
         file: RecordFile = context["file"]
         try:
             self._load([Source.of(file)])
+            self.loaded(context["bytes"])
         finally:
             file.close()
 
@@ -83,7 +102,12 @@ class DuckDBSink(BatchSink):  # type: ignore[misc]  # the SDK's types are not fo
             sources = batch_sources(self.layout, paths, encoding.format, encoding.compression, counts)
             with self.batch_processing_timer:
                 self._load(sources, extracted=extracted)
+        self.loaded(files.size(paths))
         self._clean(paths)
+
+    def loaded(self, size: int) -> None:
+        """So many bytes that the tap handed over are in the table."""
+        self._volume.increment(size)
 
     def _load_lines(
         self, paths: Sequence[Path], compression: str | None, counts: Sequence[int], extracted: str | None

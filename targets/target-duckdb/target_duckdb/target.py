@@ -14,6 +14,7 @@ from singer_sdk import Target
 from singer_sdk import typing as th
 from singer_sdk.helpers._batch import BaseBatchFileEncoding
 from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
+from singer_sdk.io_base import SingerReader
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.plugin_base import SingerCommand
 
@@ -110,6 +111,16 @@ class TargetCommand(SingerCommand):  # type: ignore[misc]  # the SDK's types are
             sys.exit(1)
 
 
+class LineReader(SingerReader):  # type: ignore[misc]  # the SDK's types are not followed
+    """The SDK's reader, which is asked for the size of lines."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the line that is being handled, without its end."""
+        line: str = self._current_message
+        return len(line if line.isascii() else line.encode(errors="replace")) - line.endswith("\n")
+
+
 class TargetDuckDB(Target):  # type: ignore[misc]  # the SDK's types are not followed
     """Singer target for DuckDB and Parquet files."""
 
@@ -117,6 +128,7 @@ class TargetDuckDB(Target):  # type: ignore[misc]  # the SDK's types are not fol
     package_name = "target-duckdb"
     config_jsonschema = _CONFIG
     default_sink_class = DuckDBSink
+    message_reader_class = LineReader
     capabilities: ClassVar[list[Any]] = [
         *(known for known in Target.capabilities if known is not TargetCapabilities.VALIDATE_RECORDS),
         PluginCapabilities.BATCH,
@@ -201,7 +213,7 @@ class TargetDuckDB(Target):  # type: ignore[misc]  # the SDK's types are not fol
         record = message_dict.get("record")
         if not isinstance(record, dict):
             raise MessageError("The tap wrote a RECORD message without a record.")
-        self._take(record, message_dict)
+        self._take(record, message_dict, size=self.message_reader.size)
         self._handle_max_record_age()
 
     def _process_batch_message(self, message_dict: dict[str, Any]) -> None:
@@ -219,7 +231,7 @@ class TargetDuckDB(Target):  # type: ignore[misc]  # the SDK's types are not fol
         elif encoding.format == "jsonl":
             for path in files.paths(urls):
                 for record in files.records(path, encoding.compression or "none"):
-                    self._take(record, message_dict)
+                    self._take(record, message_dict, size=0)
         else:
             raise no_maps(stream)
         self._handle_max_record_age()
@@ -235,12 +247,12 @@ class TargetDuckDB(Target):  # type: ignore[misc]  # the SDK's types are not fol
             raise MissingSchemaError(f"{message.get('type')} of {message.get('stream')} came before its SCHEMA.")
         return maps
 
-    def _take(self, record: Mapping[str, Any], message: Mapping[str, Any]) -> None:
+    def _take(self, record: Mapping[str, Any], message: Mapping[str, Any], *, size: int) -> None:
         for stream_map in self._maps(message):
             changed = stream_map.transform(dict(record))
             if changed is not None:
                 sink: DuckDBSink = self._sinks_active[stream_map.stream_alias]
-                sink.take(changed, extracted=message.get("time_extracted"), version=message.get("version"))
+                sink.take(changed, extracted=message.get("time_extracted"), version=message.get("version"), size=size)
                 if sink.is_full:
                     self.drain_one(sink)
 

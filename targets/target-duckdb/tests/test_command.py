@@ -23,6 +23,16 @@ def test_counts_are_metrics_and_state_is_the_last_word(desk: Desk) -> None:
     assert {count["tags"]["stream"] for count in counts} == {"A"}
 
 
+def test_bytes_are_counted_as_the_tap_handed_them_over(desk: Desk) -> None:
+    umlaut = '{"type": "RECORD", "stream": "A", "record": {"Id": "1", "Name": "ü"}}'
+    file, more = desk.csv("A", "Id\n2\n3\n"), desk.jsonl("A", '{"Id": "4"}')
+    packed = sum(path.stat().st_size for path in desk.left())
+    ended = desk.run(SHAPE, umlaut, file, more, state(1))
+    points = [json.loads(line.split("METRIC: ")[1]) for line in ended.log.splitlines() if '"byte_count"' in line]
+    assert (ended.code, {point["tags"]["stream"] for point in points}) == (0, {"A"})
+    assert sum(point["value"] for point in points) == packed + len(umlaut.encode())
+
+
 def test_a_failure_is_one_sentence_and_one_line_for_machines(desk: Desk) -> None:
     ended = desk.run(SHAPE, desk.csv("A", "Id,Name\n1,secret\n2\n"), state(1))
     assert (ended.code, ended.states) == (1, [])

@@ -2,13 +2,15 @@
 
 import os
 from datetime import date, datetime, time
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import simplejson  # type: ignore[import-untyped]  # its stubs are a package of their own
-from singer_sdk import BatchSink, Target
+from singer_sdk import BatchSink, Target, metrics
 from singer_sdk import typing as th
+from singer_sdk.io_base import SingerReader
 
 
 def file_name(stream: str) -> str:
@@ -24,10 +26,45 @@ def _written(value: object) -> str:
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
+class Measure(StrEnum):
+    """What is counted besides what the SDK counts. BYTES: of the RECORD lines whose records are on disk."""
+
+    BYTES = "byte_count"
+
+
+class LineReader(SingerReader):  # type: ignore[misc]  # the SDK's types are not followed
+    """The SDK's reader, which is asked for the size of lines."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the line that is being handled, without its end."""
+        line: str = self._current_message
+        return len(line if line.isascii() else line.encode(errors="replace")) - line.endswith("\n")
+
+
 class JsonlSink(BatchSink):  # type: ignore[misc]  # the SDK's types are not followed
     """Appends batches to the stream's file."""
 
     max_size = 10_000
+
+    def __init__(self, target: Target, *args: Any, **kwargs: Any) -> None:
+        super().__init__(target, *args, **kwargs)
+        self._reader: LineReader = target.message_reader
+        self._volume = metrics.Counter(Measure.BYTES, {metrics.Tag.STREAM: self.stream_name})
+
+    def start_batch(self, context: dict[str, Any]) -> None:
+        """Records to come; of their lines, how many bytes."""
+        context["bytes"] = 0
+
+    def process_record(self, record: dict[str, Any], context: dict[str, Any]) -> None:
+        """A record that waits for its batch."""
+        super().process_record(record, context)
+        context["bytes"] += self._reader.size
+
+    def clean_up(self) -> None:
+        """Say the last counts."""
+        super().clean_up()
+        self._volume.exit()
 
     def process_batch(self, context: dict[str, Any]) -> None:
         """Append all records and have them on disk before anything says so."""
@@ -38,6 +75,7 @@ class JsonlSink(BatchSink):  # type: ignore[misc]  # the SDK's types are not fol
                 file.write(simplejson.dumps(record, use_decimal=True, default=_written) + "\n")
             file.flush()
             os.fsync(file.fileno())
+        self._volume.increment(context["bytes"])
 
 
 class TargetJsonl(Target):  # type: ignore[misc]  # the SDK's types are not followed
@@ -54,6 +92,7 @@ class TargetJsonl(Target):  # type: ignore[misc]  # the SDK's types are not foll
         ),
     ).to_dict()
     default_sink_class = JsonlSink
+    message_reader_class = LineReader
 
 
 if __name__ == "__main__":

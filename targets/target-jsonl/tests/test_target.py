@@ -155,7 +155,9 @@ def test_a_file_where_the_folder_should_be_is_told(load, folder):
 def test_as_a_program_it_counts_what_it_wrote(tmp_path):
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"destination_path": str(tmp_path / "out")}))
-    messages = "".join(f"{json.dumps(message)}\n" for message in (schema(), *records(7), state(7)))
+    lines = [json.dumps(message) for message in records(6)]
+    lines.append('{"type": "RECORD", "stream": "users", "record": {"id": 7, "name": "ü"}}')
+    messages = "".join(f"{line}\n" for line in (json.dumps(schema()), *lines, json.dumps(state(7))))
     done = subprocess.run(
         (sys.executable, "-m", "target_jsonl.target", "--config", str(config)),
         input=messages,
@@ -166,4 +168,8 @@ def test_as_a_program_it_counts_what_it_wrote(tmp_path):
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == state(7)["value"]
     counted = [json.loads(line.partition("METRIC: ")[2]) for line in done.stderr.splitlines() if "METRIC: " in line]
-    assert sum(point["value"] for point in counted if point["metric"] == "record_count") == 7
+    totals = {
+        name: sum(point["value"] for point in counted if point["metric"] == name and point["tags"]["stream"] == "users")
+        for name in ("record_count", "byte_count")
+    }
+    assert totals == {"record_count": 7, "byte_count": len("".join(lines).encode())}

@@ -7,7 +7,7 @@ import csv
 import stat
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -61,6 +61,15 @@ def delete(url: str, *, within: Path | None) -> None:
         return
     if within is None or path.parent.resolve().is_relative_to(within.resolve()):
         path.unlink()
+
+
+def size(urls: Iterable[str]) -> int:
+    """Bytes of batch files of this machine, as they are; 0 for one that is elsewhere or missing."""
+    total = 0
+    for path in filter(None, map(local, urls)):
+        with suppress(OSError):
+            total += path.stat().st_size
+    return total
 
 
 @contextmanager

@@ -109,8 +109,9 @@ class Engine:
         del self._sinks[id(sink)]
         if sink.pending:
             waiting.buffer.add(sink.pending)
+            waiting.bytes += sink.bytes
             sink.pending, sink.bytes = [], 0
-        self.load(sink, waiting.buffer, waiting.number, sink.common(waiting.version))
+        self.load(sink, waiting.buffer, waiting.number, sink.common(waiting.version), size=waiting.bytes)
 
     def flush_all(self) -> None:
         """Have everything loaded that waits."""
@@ -118,9 +119,20 @@ class Engine:
             self.flush(sink)
 
     def load(
-        self, sink: "CopySink", source: Source, number: int, common: Mapping[str, object], *, files: Sequence[str] = ()
+        self,
+        sink: "CopySink",
+        source: Source,
+        number: int,
+        common: Mapping[str, object],
+        *,
+        size: int,
+        files: Sequence[str] = (),
     ) -> None:
-        """Have a batch loaded; held back while too many are under way. files: deleted when it is committed."""
+        """Have a batch loaded; held back while too many are under way.
+
+        size:  bytes that the tap handed over
+        files: deleted when it is committed
+        """
         place, layout = sink.progress.place, sink.layout
         direct, place.exists = not place.exists, True
         if direct:
@@ -142,6 +154,7 @@ class Engine:
         def done(loaded: Loaded) -> None:
             with self._lock:
                 sink.record_counter_metric.increment(loaded.rows)
+                sink.volume.increment(size)
                 if loaded.deleted:
                     sink.deletions.increment(loaded.deleted)
             self.committed(number)

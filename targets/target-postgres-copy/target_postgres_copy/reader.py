@@ -21,6 +21,7 @@ class LineReader(GenericSingerReader[bytes]):  # type: ignore[misc]  # the SDK's
 
     take:  handles a line if it is a RECORD of a known stream, and says whether it did
     pause: called between blocks and at least every half second
+    size:  bytes of the line that is being handled, where `take` didn't
     wake:  a file descriptor that becomes readable when a load is finished
     end:   called when reading ends in an exception
     """
@@ -32,6 +33,7 @@ class LineReader(GenericSingerReader[bytes]):  # type: ignore[misc]  # the SDK's
         self.take: Callable[[bytes], bool] = lambda _: False
         self.pause: Callable[[], None] = lambda: None
         self.end: Callable[[], None] = lambda: None
+        self.size = 0
         self.wake: int | None = None
 
     def deserialize_json(self, line: bytes) -> dict[str, Any]:
@@ -61,6 +63,7 @@ class LineReader(GenericSingerReader[bytes]):  # type: ignore[misc]  # the SDK's
         return counts
 
     def _handle(self, line: bytes, callbacks: dict[str, Callable[[dict[str, Any]], None]]) -> str:
+        self.size = len(line)
         message = self.deserialize_json(line)
         kind = str(message.get("type"))
         callback = callbacks.get(kind)

@@ -11,6 +11,7 @@ from singer_sdk import metrics
 from singer_sdk.helpers._batch import BaseBatchFileEncoding
 from singer_sdk.sinks import Sink
 
+from target_postgres_copy import batchfiles
 from target_postgres_copy import layout as layouts
 from target_postgres_copy.engine import Engine
 from target_postgres_copy.errors import MessageError
@@ -27,18 +28,24 @@ _BYTES: Final = 1 << 18  # or as many bytes of lines
 
 
 class Measure(StrEnum):
-    """What is counted besides what the SDK counts; among the records of files are so many that came as deleted."""
+    """What is counted besides what the SDK counts.
+
+    DELETED: among the records of files are so many that came as deleted
+    BYTES:   of what is committed, as the tap handed it over: RECORD lines, and batch files as they are
+    """
 
     DELETED = "deleted_count"
+    BYTES = "byte_count"
 
 
 @dataclass(slots=True, kw_only=True)
 class Open:
-    """Records that are not on their way yet. number: in the ledger; since: monotonic seconds."""
+    """Records that are not on their way yet. number: in the ledger; since: monotonic seconds; bytes: of their lines."""
 
     number: int
     buffer: RecordBuffer
     version: int | None
+    bytes: int = 0
     since: float = field(default_factory=time.monotonic)
 
 
@@ -49,8 +56,9 @@ class CopySink(Sink):  # type: ignore[misc]  # the SDK's types are not followed
         super().__init__(target, *args, **kwargs)
         self.engine: Engine = target.engine
         self.deletions = metrics.Counter(Measure.DELETED, {metrics.Tag.STREAM: self.stream_name})
+        self.volume = metrics.Counter(Measure.BYTES, {metrics.Tag.STREAM: self.stream_name})
         self.pending: list[Row] = []
-        self.bytes = 0
+        self.bytes = 0  # of the lines that are pending
         self.open: Open | None = None
         limit = self.engine.settings.batch_rows
         self._step = min(_ROWS, limit)
@@ -73,6 +81,7 @@ class CopySink(Sink):  # type: ignore[misc]  # the SDK's types are not followed
         """Say the last counts."""
         super().clean_up()
         self.deletions.exit()
+        self.volume.exit()
 
     # ---- records
 
@@ -83,11 +92,11 @@ class CopySink(Sink):  # type: ignore[misc]  # the SDK's types are not followed
         buried = at is not None and row[at] is not None and self.shape.is_tombstone(decode(line)["record"])
         self.take(row, message.version, len(line), buried=buried)
 
-    def add_record(self, record: Mapping[str, Any], *, extracted: object, version: int | None) -> None:
-        """A record the long way: transformed by stream maps, or of an unusual shape."""
+    def add_record(self, record: Mapping[str, Any], *, extracted: object, version: int | None, size: int = 0) -> None:
+        """A record the long way: transformed by stream maps, or of an unusual shape. size: of its line, in bytes."""
         row, at = self.shape.row_of(record, extracted=extracted), self._deleted_at
         buried = at is not None and row[at] is not None and self.shape.is_tombstone(record)
-        self.take(row, version, 1000, buried=buried)
+        self.take(row, version, size, buried=buried)
 
     def take(self, row: Row, version: int | None, size: int, *, buried: bool) -> None:
         """A row, or a tombstone."""
@@ -98,6 +107,7 @@ class CopySink(Sink):  # type: ignore[misc]  # the SDK's types are not followed
             waiting = self._begin(version)
         if buried:
             waiting.buffer.bury(row)
+            waiting.bytes += size
             if waiting.buffer.rows > self._limit:
                 self.engine.flush(self)
             return
@@ -114,6 +124,7 @@ class CopySink(Sink):  # type: ignore[misc]  # the SDK's types are not followed
             return
         buffer = self.open.buffer
         buffer.add(self.pending)
+        self.open.bytes += self.bytes
         self.pending = []
         self.bytes = 0
         if buffer.rows > self._limit or buffer.size >= self.engine.batch_bytes:
@@ -185,7 +196,8 @@ class CopySink(Sink):  # type: ignore[misc]  # the SDK's types are not followed
             shape=self.shape,
         )
         common = self.common(version, extracted=extracted)
-        self.engine.load(self, source, self.engine.opened(self.progress), common, files=files)
+        number = self.engine.opened(self.progress)
+        self.engine.load(self, source, number, common, size=batchfiles.size(files), files=files)
 
     def _add_sdc_metadata_to_schema(self) -> None:
         """As the SDK's, but what the tap itself says about a column stays."""

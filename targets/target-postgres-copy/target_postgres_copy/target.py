@@ -14,7 +14,7 @@ from singer_sdk.helpers._batch import BaseBatchFileEncoding
 from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
 from singer_sdk.mapper import SameRecordTransform
 
-from target_postgres_copy import ending
+from target_postgres_copy import batchfiles, ending
 from target_postgres_copy.command import TargetCommand
 from target_postgres_copy.engine import Engine
 from target_postgres_copy.errors import ConfigError, MessageError, MissingSchemaError
@@ -114,7 +114,7 @@ class TargetPostgresCopy(Target):  # type: ignore[misc]  # the SDK's types are n
         maps = self._maps(message_dict)
         if not isinstance(record, dict):
             raise MessageError("The tap wrote a RECORD message without a record.", hint="See its log.")
-        self._transform(maps, record, message_dict)
+        self._transform(maps, record, message_dict, size=self.message_reader.size)
 
     def _process_batch_message(self, message_dict: dict[str, Any]) -> None:
         maps = self._maps(message_dict)
@@ -139,6 +139,7 @@ class TargetPostgresCopy(Target):  # type: ignore[misc]  # the SDK's types are n
                 self._transform(maps, record, message_dict)
             self.engine.flush_all()
             self.engine.settle()
+            self._sinks_active[maps[0].stream_alias].volume.increment(batchfiles.size(files))
             self.engine.clean(files)
         self.engine.pause()
 
@@ -180,12 +181,15 @@ class TargetPostgresCopy(Target):  # type: ignore[misc]  # the SDK's types are n
             )
         return list(maps)
 
-    def _transform(self, maps: Sequence[Any], record: Mapping[str, Any], message: Mapping[str, Any]) -> None:
+    def _transform(
+        self, maps: Sequence[Any], record: Mapping[str, Any], message: Mapping[str, Any], *, size: int = 0
+    ) -> None:
+        extracted, version = message.get("time_extracted"), message.get("version")
         for stream_map in maps:
             changed = stream_map.transform(dict(record))
             if changed is not None:
                 sink: CopySink = self._sinks_active[stream_map.stream_alias]
-                sink.add_record(changed, extracted=message.get("time_extracted"), version=message.get("version"))
+                sink.add_record(changed, extracted=extracted, version=version, size=size)
 
     # ---- the command line
 

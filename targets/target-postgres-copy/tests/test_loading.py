@@ -198,12 +198,16 @@ def test_metadata_columns_can_be_left_out(load: Load, warehouse: Warehouse) -> N
     assert list(warehouse.types("People")) == ["Id", "Name"]
 
 
-def test_records_go_through_stream_maps(load: Load, warehouse: Warehouse, batches: Batches) -> None:
+def test_records_go_through_stream_maps(
+    load: Load, warehouse: Warehouse, batches: Batches, caplog: pytest.LogCaptureFixture
+) -> None:
     maps = {"People": {"__alias__": "persons", "Name": "Name.upper()", "Id": "Id", "__else__": None}}
-    file = batches.jsonl("People", {"Id": "2", "Name": "bob"})
-    said = load(schema("People", **NAMED), *people(("1", "ada")), file, state(1), stream_maps=maps)
+    file, line = batches.jsonl("People", {"Id": "2", "Name": "bob"}), json.dumps(*people(("1", "ada")))
+    handed_over = len(line) + sum(path.stat().st_size for path in batches.folder.iterdir())
+    said = load(schema("People", **NAMED), line, file, state(1), stream_maps=maps)
     assert warehouse.rows("persons", "Id", "Name") == [("1", "ADA"), ("2", "BOB")]
     assert said == [1]
+    assert f'"metric":"byte_count","value":{handed_over}' in caplog.text
     assert not list(batches.folder.iterdir())
 
 

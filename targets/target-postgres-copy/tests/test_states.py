@@ -8,7 +8,7 @@ from collections import deque
 from pathlib import Path
 
 import pytest
-from copydesk import Batches, Load, Warehouse, config, ended, record, schema, start, state
+from copydesk import Batches, Load, Warehouse, config, ended, lines, record, schema, start, state
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -199,6 +199,32 @@ def test_every_loaded_record_is_counted(warehouse: Warehouse, batches: Batches, 
         point["value"] for point in points if point["metric"] == "record_count" and point["tags"]["stream"] == "T"
     ]
     assert (end.code, sum(counts), end.states) == (0, 4, [1])
+
+
+def test_bytes_are_counted_as_the_tap_handed_them_over(warehouse: Warehouse, batches: Batches, tmp_path: Path) -> None:
+    odd = '{"type": "RECORD", "stream": "T", "record": {"Id": "\\ud800"}}'  # goes the long way
+    gone = record("T", Id="3", _sdc_deleted_at="2024-01-01T00:00:00Z")
+    shape = schema(
+        "T", Name={"type": ["string", "null"]}, _sdc_deleted_at={"type": ["string", "null"], "format": "date-time"}
+    )
+    plain, umlaut = (
+        record("T", Id="1", Name="a"),
+        '{"type": "RECORD", "stream": "T", "record": {"Id": "2", "Name": "ü"}}',
+    )
+    file = batches.csv("T", "Id\n4\n5\n", "Id\n6\n")
+    packed = sum(path.stat().st_size for path in batches.folder.iterdir())
+    end = ended(start(tmp_path, config(warehouse)), shape, file, plain, umlaut, odd, gone, state(1))
+    points = [json.loads(line.split("METRIC: ")[1]) for line in end.log.splitlines() if "METRIC: " in line]
+    counted = [point for point in points if point["metric"] == "byte_count"]
+    written = [line.encode() for line in lines([plain, umlaut, odd, gone])]
+    assert (end.code, {point["tags"]["stream"] for point in counted}) == (0, {"T"})
+    assert sum(point["value"] for point in counted) == packed + sum(map(len, written))
+
+
+def test_bytes_that_are_not_committed_are_not_counted(warehouse: Warehouse, batches: Batches, tmp_path: Path) -> None:
+    file = batches.csv("T", "Id\n1\n", record_counts=[2])
+    end = ended(start(tmp_path, config(warehouse)), schema("T"), file, state(1))
+    assert (end.code, '"byte_count"' in end.log) == (1, False)
 
 
 def test_a_reader_of_states_that_is_gone_ends_the_run(warehouse: Warehouse, tmp_path: Path) -> None:

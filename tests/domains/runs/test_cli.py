@@ -142,6 +142,19 @@ def test_runs_are_listed_and_shown(command, ready, all_well):
     assert list(document["phases"]) == ["preparing", "starting", "syncing"]
 
 
+def test_bytes_and_rejected_records_are_shown_where_they_are_known(command, ready, all_well):
+    all_well.outputs += [counted(Source.TARGET, "users", 1_234_567, "byte_count"), counted(Source.TAP, "teams", 5)]
+    run = command("sync", "Our code", "--json").json
+    rows = [re.split(r"  +", line.strip()) for line in command("runs", "show", run["id"]).out.splitlines()]
+    [head] = [row for row in rows if row[0] == "stream"]
+    told = {row[0]: dict(zip(head, row, strict=True)) for row in rows[rows.index(head) + 1 :]}
+    assert (told["users"]["rejected"], told["users"]["bytes"]) == ("0", "1.2 MB")
+    assert (told["teams"]["rejected"], told["teams"]["bytes"]) == ("5", "–")
+    document = {one["stream"]: one for one in command("runs", "show", run["id"], "--json").json["streams"]}
+    assert (document["users"]["rejected"], document["users"]["bytes"]) == (0, 1_234_567)
+    assert (document["teams"]["rejected"], document["teams"]["bytes"]) == (5, None)
+
+
 def test_how_fast_a_stream_was_read_is_known_where_it_was_counted_more_than_once():
     assert StreamCount(stream="a", read=300, seconds=1.5).rate == 200
     assert StreamCount(stream="a", read=300).rate is None

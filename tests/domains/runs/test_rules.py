@@ -213,8 +213,35 @@ def test_a_position_is_told_in_words(bookmark, shown):
 
 
 def test_counts_of_both_sides_are_put_together():
-    found = rules.merged({"a": 3}, {"a": 2, "b": 1}, {"a": 1}, {"a": 0.5})
+    found = rules.merged({"a": 3}, {"a": 2, "b": 1}, {"a": 1}, seconds={"a": 0.5})
     assert found == (
         StreamCount(stream="a", read=3, written=2, deleted=1, seconds=0.5),
         StreamCount(stream="b", read=0, written=1),
     )
+
+
+@pytest.mark.parametrize(
+    ("read", "written", "complete", "rejected"),
+    [
+        pytest.param(10, 10, True, 0, id="all-arrived"),
+        pytest.param(10, 7, True, 3, id="the-loader-left-some-out"),
+        pytest.param(10, 7, False, None, id="still-on-their-way-or-cut-short"),
+        pytest.param(7, 10, True, None, id="sides-that-count-otherwise"),
+    ],
+)
+def test_records_are_rejected_where_the_loader_came_to_its_end_without_them(read, written, complete, rejected):
+    [found] = rules.merged({"a": read}, {"a": written}, complete=complete)
+    assert found.rejected == rejected
+
+
+@pytest.mark.parametrize(
+    ("changes", "complete"),
+    [
+        pytest.param({}, True, id="ended"),
+        pytest.param({"exit_code": 1}, False, id="failed"),
+        pytest.param({"exit_code": None, "cancelled": True}, False, id="ended-from-outside"),
+        pytest.param({"counted": False}, False, id="plugins-that-do-not-count"),
+    ],
+)
+def test_counts_are_complete_where_both_plugins_count_and_came_to_their_end(changes, complete):
+    assert Outcome(**{"exit_code": 0, **changes}).complete is complete

@@ -98,7 +98,21 @@ def test_state_is_committed_during_the_run_even_where_it_fails_later(drivers, re
 
 def test_lost_records_make_a_partial_run(drivers, ready, all_well):
     all_well.outputs = [counted(Source.TAP, "users", 10), counted(Source.TARGET, "users", 9)]
-    assert synced(drivers, ready).status is RunStatus.PARTIAL
+    run = synced(drivers, ready)
+    assert (run.status, service.counts(drivers, run)[0].rejected) == (RunStatus.PARTIAL, 1)
+
+
+def test_bytes_are_what_the_loader_counts_and_unknown_where_it_counts_none(drivers, ready, all_well):
+    unknown = service.counts(drivers, synced(drivers, ready))[0]
+    all_well.outputs += [counted(side, "users", size, "byte_count") for side in Source for size in (2**40, 5)]
+    known = service.counts(drivers, synced(drivers, ready))[0]
+    assert (unknown.bytes, known.bytes) == (None, 2**40 + 5)
+
+
+def test_what_a_failed_run_did_not_write_was_not_rejected(drivers, ready, all_well):
+    all_well.outputs, all_well.code = [counted(Source.TAP, "users", 10), counted(Source.TARGET, "users", 9)], 1
+    run = synced(drivers, ready)
+    assert (run.status, service.counts(drivers, run)[0].rejected) == (RunStatus.FAILED, None)
 
 
 def test_a_loader_that_lost_every_record_makes_a_partial_run(drivers, ready, all_well):

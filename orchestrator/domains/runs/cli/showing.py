@@ -95,6 +95,8 @@ def count_json(count: StreamCount) -> dict[str, Any]:
         "read": count.read,
         "written": count.written,
         "deleted": count.deleted,
+        "rejected": count.rejected,
+        "bytes": count.bytes,
         "seconds": round(count.seconds, 1),
         "records_per_second": None if count.rate is None else round(count.rate, 1),
         "api_calls": count.api_calls,

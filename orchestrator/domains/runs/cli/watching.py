@@ -106,18 +106,33 @@ class _Board:
 
 
 def count_table(counts: tuple[StreamCount, ...], *, final: bool = False) -> "Table":
-    """Rows by stream, read and written; in the end deletions, seconds and the rate too."""
+    """Rows by stream, read and written; in the end what else is known of them, – where it isn't."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("stream")
-    for name in ("read", "written", *(("deleted", "seconds", "per second") if final else ())):
+    for name in ("read", "written", *(_AT_THE_END if final else ())):
         table.add_column(name, justify="right")
     for count in counts:
-        rate = "" if count.rate is None else f"{count.rate:,.0f}"
-        last = (f"{count.deleted:,}", f"{count.seconds:.1f}", rate) if final else ()
-        table.add_row(console.escaped(count.stream), f"{count.read:,}", f"{count.written:,}", *last)
+        table.add_row(
+            console.escaped(count.stream), f"{count.read:,}", f"{count.written:,}", *(_last(count) if final else ())
+        )
     return table
+
+
+_AT_THE_END = ("deleted", "rejected", "bytes", "seconds", "per second")
+
+
+def _last(count: StreamCount) -> tuple[str, ...]:
+    from rich.filesize import decimal
+
+    return (
+        f"{count.deleted:,}",
+        "–" if count.rejected is None else f"{count.rejected:,}",
+        "–" if count.bytes is None else decimal(count.bytes),
+        f"{count.seconds:.1f}",
+        "–" if count.rate is None else f"{count.rate:,.0f}",
+    )
 
 
 @contextmanager

@@ -59,6 +59,8 @@ def save_counts(tx: Session, attempt: Attempt, counts: Iterable[StreamCount]) ->
             "records_read": count.read,
             "records_written": count.written,
             "records_deleted": count.deleted,
+            "records_rejected": count.rejected,
+            "bytes": count.bytes,
             "seconds": count.seconds,
             "api_calls": count.api_calls,
         }
@@ -66,13 +68,9 @@ def save_counts(tx: Session, attempt: Attempt, counts: Iterable[StreamCount]) ->
     ]
     if rows:
         added = insert(RunStreamRow)
-        changing = ("records_read", "records_written", "records_deleted", "seconds", "api_calls")
-        tx.execute(
-            added.on_conflict_do_update(
-                index_elements=["org_id", "run_id", "stream"], set_={name: added.excluded[name] for name in changing}
-            ),
-            rows,
-        )
+        key = ["org_id", "run_id", "stream"]
+        changes = {name: added.excluded[name] for name in rows[0] if name not in key}
+        tx.execute(added.on_conflict_do_update(index_elements=key, set_=changes), rows)
 
 
 def save_phases(tx: Session, attempt: Attempt, phases: Mapping[str, float]) -> None:
@@ -97,6 +95,8 @@ def counts(tx: Session, run_id: str) -> tuple[StreamCount, ...]:
             read=row.records_read,
             written=row.records_written,
             deleted=row.records_deleted,
+            rejected=row.records_rejected,
+            bytes=row.bytes,
             seconds=row.seconds,
             api_calls=row.api_calls,
         )

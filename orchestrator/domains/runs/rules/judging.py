@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from types import MappingProxyType
+from typing import Any
 
 from orchestrator.domains.runs.rules.failing import explain
 from orchestrator.domains.runs.rules.outcome import Outcome
 from orchestrator.domains.runs.types import Failure, FailureKind, Origin, RunStatus, StreamCount
 from orchestrator.kernel import durations
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def judge(outcome: Outcome, *, timeout: timedelta, stall: timedelta) -> tuple[RunStatus, Failure | None]:
@@ -52,6 +55,11 @@ def stalled(after: timedelta) -> Failure:
     )
 
 
+def _rejected(read: int, written: int) -> int | None:
+    """What the loader left out; None where it counts otherwise than the tap."""
+    return read - written if read >= written else None
+
+
 def _reconciled(outcome: Outcome) -> tuple[RunStatus, Failure | None]:
     read = sum(count.read for count in outcome.counts)
     if outcome.counted:
@@ -89,11 +97,18 @@ def _reconciled(outcome: Outcome) -> tuple[RunStatus, Failure | None]:
 def merged(
     read: Mapping[str, int],
     written: Mapping[str, int],
-    deleted: Mapping[str, int],
-    seconds: Mapping[str, float],
-    api_calls: Mapping[str, int] = MappingProxyType({}),
+    deleted: Mapping[str, int] = _NOTHING,
+    *,
+    seconds: Mapping[str, float] = _NOTHING,
+    api_calls: Mapping[str, int] = _NOTHING,
+    sizes: Mapping[str, int] = _NOTHING,
+    complete: bool = False,
 ) -> tuple[StreamCount, ...]:
-    """Counts of both sides, by stream, in the order they were first seen."""
+    """Counts of both sides, by stream, in the order they were first seen.
+
+    sizes:     in bytes
+    complete:  as `Outcome.complete`
+    """
     names = list(dict.fromkeys([*read, *written]))
     return tuple(
         StreamCount(
@@ -101,6 +116,8 @@ def merged(
             read=read.get(name, 0),
             written=written.get(name, 0),
             deleted=deleted.get(name, 0),
+            rejected=_rejected(read.get(name, 0), written.get(name, 0)) if complete else None,
+            bytes=sizes.get(name),
             seconds=seconds.get(name, 0.0),
             api_calls=api_calls.get(name),
         )

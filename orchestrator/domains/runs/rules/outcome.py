@@ -30,3 +30,8 @@ class Outcome:
     storage_full: bool = False
     counts: tuple[StreamCount, ...] = ()
     complaints: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether both plugins count and came to their end, so that what was read and not written is lost."""
+        return self.counted and self.exit_code == 0

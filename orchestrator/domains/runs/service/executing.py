@@ -91,9 +91,9 @@ def _attempt(
     if isinstance(ended.callback_error, LeaseLostError):
         raise ended.callback_error
     recorder.assert_held()
-    status, failure = rules.judge(
-        _outcome(ended, recorder, counted=plan.counted), timeout=run.timeout, stall=drivers.settings.runs.stall
-    )
+    outcome = _outcome(ended, recorder, counted=plan.counted)
+    recorder.complete = outcome.complete
+    status, failure = rules.judge(outcome, timeout=run.timeout, stall=drivers.settings.runs.stall)
     if status is RunStatus.FAILED and isinstance(ended.callback_error, OrchestratorError):
         failure = rules.refused(ended.callback_error)
     return status, failure, ended.code

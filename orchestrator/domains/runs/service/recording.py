@@ -27,9 +27,15 @@ _FLUSH_EVERY = 0.5  # seconds
 _RETRY_EVERY = 0.5  # seconds
 _LOOK_EVERY = 1.0  # seconds
 _MOST_STREAMS = 100_000  # what a plugin says is bounded: memory, and the columns it is stored in
-_MOST_RECORDS = 2**53 - 1
-_DELETED = "deleted_count"  # counter of taps that know which records are deletions
-_REQUESTS = "http_request_count"  # source: singer_sdk.metrics.Metric
+_MOST = 2**53 - 1  # of anything
+_COUNTERS = {  # of plugins, by what they count: the argument of rules.merged that takes it
+    (Source.TAP, "record_count"): "read",
+    (Source.TARGET, "record_count"): "written",
+    (Source.TAP, "deleted_count"): "deleted",  # of taps that know which records are deletions, or of loaders of files
+    (Source.TARGET, "deleted_count"): "deleted",
+    (Source.TAP, "http_request_count"): "api_calls",  # source: singer_sdk.metrics.Metric
+    (Source.TARGET, "byte_count"): "sizes",  # of our loaders
+}
 
 
 class Recorder:
@@ -40,6 +46,7 @@ class Recorder:
     cancelled:  whether somebody asked
     drained:    whether the worker stops, and so the run with it, to be given back
     stalled:    whether the run is ended for having done nothing for long
+    complete:   whether both plugins came to their end, so that counts are final
     lost:       why the lease is gone, and then nothing more may be written: another took it, or there was no database
     lease:      until when others leave the run to us, as far as we know: from before each renewal was asked for
     """
@@ -61,6 +68,7 @@ class Recorder:
         self.cancel, self.cancelled = cancel, False
         self._drain, self.drained = drain or threading.Event(), False
         self.stalled = False
+        self.complete = False
         self._lived: float | None = None  # when something new was last heard; None while nothing is expected
         self._last_words: dict[Source, str] = {}
         self._drain_until = 0.0
@@ -72,10 +80,7 @@ class Recorder:
         self._lock = threading.Lock()
         self._lines = Lines()
         self._flushed = monotonic()
-        self._read: dict[str, int] = defaultdict(int)
-        self._loaded: dict[str, int] = defaultdict(int)
-        self._deleted: dict[str, int] = defaultdict(int)
-        self._requests: dict[str, int] = defaultdict(int)
+        self._counts: dict[str, dict[str, int]] = {name: defaultdict(int) for name in _COUNTERS.values()}
         self._times: dict[str, tuple[float, float]] = {}
         self._known: dict[str, Mapping[str, Any]] = {}
         self._append: Append = queries.append_state
@@ -128,27 +133,23 @@ class Recorder:
         self._lines.add((at or datetime.now(UTC), level, source, message))
 
     def _measure(self, metric: Metric) -> None:
-        sides = {Source.TAP: self._read, Source.TARGET: self._loaded}
-        if metric.stream is None or metric.kind != "counter" or metric.source not in sides:
+        if metric.stream is None or metric.kind != "counter" or metric.source is Source.MELTANO:
             return
         with self._lock:
             if metric.stream not in self._times and len(self._times) >= _MOST_STREAMS:
                 return
             first, _ = self._times.get(metric.stream, (monotonic(), 0.0))
             self._times[metric.stream] = (first, monotonic())
-            if metric.name == "record_count":
-                side = sides[metric.source]
-                side[metric.stream] = min(side[metric.stream] + int(metric.value), _MOST_RECORDS)
-            elif metric.name == _DELETED:
-                self._deleted[metric.stream] = min(self._deleted[metric.stream] + int(metric.value), _MOST_RECORDS)
-            elif metric.name == _REQUESTS and metric.source is Source.TAP:
-                self._requests[metric.stream] = min(self._requests[metric.stream] + int(metric.value), _MOST_RECORDS)
+            counted = _COUNTERS.get((metric.source, metric.name))
+            if counted is not None:
+                counts = self._counts[counted]
+                counts[metric.stream] = min(counts[metric.stream] + int(metric.value), _MOST)
 
     def counts(self) -> tuple[StreamCount, ...]:
         """What was moved so far."""
         with self._lock:
             seconds = {stream: last - first for stream, (first, last) in self._times.items()}
-            return rules.merged(self._read, self._loaded, self._deleted, seconds, self._requests)
+            return rules.merged(**self._counts, seconds=seconds, complete=self.complete)
 
     def plugins_ended(self) -> None:
         """Nobody but us says more: their last lines are kept, however many were left out."""
