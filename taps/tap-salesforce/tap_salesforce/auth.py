@@ -7,6 +7,7 @@ username-password). Client secrets and tokens travel in the body only.
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -21,6 +22,8 @@ from tap_salesforce.token_socket import ask_for_token
 from tap_salesforce.unreached import FIRST_CONTACT, unreached
 
 _JWT_SECONDS = 180  # Salesforce refuses assertions that live longer than 5 minutes
+_RENEWALS = 10  # at most, within _WITHIN seconds
+_WITHIN = 600
 _RETRIED = frozenset({429, 500, 502, 503, 504})
 log = logging.getLogger("tap-salesforce")
 
@@ -44,26 +47,51 @@ class SignIn(Protocol):
 
 
 class Door:
-    """The one place that holds the current session; safe to use from several threads."""
+    """The one place that holds the current session; safe to use from several threads.
+
+    Salesforce locks users out who fail to sign in a few times, so a refused sign-in is the last one: every thread that
+    waits gets the same answer. Sessions that end as fast as they are made are given up as well.
+    """
 
     def __init__(self, sign_in: SignIn) -> None:
         self._sign_in = sign_in
         self._lock = threading.Lock()
         self._session: Session | None = None
+        self._renewed: deque[float] = deque(maxlen=_RENEWALS)  # monotonic seconds
+        self._refused: SignInError | None = None
 
     def session(self) -> Session:
         """The current session; signs in on first use."""
         with self._lock:
             if self._session is None:
-                self._session = self._sign_in.first()
+                self._session = self._signed_in(self._sign_in.first)
             return self._session
 
     def renew(self, rejected: str) -> Session:
         """The session to go on with after a 401; several threads with the same token renew it once."""
         with self._lock:
             if self._session is None or self._session.access_token == rejected:
-                self._session = self._sign_in.again(rejected)
+                self._session = self._signed_in(lambda: self._another(rejected))
             return self._session
+
+    def _another(self, rejected: str) -> Session:
+        now = time.monotonic()
+        if len(self._renewed) == _RENEWALS and now - self._renewed[0] < _WITHIN:
+            raise SignInError(
+                f"Salesforce ended {_RENEWALS} sessions within {_WITHIN // 60} minutes.",
+                hint="Look for another program that signs in as the same user, and at the user's session policies.",
+            )
+        self._renewed.append(now)
+        return self._sign_in.again(rejected)
+
+    def _signed_in(self, sign_in: Callable[[], Session]) -> Session:
+        if self._refused is not None:
+            raise self._refused
+        try:
+            return sign_in()
+        except SignInError as refused:
+            self._refused = refused
+            raise
 
 
 class GivenSession:

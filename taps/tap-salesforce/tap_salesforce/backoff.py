@@ -32,6 +32,10 @@ class Backoff:
             yield attempt
             number = 0 if attempt.restarted else number + 1
 
+    def pause(self, number: int) -> None:
+        """Wait after failed try `number` (from 0)."""
+        self.sleep(self.wait(number, None))
+
     def wait(self, number: int, retry_after: str | None) -> float:
         """Seconds to wait after failed try `number` (from 0)."""
         asked = seconds_of(retry_after)

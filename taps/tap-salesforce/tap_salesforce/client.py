@@ -1,4 +1,4 @@
-"""HTTP with one org: bearer token, one re-sign-in after a 401, retries, and Salesforce's errors as ours."""
+"""HTTP with one org: bearer token, a new session after a 401, retries, and Salesforce's errors as ours."""
 
 import json
 import logging
@@ -31,6 +31,7 @@ from tap_salesforce.unreached import FIRST_CONTACT, unreached
 
 log = logging.getLogger("tap-salesforce")
 
+RENEWALS = 5  # sessions that one request may find ended before it is given up
 RETRIED_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 # source: SOAP API Developer Guide, "ExceptionCode": passing trouble whatever the HTTP status
 RETRIED_CODES = frozenset({"SERVER_UNAVAILABLE", "UNABLE_TO_LOCK_ROW", "CONCURRENT_REQUESTS_LIMIT"})
@@ -137,13 +138,18 @@ class Client:
         return (datetime.now(UTC) + self._skew).replace(microsecond=0)
 
     def _send(self, method: str, path: str, **more: Any) -> requests.Response:
-        """One request; after a 401 once more with a renewed session."""
+        """One request; after a 401 again with a renewed session, which another request's 401 may have ended by then."""
         session = self._door.session()
         reply = self._once(session, method, path, **more)
         self._answered = True
-        if reply.status_code == requests.codes.unauthorized:
+        for number in range(RENEWALS):
+            if reply.status_code != requests.codes.unauthorized:
+                break
             reply.close()
-            reply = self._once(self._door.renew(session.access_token), method, path, **more)
+            if number:
+                self.backoff.pause(number)
+            session = self._door.renew(session.access_token)
+            reply = self._once(session, method, path, **more)
         self._skew = _date_of(reply.headers.get("Date")) - datetime.now(UTC)
         self._watch_usage(reply)
         return reply

@@ -13,7 +13,8 @@ import pytest
 
 from sandboxes.salesforce import LocalOrg
 from tap_salesforce.errors import ConfigError, SignInError, UnavailableError
-from tap_salesforce.tap import TapSalesforce
+from tap_salesforce.settings import read
+from tap_salesforce.tap import Org, TapSalesforce
 
 
 def ways(org):
@@ -249,10 +250,63 @@ def test_no_socket_and_a_dead_session_is_a_clear_end(org, configure, run, tmp_pa
         run(configure(org, auth=session(org, access_token="00Dgone", token_socket=str(tmp_path / "none"))))
 
 
-def test_a_session_that_is_refused_again_ends_the_run(org, configure, run):
-    org.faults.add("session", path="/describe", times=0)
+def sign_ins(org, monkeypatch):
+    """Counts requests for a token."""
+    seen = []
+    token = org.signin.token
+    monkeypatch.setattr(org.signin, "token", lambda *given: seen.append(1) or token(*given))
+    return seen
+
+
+@pytest.mark.parametrize("way", ["oauth_refresh", "session"])
+def test_a_session_that_ends_before_the_repeated_request_is_renewed_once_more(org, configure, run, tmp_path, way):
+    given = session(org, token_socket=str(tmp_path / "s")) if way == "session" else auth(org, way)
+    for nth in (2, 3, 4):
+        org.faults.add("session", path="/results", nth=nth)
+    with token_socket(tmp_path / "s", *[fresh(org)] * 3):
+        out = run(configure(org, auth=given, window_rows=200, max_workers=1))
+    assert sum(out.ids("Contact").values()) == 900 and max(out.ids("Contact").values()) == 1
+
+
+def test_a_request_that_is_refused_with_every_session_ends_the_run_after_few_sign_ins(org, configure, run, monkeypatch):
+    asked = sign_ins(org, monkeypatch)
+    fault = org.faults.add("session", path="/describe", times=0)
     with pytest.raises(SignInError, match=r"refused the session: INVALID_SESSION_ID"):
-        run(configure(org, auth=auth(org, "client_credentials")))
+        run(configure(org, auth=auth(org, "client_credentials"), max_workers=1))
+    assert (fault.hits, len(asked)) == (6, 6)
+
+
+def test_sessions_that_end_as_fast_as_they_are_made_end_the_run(org, configure, run, monkeypatch):
+    asked = sign_ins(org, monkeypatch)
+    for nth in range(2, 99, 2):  # every request is answered the second time
+        org.faults.add("session", nth=nth, path="/services/data/v")
+    with pytest.raises(SignInError, match=r"ended 10 sessions within 10 minutes.*another program"):
+        run(configure(org, auth=auth(org, "client_credentials"), window_rows=50, max_workers=1))
+    assert len(asked) == 11
+
+
+@pytest.mark.parametrize("at", ["the beginning", "a renewal"])
+def test_a_refused_sign_in_is_never_tried_again(org, configure, monkeypatch, at):
+    asked = sign_ins(org, monkeypatch)
+    door = Org(read(configure(org, auth=auth(org, "password")))).client._door
+    token = door.session().access_token if at == "a renewal" else ""
+    before = len(asked)
+    monkeypatch.setattr(org.app, "password", "changed meanwhile")
+    refused = []
+
+    def worker():
+        try:
+            door.renew(token) if token else door.session()
+        except SignInError as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=worker) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(asked) - before == 1
+    assert len(refused) == 8 and len(set(refused)) == 1
 
 
 def test_nothing_secret_is_logged(org, configure, run, caplog):

@@ -486,9 +486,9 @@ def test_everything_that_passes_may_go_wrong_at_once(own_org, batches, run, seed
         {"kind": "stall", "seconds": 1.5},
     ]
     places = ["/results", "/resultPages", r"/jobs/query/\w+$", "/jobs/query/?$", "COUNT", "/describe"]
-    # Once: a request whose renewed session is ended as well, here by another download's fault, is given up
-    own_org.faults.add(kind="session", path="/results", nth=rng.randrange(1, 12))
-    for _ in range(24):
+    for nth in rng.sample(range(1, 12), client.RENEWALS):  # so many that some end which have just been renewed
+        own_org.faults.add(kind="session", path=rng.choice(["/results", "/results", *places]), nth=nth)
+    for _ in range(25):
         way = rng.choice(ways)
         path = "/results" if "fraction" in way else rng.choice(places)
         own_org.faults.add(**way, path=path, nth=rng.randrange(1, 12))
