@@ -7,9 +7,12 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # for batchpages: tests are no package
 
 from sandboxes.salesforce import LocalOrg
 from tap_salesforce import bulk
@@ -116,6 +119,19 @@ def configure() -> Configure:
             "rest_below_rows": 0,  # what is tested with few rows is Bulk, unless a test says REST
         }
         return {name: value for name, value in {**base, **changes}.items() if value is not None}
+
+    return made
+
+
+@pytest.fixture
+def batches(configure, tmp_path):
+    """A configuration that asks for result pages as files."""
+
+    def made(org, *, compression="gzip", **changes):
+        encoding = {"format": "csv", "compression": compression}
+        storage = {"root": (tmp_path / "batches").as_uri(), "prefix": "b-"}
+        wish = {"batch_config": {"encoding": encoding, "storage": storage}, "rest_below_rows": 0, "window_rows": 100}
+        return configure(org, **{**wish, "bulk_page_rows": 100, **changes})
 
     return made
 
