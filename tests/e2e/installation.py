@@ -254,9 +254,17 @@ def processes_under(runs: Path) -> dict[int, tuple[str, str]]:
             if process.status() == psutil.STATUS_ZOMBIE:
                 continue
             words = process.cmdline()
-            if at := mark.search("\n".join([*words, *process.environ().values(), process.cwd()])):
+            if at := mark.search("\n".join([*words, *process.environ().values(), _folder(process)])):
                 found[process.pid] = (_kind(words), at[1])
     return found
+
+
+def _folder(process: psutil.Process) -> str:
+    """Where it works; nothing where that is longer than Linux tells, which no run's directory is."""
+    try:
+        return process.cwd()
+    except OSError:
+        return ""
 
 
 def _kind(words: Sequence[str]) -> str:
