@@ -19,10 +19,11 @@ def drivers() -> Drivers:
 
 def ticks(observer: "Observer") -> tuple[Callable[[Drivers], object], ...]:
     """What every worker does each second, besides dispatching runs."""
+    from orchestrator.domains.health import service as health
     from orchestrator.domains.runs import service as runs
     from orchestrator.domains.schedules import service as schedules
 
-    return (lambda drivers: observer.fired(schedules.fire_due(drivers)), runs.pruner())
+    return (lambda drivers: observer.fired(schedules.fire_due(drivers)), runs.pruner(), health.note_freshness)
 
 
 def calls(observer: "Observer") -> tuple[Callable[[Drivers], object], ...]:

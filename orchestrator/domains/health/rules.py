@@ -2,16 +2,30 @@
 
 import shlex
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 
 from orchestrator.domains.health.types import Attention, Cause, Condition, Freshness
 from orchestrator.domains.integrations.types import Health, HealthFacts, Integration, SetupState
 from orchestrator.domains.schedules.types import Promise
+
+_LOOK_AGAIN = timedelta(hours=1)
 
 
 def freshness(promises: Iterable[Promise]) -> Freshness | None:
     """Of several schedules, the one that was or is to be kept first."""
     first = min(promises, key=lambda one: one.due, default=None)
     return None if first is None else Freshness(as_of=first.as_of, due=first.due, late=first.late)
+
+
+def next_look(fresh: Freshness | None) -> datetime | timedelta | None:
+    """When to look again whether data is late: when it will be, or some time later where it is.
+
+    A sync that succeeds and a change of schedules have it looked at by themselves, so what is late is looked at again
+    only for what nobody tells, such as another grace. None: nothing is promised.
+    """
+    if fresh is None:
+        return None
+    return _LOOK_AGAIN if fresh.late else fresh.due
 
 
 def attention(

@@ -109,6 +109,8 @@ class HealthRow(Table):
     check_trouble:         what the newest check found wrong; empty once a sync got through
     check_every:           between checks; empty: the installation's; 0: never
     disable_after:         failures a person must mend; empty: the installation's; 0: never
+    late_since:            when it was noticed that its data is late; empty where it isn't
+    next_look_at:          when to look whether that is another; empty where nothing promises anything
     """
 
     __tablename__ = "integration_health"
@@ -120,6 +122,7 @@ class HealthRow(Table):
         CheckConstraint("check_every >= interval '0'", name="check_every"),
         CheckConstraint("disable_after = 0 OR disable_after >= 2", name="disable_after"),
         Index("integration_health_next_check", "next_check_at"),
+        Index("integration_health_next_look", "next_look_at"),
     )
 
     org_id: Mapped[str] = mapped_column(Identifier("org"), primary_key=True)
@@ -136,3 +139,5 @@ class HealthRow(Table):
     disabled_at: Mapped[datetime | None]
     check_every: Mapped[timedelta | None] = mapped_column(Interval)
     disable_after: Mapped[int | None]
+    late_since: Mapped[datetime | None]
+    next_look_at: Mapped[datetime | None]

@@ -58,6 +58,16 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lateness:
+    """Whether an integration's data was late when last looked at; there: whether it isn't deleted."""
+
+    integration_id: str
+    late: bool
+    there: bool
+    enabled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HealthFacts:
     """What is known of an integration's health.
 

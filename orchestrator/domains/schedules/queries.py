@@ -1,6 +1,6 @@
 """All SQL about schedules and their slots: rows in, values out; the database's clock and its keys decide."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -141,11 +141,11 @@ def hold_chains(tx: Session, org_id: str) -> None:
     tx.execute(select(func.pg_advisory_xact_lock(key)))
 
 
-def schedules(tx: Session, *, integration_id: str | None = None) -> list[Schedule]:
-    """The organization's schedules, by integration and in the order they were added."""
+def schedules(tx: Session, *, only: Collection[str] | None = None) -> list[Schedule]:
+    """The organization's schedules, by integration and in the order they were added. only: of these integrations."""
     wanted = select(ScheduleRow).where(ScheduleRow.deleted_at.is_(None))
-    if integration_id is not None:
-        wanted = wanted.where(ScheduleRow.integration_id == integration_id)
+    if only is not None:
+        wanted = wanted.where(ScheduleRow.integration_id.in_(only))
     return [_schedule(row) for row in tx.scalars(wanted.order_by(ScheduleRow.integration_id, ScheduleRow.id))]
 
 

@@ -58,7 +58,7 @@ def note_run(
     if not failed:
         values |= {"check_trouble": None, "warned_at": None}
     if ended is Ended.SUCCEEDED:
-        values["last_success_at"] = func.clock_timestamp()
+        values |= {"last_success_at": func.clock_timestamp(), "next_look_at": func.clock_timestamp()}
     return change_health(tx, integration_id, **values)
 
 
@@ -79,7 +79,7 @@ def note_disabled(tx: Session, integration_id: str) -> bool:
     off = change.values(enabled=False, updated_at=func.clock_timestamp()).returning(IntegrationRow.id)
     if tx.scalar(off) is None:
         return False
-    change_health(tx, integration_id, disabled_at=func.clock_timestamp())
+    change_health(tx, integration_id, disabled_at=func.clock_timestamp(), next_look_at=func.clock_timestamp())
     return True
 
 

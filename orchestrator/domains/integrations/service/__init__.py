@@ -29,6 +29,12 @@ from orchestrator.domains.integrations.service.health import (
     set_disable_after,
     switch,
 )
+from orchestrator.domains.integrations.service.lateness import (
+    claim_due_looks,
+    hold_lateness,
+    look_soon,
+    note_lateness,
+)
 from orchestrator.domains.integrations.service.opening import Opened, opened
 from orchestrator.domains.integrations.service.planning import needed_scopes, plan, to_read
 from orchestrator.domains.integrations.service.previewing import handover, preview
@@ -48,6 +54,7 @@ __all__ = [
     "check_due",
     "choose",
     "choose_only",
+    "claim_due_looks",
     "connect",
     "delete",
     "destination",
@@ -62,10 +69,13 @@ __all__ = [
     "handover",
     "health_facts",
     "hold",
+    "hold_lateness",
     "listing",
+    "look_soon",
     "make_ready",
     "make_scratch",
     "needed_scopes",
+    "note_lateness",
     "note_run",
     "note_sign_in",
     "opened",

@@ -269,6 +269,7 @@ def restore(drivers: Drivers, integration: Integration) -> Integration:
 
 def _update(drivers: Drivers, integration: Integration, what: str, **values: Any) -> Integration:
     with drivers.db.transaction(integration.org_id) as tx:
+        queries.look_soon(tx, integration.id)
         changed = queries.update_integration(tx, integration.id, **values)
         emit(tx, IntegrationChanged(org_id=integration.org_id, integration_id=integration.id, what=what))
         return changed

@@ -87,6 +87,7 @@ def switch(drivers: Drivers, integration: Integration, *, enabled: bool) -> Inte
         if enabled and now is not None and not now.enabled:
             facts = queries.begin_anew(tx, integration.id)
             _tell(tx, integration.org_id, integration.id, facts)
+        queries.look_soon(tx, integration.id)
         what = "enabled" if enabled else "disabled"
         emit(tx, IntegrationChanged(org_id=integration.org_id, integration_id=integration.id, what=what))
         return queries.update_integration(tx, integration.id, enabled=enabled)

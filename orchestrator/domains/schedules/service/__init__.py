@@ -3,7 +3,7 @@
 from orchestrator.domains.schedules.service.changing import EVENTS, add, delete, edit, pause, resume
 from orchestrator.domains.schedules.service.finding import find, imagine, lag, last_slots, listing, preview, slots
 from orchestrator.domains.schedules.service.firing import fire_due
-from orchestrator.domains.schedules.service.promising import promises
+from orchestrator.domains.schedules.service.promising import promised, promises
 
 __all__ = [
     "EVENTS",
@@ -18,6 +18,7 @@ __all__ = [
     "listing",
     "pause",
     "preview",
+    "promised",
     "promises",
     "resume",
     "slots",

@@ -107,6 +107,7 @@ def _started(tx: Session, schedule: Schedule, now: datetime, what: str) -> Sched
 
 
 def _announce(tx: Session, schedule: Schedule, what: str) -> None:
+    integrations.look_soon(tx, schedule.integration_id)
     emit(
         tx,
         ScheduleChanged(

@@ -20,7 +20,7 @@ def find(drivers: Drivers, org_id: str, wanted: str) -> Schedule:
         found = queries.schedules_like(tx, wanted)
         for integration in there if not found else ():
             if wanted in {integration.name, integration.id}:
-                found = queries.schedules(tx, integration_id=integration.id)
+                found = queries.schedules(tx, only=[integration.id])
         every = queries.schedules(tx) if not found else []
     if not found:
         scheduled = {one.integration_id for one in every}
@@ -33,7 +33,7 @@ def find(drivers: Drivers, org_id: str, wanted: str) -> Schedule:
 def listing(drivers: Drivers, org_id: str, *, integration_id: str | None = None) -> list[Schedule]:
     """The organization's schedules, by integration."""
     with drivers.db.transaction(org_id) as tx:
-        return queries.schedules(tx, integration_id=integration_id)
+        return queries.schedules(tx, only=None if integration_id is None else [integration_id])
 
 
 def slots(drivers: Drivers, schedule: Schedule, *, limit: int = 10) -> list[Slot]:

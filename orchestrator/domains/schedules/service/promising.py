@@ -1,6 +1,9 @@
 """What schedules promise, held against what was synced."""
 
+from collections.abc import Collection
 from datetime import timedelta
+
+from sqlalchemy.orm import Session
 
 from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.runs import service as runs
@@ -14,18 +17,23 @@ def promises(drivers: Drivers, org_id: str) -> list[Promise]:
 
     Schedules of disabled integrations promise nothing; the database's clock says what is late.
     """
-    enabled = {one.id for one in integrations.listing(drivers, org_id) if one.enabled}
+    enabled = [one.id for one in integrations.listing(drivers, org_id) if one.enabled]
     with drivers.db.transaction(org_id) as tx:
-        now = queries.now(tx)
-        there = [one for one in queries.schedules(tx) if one.integration_id in enabled]
-        newest = runs.newest_successes(tx, [(one.integration_id, one.streams) for one in there])
+        return promised(tx, enabled, grace=drivers.settings.health.grace)
+
+
+def promised(tx: Session, integration_ids: Collection[str], *, grace: timedelta) -> list[Promise]:
+    """The same of these integrations, which are enabled."""
+    now = queries.now(tx)
+    there = queries.schedules(tx, only=integration_ids)
+    newest = runs.newest_successes(tx, [(one.integration_id, one.streams) for one in there])
     found = []
     for schedule, success in zip(there, newest, strict=True):
         due = rules.promised(
             schedule,
             last_began=success.began if success else None,
             took=success.ended - success.began if success else timedelta(0),
-            grace=drivers.settings.health.grace,
+            grace=grace,
         )
         if due is not None:
             found.append(Promise(schedule=schedule, due=due, late=due < now, as_of=success.began if success else None))
