@@ -167,16 +167,20 @@ def _isolation(drivers: Drivers) -> Iterator[Finding]:
         )
     possible = drivers.meltano.possible_isolation()
     if possible is Isolation.NAMESPACE:
-        found = "plugins run in a process namespace of their own; nothing outlives its run"
+        found = "plugins run in namespaces of their own: they see no other run, and nothing outlives theirs"
         yield Finding(check="Processes", state=State.GOOD, found=found)
     else:
         yield Finding(
             check="Processes",
             state=State.NOTE,
-            found="no process namespaces here; plugins are ended by their process tree",
+            found="no namespaces here; plugins are ended by their process tree, see that other runs are there, and what"
+            " they leave in shared memory of System V stays, uncounted",
             fix="Allow user namespaces to be sure that nothing outlives a run: sysctl user.max_user_namespaces.",
         )
     limits = drivers.settings.runs
     memory = limits.memory.human_readable(separator=" ")
-    found = f"a run takes at most {memory} and {limits.processes:,} processes, each with {limits.files:,} open files"
+    found = (
+        f"a run takes at most {memory}, memory-backed files included, and {limits.processes:,} processes,"
+        f" each with {limits.files:,} open files"
+    )
     yield Finding(check="Limits", state=State.GOOD, found=found)

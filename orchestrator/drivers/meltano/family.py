@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterator
 
 _THERE = sys.platform == "linux"
-_TAKEN = (b"RssAnon:", b"RssShmem:", b"VmSwap:")  # kB; what is read from files can be read again, so it takes nothing
+_PRIVATE = (b"RssAnon:", b"VmSwap:")  # kB; what is read from files can be read again, so it takes nothing
+_SHARED = b"RssShmem:"
 
 
 def descendants(root: int) -> list[int]:
@@ -29,20 +30,35 @@ def living(root: int) -> list[int]:
 def is_below(pid: int, root: int) -> bool:
     """Whether root started a process, or started who did."""
     while pid > 1 and pid != root:
-        pid = next((parent for name, parent in _status(pid) if name == b"PPid:"), 0)
+        pid = next((parent for name, parent in numbers(f"/proc/{pid}/status") if name == b"PPid:"), 0)
     return pid == root
 
 
-def usage(root: int) -> tuple[int, int]:
-    """Memory in bytes and processes, threads counted, of all below root."""
-    memory = tasks = 0
+def usage(root: int) -> tuple[int, int, int]:
+    """Of all below root: private memory and what is mapped of shared, in bytes; processes, threads counted."""
+    private = shared = tasks = 0
     for pid in descendants(root):
-        for name, value in _status(pid):
+        for name, value in numbers(f"/proc/{pid}/status"):
             if name == b"Threads:":
                 tasks += value
-            elif name in _TAKEN:
-                memory += value * 1024
-    return memory, tasks
+            elif name == _SHARED:
+                shared += value * 1024
+            elif name in _PRIVATE:
+                private += value * 1024
+    return private, shared, tasks
+
+
+def numbers(path: str) -> Iterator[tuple[bytes, int]]:
+    """The lines of a file in /proc that say a name and a number; none where it is gone."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123
+            lines = file.read().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        name, *values = line.split()
+        if values and values[0].isdigit():
+            yield name, int(values[0])
 
 
 def _children(pid: int) -> list[int]:
@@ -67,7 +83,7 @@ def _children(pid: int) -> list[int]:
 def _looked_for(parent: int) -> list[int]:
     """The same from every process's own word."""
     pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
-    return [pid for pid in pids if (b"PPid:", parent) in _status(pid)]
+    return [pid for pid in pids if (b"PPid:", parent) in numbers(f"/proc/{pid}/status")]
 
 
 def _state(pid: int) -> str:
@@ -76,15 +92,3 @@ def _state(pid: int) -> str:
             return file.read().rpartition(")")[2].split()[0]
     except OSError:
         return ""
-
-
-def _status(pid: int) -> Iterator[tuple[bytes, int]]:
-    try:
-        with open(f"/proc/{pid}/status", "rb") as file:  # noqa: PTH123
-            lines = file.read().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        name, *values = line.split()
-        if values and values[0].isdigit():
-            yield name, int(values[0])

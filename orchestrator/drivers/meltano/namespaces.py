@@ -1,7 +1,8 @@
 """What the supervisor asks the kernel for, so that a run's processes see and outlive no more than they should.
 
 Everything is tried, and left where it is not allowed: what holds then is what `isolate` says. Standard library only.
-source: man 2 unshare, 7 pid_namespaces, 7 user_namespaces, 7 mount_namespaces, 2 prctl, 7 capabilities
+source: man 2 unshare, 7 pid_namespaces, 7 user_namespaces, 7 mount_namespaces, 7 ipc_namespaces; 2 prctl,
+7 capabilities
 """
 
 import os
@@ -14,7 +15,7 @@ TYPE_CHECKING = False  # typing, shutil and secrets are half of what starting ta
 if TYPE_CHECKING:
     import ctypes
 
-_CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
+_CLONE_NEWNS, _CLONE_NEWIPC, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x08000000, 0x10000000, 0x20000000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND, _MS_REC, _MS_PRIVATE = 2, 4, 8, 0x1000, 0x4000, 1 << 18
 _MNT_DETACH = 2
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER = 1, 4, 24, 36
@@ -88,6 +89,11 @@ def isolate(wanted: str) -> str:
     if wanted == "namespace" and (_unshare(_CLONE_NEWPID) or (_tried(_enter_as_user) and _enter_as_user())):
         return "namespace"
     return "subreaper" if _prctl(_PR_SET_CHILD_SUBREAPER, 1) else "group"
+
+
+def own_ipc() -> bool:
+    """Have shared memory and queues of System V of our own from here on, which end with us; whether that is allowed."""
+    return _unshare(_CLONE_NEWIPC)
 
 
 def own_view(directories: Sequence[str]) -> None:

@@ -24,11 +24,12 @@ The exit status is the command's; 128 + n where signal n ended it. 112 says that
 MEMORY bytes and were ended for it, 113 that they were more than PROCESSES, with their threads; a command that ends
 with one of these by itself is said to end with 1.
 
-Memory is watched, not limited by the kernel: RLIMIT_AS and RLIMIT_DATA count what is reserved, of which DuckDB, Arrow,
-Go and Java take much and use little, they count each process alone, and whoever hits one says no more than that an
-allocation failed; a cgroup needs a privilege or a delegation that most machines don't give us. Looking often enough for
-what a machine can fill in between costs less. The number of processes is limited by the kernel too where we have a user
-namespace, which counts its own alone.
+Memory is watched (usage.py), not limited by the kernel: RLIMIT_AS and RLIMIT_DATA count what is reserved, of which
+DuckDB, Arrow, Go and Java take much and use little, they count each process alone, and whoever hits one says no more
+than that an allocation failed; RLIMIT_FSIZE counts one file, and files of a database may be large; a cgroup needs a
+privilege or a delegation that most machines don't give us. Looking often enough for what a machine can fill in between
+costs less. The number of processes is limited by the kernel too where we have a user namespace, which counts its own
+alone.
 
 The memory and the open files of supervisor and init cannot be read by the command; as root it keeps the capabilities
 for files alone, so that it can neither read them all the same, nor leave its namespaces, nor become another user. It
@@ -51,10 +52,9 @@ sys.path.append(__file__.rsplit(os.sep, 4)[0])
 
 from orchestrator.drivers.meltano import family, namespaces
 from orchestrator.drivers.meltano.removal import remove
+from orchestrator.drivers.meltano.usage import Usage
 
 _OVER = {b"m": 112, b"p": 113}  # by what was too much; process.py knows the numbers
-_FASTEST = 4 * 1024**3  # bytes that are filled within a second at most
-_SOONEST, _LATEST = 0.1, 1.0  # seconds between looks at what is taken
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the lifeline decides, not a terminal
 _SWEEPS = 100
 _LAST_WORDS = 0.5  # seconds
@@ -169,30 +169,6 @@ def _end(init: int, isolation: str) -> int:
     return _status(os.waitpid(init, 0)[1])
 
 
-class _Usage:
-    """Looks from time to time at what all below init take together."""
-
-    def __init__(self, init: int, memory: int, processes: int) -> None:
-        self._init, self._memory, self._processes = init, memory, processes
-        self._due = time.monotonic() + _LATEST
-
-    @property
-    def wait(self) -> float:
-        """Seconds until the next look."""
-        return max(0.0, self._due - time.monotonic())
-
-    def over(self) -> bytes | None:
-        """Of what too much is taken, where it is time to look: `m` memory, `p` processes."""
-        if self.wait:
-            return None
-        memory, processes = family.usage(self._init)
-        room = (self._memory - memory) / _FASTEST
-        self._due = time.monotonic() + min(_LATEST, max(_SOONEST, room))
-        if memory > self._memory:
-            return b"m"
-        return b"p" if processes > self._processes else None
-
-
 def _until() -> float:
     """The rest of a line that moves the end of the lease; now, where the orchestrator is gone."""
     said = b""
@@ -201,7 +177,7 @@ def _until() -> float:
     return float(said) if byte else 0.0
 
 
-def _words(ended: int, usage: _Usage, until: float) -> Iterator[bytes]:
+def _words(ended: int, usage: Usage, until: float) -> Iterator[bytes]:
     """What happens, as it does: `t`, `k` or nothing from the lifeline, and of our own `e` (init ended), `m` and `p`."""
     with selectors.DefaultSelector() as selector:
         selector.register(0, selectors.EVENT_READ)
@@ -253,6 +229,7 @@ def main(arguments: list[str]) -> int:
     if not command:
         os.write(1, isolation.encode())
         return 0
+    own_ipc = isolation == "namespace" and namespaces.own_ipc()
     namespaces.close_to_others()  # not earlier: the user namespace is mapped through our files in /proc
     ready, go = os.pipe()
     ended, living = os.pipe()
@@ -268,7 +245,7 @@ def main(arguments: list[str]) -> int:
     os.close(living)
     os.close(int(given))
     os.write(go, b"g")
-    usage = _Usage(init, int(memory), int(processes))
+    usage = Usage(init, directories[0], int(memory), int(processes), own_ipc=own_ipc)
     status = _watch(init, isolation, _words(ended, usage, float(until)), directories)
     _sweep()
     return status

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from orchestrator.drivers.meltano.process import Isolation, possible_isolation
+from orchestrator.drivers.meltano.removal import remove
 from tests.drivers.meltano.conftest import program
 
 ORCHESTRATOR = """
@@ -115,11 +116,12 @@ def children(pid: int) -> list[int]:
 @pytest.fixture
 def run_directory():
     """A run's directory that any user may enter, in a folder for these alone."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "runs", "run-1")
-        path.mkdir(parents=True)
-        Path(folder).chmod(0o755)
-        yield path
+    folder = Path(tempfile.mkdtemp(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
+    folder.chmod(0o755)
+    path = folder / "runs" / "run-1"
+    path.mkdir(parents=True)
+    yield path
+    remove(str(folder))
 
 
 @pytest.fixture
@@ -235,6 +237,54 @@ while True:
     held.append(bytearray(os.urandom(1) * 8_000_000))
     time.sleep(0.005)
 """
+HIDING = """
+import ctypes, mmap, os, sys, time
+way, folder, size = sys.argv[1], sys.argv[2], 128 * 1024**2
+libc = ctypes.CDLL(None, use_errno=True)
+
+def fill(file):
+    for _ in range(size // 2**20):
+        os.write(file, b"x" * 2**20)
+    return file
+
+if way == "files":
+    for number in range(8):
+        os.truncate(fill(os.open(f"{folder}/{number}", os.O_CREAT | os.O_WRONLY)), size // 8)
+if way == "closed folder":
+    os.mkdir(f"{folder}/closed")
+    os.close(fill(os.open(f"{folder}/closed/file", os.O_CREAT | os.O_WRONLY)))
+    os.chmod(f"{folder}/closed", 0)
+if way == "deep folders":
+    for _ in range(1500):
+        os.mkdir("d" * 100)
+        os.chdir("d" * 100)
+    os.close(fill(os.open("file", os.O_CREAT | os.O_WRONLY)))
+if way == "file without a name":
+    fill(os.open(f"{folder}/gone", os.O_CREAT | os.O_WRONLY))
+    os.unlink(f"{folder}/gone")
+if way == "memfd":
+    fill(os.memfd_create("eater"))
+if way == "mapped memfd":
+    file = fill(os.memfd_create("eater"))
+    held = mmap.mmap(file, size)
+    os.close(file)
+    os.closerange(3, 100)
+if way == "shared memory":
+    held = mmap.mmap(-1, size)
+    for at in range(0, size, 2**20):
+        held[at:at + 2**20] = b"x" * 2**20
+    held.madvise(mmap.MADV_DONTNEED)
+if way == "system v":
+    number = libc.shmget(0, ctypes.c_size_t(size), 0o1600)
+    libc.shmat.restype = ctypes.c_void_p
+    at = libc.shmat(number, None, 0)
+    ctypes.memset(at, 1, size)
+    libc.shmdt(ctypes.c_void_p(at))
+time.sleep(4)
+"""
+WAYS = (
+    "files", "closed folder", "deep folders", "file without a name", "memfd", "mapped memfd", "shared memory",
+)  # fmt: skip
 BREEDER = """
 import os, time
 while True:
@@ -249,6 +299,18 @@ while True:
 def test_what_takes_more_memory_together_than_it_may_is_ended(supervised, isolation):
     done = supervised(sys.executable, "-c", EATER, memory=300 * 1024**2, isolation=isolation)
     assert done.code == 112
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="needs memory-backed storage")
+@pytest.mark.parametrize("way", [*WAYS, "system v"])
+@pytest.mark.parametrize("user", [None, pytest.param(65534, marks=ORDINARY)], ids=["ourselves", "nobody"])
+def test_memory_that_no_process_has_mapped_counts_too(supervised, run_directory, way, user):
+    python = "/usr/bin/python3" if user else sys.executable
+    run_directory.chmod(0o777)
+    done = supervised(
+        python, "-c", HIDING, way, run_directory, memory=100 * 1024**2, user=user, python=python, cwd=run_directory
+    )
+    assert (done.err, done.code) == ("", 112)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
