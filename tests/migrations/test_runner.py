@@ -207,6 +207,19 @@ def test_no_role_can_leave_row_level_security(pool):
     ]
 
 
+@pytest.mark.parametrize("role", ["orchestrator_app", "orchestrator_worker", "orchestrator_scheduler"])
+@pytest.mark.parametrize("statement", [
+    "SELECT last_turn FROM orchestrator.installation",
+    "SELECT * FROM orchestrator.installation",
+    "UPDATE orchestrator.installation SET last_turn = NULL",
+])  # fmt: skip
+def test_no_role_learns_which_organization_had_its_turn(pool, role, statement):
+    runner.migrate(pool)
+    with pytest.raises(ProgrammingError, match="permission denied"), pool.begin() as connection:
+        connection.execute(text(f"SET LOCAL ROLE {role}"))
+        connection.execute(text(statement))
+
+
 ROWS = """
 INSERT INTO orchestrator.organizations (id, slug, name) VALUES (:org, :slug, :slug);
 INSERT INTO orchestrator.workspaces (org_id, id, slug, name) VALUES (:org, :org, 'w', 'w');

@@ -175,7 +175,8 @@ class InstallationRow(Table):
     """What is true of the whole installation; one row.
 
     id:                 of the installation as the database has been since it was begun or confirmed
-    last_turn:          the organization that was handed a slot last; the next turn goes on after it
+    last_turn:          the organization that was handed a slot last, after which the next turn goes on; for what hands
+                        out runs alone
     cluster, database:  the Postgres it worked in, by its own identifiers; another one means a copy
     paused_at:          since when workers begin nothing, and why, until somebody says that they may
     """
@@ -185,7 +186,7 @@ class InstallationRow(Table):
 
     single: Mapped[bool] = mapped_column(primary_key=True, server_default="true")
     id: Mapped[UUID] = mapped_column(server_default=func.gen_random_uuid())
-    last_turn: Mapped[UUID | None]
+    last_turn: Mapped[UUID | None] = mapped_column(deferred=True)  # no role may read it
     cluster: Mapped[str | None]
     database: Mapped[int | None] = mapped_column(BigInteger)
     paused_at: Mapped[datetime | None]
