@@ -220,7 +220,7 @@ class Settings(_Section):
     queue: QueueSettings = QueueSettings()
     health: HealthSettings = HealthSettings()
     metrics: MetricsSettings = MetricsSettings()
-    otlp_endpoint: str | None = Field(
+    otlp_endpoint: SecretStr | None = Field(  # there may be a password in it
         default=None,
         validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
         description="OpenTelemetry collector that gets traces of runs, by HTTP; needs pip install orchestrator[otel]",

@@ -53,7 +53,7 @@ def observed(drivers: Drivers, *, concurrency: int, version: str) -> Iterator[Wa
 
             metrics = page
         if drivers.settings.otlp_endpoint is not None:
-            observers += _traces(drivers, drivers.settings.otlp_endpoint, version, stack)
+            observers += _traces(drivers, drivers.settings.otlp_endpoint.get_secret_value(), version, stack)
         yield Watched(drivers, Several(observers), metrics, stack)
 
 

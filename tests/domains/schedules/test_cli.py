@@ -235,6 +235,7 @@ def test_exported_lines_name_the_installation_and_no_secret(command, ready, driv
         DATABASE_URL="postgresql://me:hunter2@db/x",
         SALESFORCE_CLIENT_ID="app",
         SALESFORCE_CLIENT_SECRET="hunter3",
+        OTEL_EXPORTER_OTLP_ENDPOINT="https://me:hunter4@collector",
         ORCHESTRATOR_ORGANIZATION="default",
         ORCHESTRATOR_RUNS__DIRECTORY='/a "b" c',
     )
@@ -244,7 +245,7 @@ def test_exported_lines_name_the_installation_and_no_secret(command, ready, driv
     assert 'ORCHESTRATOR_ORGANIZATION="default"\n' in text
     assert "ORCHESTRATOR_RUNS__DIRECTORY='/a \"b\" c'\n" in text
     assert f'ORCHESTRATOR_ENV_FILE="{home}/environment"\n' in text
-    assert "DATABASE_URL, SALESFORCE_CLIENT_ID, SALESFORCE_CLIENT_SECRET" in text
+    assert "DATABASE_URL, OTEL_EXPORTER_OTLP_ENDPOINT, SALESFORCE_CLIENT_ID, SALESFORCE_CLIENT_SECRET" in text
     units = command("schedules", "export", "--format", "systemd").out
     assert f"Environment=ORCHESTRATOR_HOME={home}\n" in units
     assert 'Environment="ORCHESTRATOR_RUNS__DIRECTORY=/a \\"b\\" c"\n' in units
