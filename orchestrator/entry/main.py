@@ -15,6 +15,7 @@ from orchestrator.kernel.errors import InvalidConfigError, OrchestratorError
 from orchestrator.kernel.printable import escaped_json
 
 _INTERRUPTED = 130
+_OF_PYDANTIC = "Value error, "  # typer leaves it before the sentence
 
 app = typer.Typer(
     name="orchestrator",
@@ -93,6 +94,7 @@ def run(arguments: Sequence[str], *, drivers: Drivers | None = None) -> int:
         shown = getattr(error, "show", None)  # a usage error of the command line itself
         if shown is None:
             raise
+        vars(error)["message"] = str(vars(error).get("message", "")).removeprefix(_OF_PYDANTIC)
         shown()
         return int(getattr(error, "exit_code", 2))
     return result if isinstance(result, int) else 0

@@ -135,12 +135,12 @@ def db(
         "data": str(status.data),
         "log": str(status.log),
         "pid": status.pid,
-        "size_mb": round(status.size_bytes / 1e6, 1),
     }
     if as_json:
-        console.show_json(facts)
+        console.show_json({**facts, "size_bytes": status.size_bytes})
     else:
-        console.show_facts({**facts, "pid": status.pid and str(status.pid)})
+        size = f"{status.size_bytes / 1e6:,.1f} MB"
+        console.show_facts({**facts, "pid": status.pid and str(status.pid), "size": size})
 
 
 def sandbox(

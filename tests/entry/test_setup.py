@@ -144,7 +144,14 @@ def test_query_only_reads(command, sql):
 
 
 def test_the_embedded_server_is_shown(command):
-    assert command("db", "--json").json["running"] in {True, False}
+    shown = command("db", "--json").json
+    assert shown["running"] in {True, False}
+    assert f"{shown['size_bytes'] / 1e6:,.1f} MB" in command("db").out
+
+
+def test_a_word_that_is_none_of_the_choices_is_said_in_one_sentence(command):
+    said = command("db", "nope").err
+    assert "Error: Invalid value for 'action': 'nope' is not one of 'status', 'stop'." in said
 
 
 def test_an_unknown_sandbox_is_a_wrong_call(command):
