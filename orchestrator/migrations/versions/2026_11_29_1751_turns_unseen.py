@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "2026_11_29_1750"
-down_revision = "2026_11_29_1728"
+revision = "2026_11_29_1751"
+down_revision = "2026_11_29_1750"
 branch_labels = None
 depends_on = None
 
