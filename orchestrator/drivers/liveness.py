@@ -18,8 +18,10 @@ class WorkerMark:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.name = f"worker-{secrets.token_hex(8)}"
         self._path = folder / self.name
-        self._file: int | None = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        hidden = folder / f".{self.name}"  # nobody is to find it before it is locked
+        self._file: int | None = os.open(hidden, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._file, fcntl.LOCK_EX)
+        hidden.rename(self._path)
 
     def close(self) -> None:
         """End the mark; from now on the worker counts as gone."""
@@ -30,20 +32,27 @@ class WorkerMark:
             self._file = None  # its number may be somebody else's by now
 
 
-def known_dead(folder: Path, worker: str) -> bool:
-    """Whether this machine knows that the worker is gone. False says nothing: it may live, or run elsewhere."""
-    path = folder / Path(worker).name
+def dead(folder: Path) -> list[str]:
+    """Workers whose processes ended without closing their marks. Who has seen to what they left behind forgets them."""
+    marks = [one for one in folder.glob("worker-*") if _unlocked(one)]
+    return [one.name for one in marks]
+
+
+def forget(folder: Path, worker: str) -> None:
+    """Remove the mark of a dead worker; harmless where somebody else did."""
+    with suppress(OSError):
+        (folder / worker).unlink()
+
+
+def _unlocked(path: Path) -> bool:
     try:
         file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
         return False
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # so that two who look are in nobody's way
     except BlockingIOError:
         return False
-    else:
-        with suppress(OSError):
-            path.unlink()
-        return True
     finally:
         os.close(file)
+    return True

@@ -131,6 +131,8 @@ class Worker:
                 self._quietly(self._look_back)
                 if self._paused is None:
                     self._quietly(self._look_after)
+            elif self._paused is None and runs.died_here(self._drivers):
+                self._quietly(self._look_after)
             if not self._drain.is_set() and self._paused is None:
                 self._quietly(runs.dispatch, self._drivers)
                 for tick in self._ticks:

@@ -188,7 +188,7 @@ def test_no_temporary_table_stands_in_for_one_that_a_reviewed_function_means(poo
         connection.execute(
             text("CREATE TRIGGER t BEFORE DELETE ON procrastinate_jobs EXECUTE FUNCTION pg_temp.became()")
         )
-        assert connection.scalar(text("SELECT orchestrator.requeue_unclaimed('10 seconds')")) == 0
+        assert connection.scalar(text("SELECT orchestrator.requeue_unclaimed('10 seconds', '15 seconds')")) == 0
 
 
 def test_no_role_can_leave_row_level_security(pool):

@@ -8,6 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from orchestrator.domains.identity import service as identity
+from orchestrator.domains.integrations import service as integrations
+from orchestrator.domains.integrations.types import NewIntegration
 from orchestrator.domains.runs import queries, rules, service
 from orchestrator.domains.runs.errors import LeaseLostError, RunInProgressError
 from orchestrator.domains.runs.types import (
@@ -25,9 +27,10 @@ from orchestrator.kernel import ids
 from orchestrator.kernel.db import Role
 from orchestrator.kernel.settings import QueueSettings, RunSettings
 from tests.fakes.meltano import singer_state
-from tests.fixtures.drivers import as_killed
+from tests.fixtures.drivers import GITHUB, as_killed
 
 POLICY = RetryPolicy(attempts=3, backoff=timedelta(seconds=30), longest=timedelta(hours=1))
+MINUTE = timedelta(minutes=1)
 MARCH = {"replication_key": "at", "replication_key_value": "2024-03-01"}
 
 
@@ -160,11 +163,81 @@ def test_a_provider_at_its_limit_holds_up_nothing_else(drivers, server_of_many):
 def test_what_was_handed_over_and_never_claimed_goes_back(drivers, ready, joined):
     run = service.submit(drivers, ready)
     with drivers.db.anonymous(role=Role.WORKER) as tx:
-        assert queries.requeue_unclaimed(tx, after=timedelta(minutes=1)) == 0
-        assert queries.requeue_unclaimed(tx, after=timedelta()) == 1
+        assert queries.requeue_unclaimed(tx, after=timedelta(minutes=1), alive=MINUTE) == 0
+        assert queries.requeue_unclaimed(tx, after=timedelta(), alive=MINUTE) == 1
     assert handed(drivers) == {}
+    service.beat(drivers, draining=False)
     assert service.dispatch(drivers) == 1
     assert list(handed(drivers)) == [run.id]
+
+
+def test_a_worker_that_let_a_run_lie_is_handed_nothing_before_it_says_that_it_lives(drivers, ready, joined, unhurried):
+    run = service.submit(drivers, ready)
+    with drivers.db.connection() as connection:
+        connection.execute(text("UPDATE orchestrator.run_queue SET dispatched_at = now() - interval '6 seconds'"))
+    service.look_after(drivers)
+    [place] = line(drivers)
+    assert (place.dispatched_at, place.worker, place.attempts) == (None, None, 0), "it cost no try"
+    assert [one.alive for one in service.workers(drivers)] == [False]
+
+    service.beat(drivers, draining=False)
+
+    assert service.dispatch(drivers) == 1
+    assert list(handed(drivers)) == [run.id]
+
+
+def test_a_worker_that_claims_late_what_was_given_back_holds_its_slot(drivers, ready, joined):
+    run = service.submit(drivers, ready)
+    with drivers.db.anonymous(role=Role.WORKER) as tx:
+        queries.requeue_unclaimed(tx, after=timedelta(), alive=MINUTE)
+    with drivers.db.transaction(ready.org_id, role=Role.WORKER) as tx:
+        assert queries.claim(tx, run.id, worker="late", lease=MINUTE)
+    assert handed(drivers) == {run.id: "late"}
+    service.beat(drivers, draining=False)
+    assert service.dispatch(drivers) == 0
+
+
+@pytest.fixture
+def killed(drivers):
+    """A worker of this machine that a SIGKILL ended, and that is listed as if it lived."""
+    mark = WorkerMark(drivers.workers_folder)
+    with drivers.db.anonymous(role=Role.WORKER) as tx:
+        queries.register(tx, mark.name, host="here", pid=2, version="0", concurrency=4)
+    as_killed(mark)
+    return mark.name
+
+
+def test_a_worker_that_was_killed_here_is_neither_listed_nor_handed_anything(drivers, ready, killed, command):
+    service.submit(drivers, ready)
+    assert handed(drivers) == {}
+    assert command("workers", "list", "--json").json == []
+
+
+def test_what_was_handed_to_a_worker_that_was_killed_here_goes_to_another_at_once(drivers, ready, killed, joined):
+    run = service.submit(drivers, ready)
+    with drivers.db.connection() as connection:
+        connection.execute(text("UPDATE orchestrator.run_queue SET worker = :killed"), {"killed": killed})
+    assert service.died_here(drivers)
+
+    service.look_after(drivers)
+
+    [place] = line(drivers)
+    assert (handed(drivers), place.attempts) == ({run.id: drivers.worker.name}, 0)
+    assert not service.died_here(drivers)
+
+
+def test_every_run_of_a_worker_that_was_killed_here_is_seen_to_with_one_look(drivers, place, ready, killed):
+    others = [
+        integrations.add(drivers, place, NewIntegration(type="github", name=name, values=GITHUB)) for name in "BC"
+    ]
+    for one in (ready, *others):
+        with drivers.db.transaction(one.org_id) as tx:
+            wanted = RunRequest(org_id=one.org_id, integration_id=one.id, provider="github", trigger="t")
+            run = service.enqueue(drivers, tx, [wanted])[one.id]
+        with drivers.db.transaction(one.org_id, role=Role.WORKER) as tx:
+            queries.claim(tx, run.id, worker=killed, lease=timedelta(minutes=5))
+    assert [one.status for one in service.recover(drivers)] == 3 * [RunStatus.RETRYING]
+    assert service.recover(drivers) == []
 
 
 def test_a_worker_that_stops_gives_its_run_back_once_state_is_committed(drivers, ready, joined, meltano):

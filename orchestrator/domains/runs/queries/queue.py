@@ -47,7 +47,7 @@ _ENQUEUE = text("""
 
 
 def enqueue(tx: Session, requests: Sequence[RunRequest], *, timeout: timedelta) -> Mapping[str, Run | None]:
-    """Queue runs for workers, by integration; None where the integration has an active run, which then stays.
+    """Queue runs for workers, by integration; None where it has an active run, which then stays, or was deleted.
 
     timeout: of requests that name none
     """
@@ -93,10 +93,11 @@ def wait_again(tx: Session, run_id: str, *, delay: timedelta, counts: bool) -> N
     )
 
 
-def count_attempt(tx: Session, run_id: str) -> int:
-    """One try more; answers how many there were. 0 where the run has no place in the line."""
-    change = update(QueueRow).where(QueueRow.run_id == run_id).values(attempts=QueueRow.attempts + 1)
-    return tx.scalar(change.returning(QueueRow.attempts)) or 0
+def count_attempt(tx: Session, run_id: str, *, worker: str) -> int:
+    """One try more, in a slot of this worker; answers how many there were. 0 where the run has no place in the line."""
+    change = update(QueueRow).where(QueueRow.run_id == run_id)
+    held = {"worker": worker, "dispatched_at": func.coalesce(QueueRow.dispatched_at, func.clock_timestamp())}
+    return tx.scalar(change.values(**held, attempts=QueueRow.attempts + 1).returning(QueueRow.attempts)) or 0
 
 
 def attempts(tx: Session, run_id: str) -> int:
@@ -121,6 +122,12 @@ def place(tx: Session, run_id: str, *, alive: timedelta) -> PlaceInLine | None:
     return None if row is None else PlaceInLine(**row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
 
 
-def requeue_unclaimed(tx: Session, *, after: timedelta) -> int:
-    """Put runs back into the line that were handed over and never claimed; answers how many."""
-    return int(tx.scalar(text("SELECT orchestrator.requeue_unclaimed(:after)"), {"after": after}) or 0)
+def requeue_unclaimed(tx: Session, *, after: timedelta, alive: timedelta) -> int:
+    """Put runs back into the line that were handed over and not claimed for so long; answers how many.
+
+    Those whose worker is no longer listed at once. One that let a run lie is handed nothing before its next heartbeat.
+
+    alive:  how recent a worker's heartbeat must be for its slots to count
+    """
+    call = text("SELECT orchestrator.requeue_unclaimed(:after, :alive)")
+    return int(tx.scalar(call, {"after": after, "alive": alive}) or 0)

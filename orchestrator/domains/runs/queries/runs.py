@@ -139,7 +139,7 @@ def claim(tx: Session, run_id: str, *, worker: str, lease: timedelta) -> Attempt
         run_id=row.id,
         integration_id=row.integration_id,
         epoch=row.epoch,
-        number=queue.count_attempt(tx, row.id),
+        number=queue.count_attempt(tx, row.id, worker=worker),
     )
 
 

@@ -1,5 +1,6 @@
 """The processes that execute detached runs."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from sqlalchemy import delete, func, select, text, update
@@ -22,9 +23,9 @@ def beat(tx: Session, name: str, *, draining: bool) -> bool:
     return tx.scalar(said) is not None
 
 
-def strike_off(tx: Session, name: str) -> None:
-    """A worker is gone; harmless where it is already."""
-    tx.execute(delete(WorkerRow).where(WorkerRow.name == name))
+def strike_off(tx: Session, names: Sequence[str]) -> None:
+    """Workers are gone; harmless where they are already."""
+    tx.execute(delete(WorkerRow).where(WorkerRow.name.in_(names)))
 
 
 def forget_silent(tx: Session, *, after: timedelta) -> None:

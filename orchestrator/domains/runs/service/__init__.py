@@ -20,7 +20,17 @@ from orchestrator.domains.runs.service.requesting import (
 from orchestrator.domains.runs.service.retrying import reset_retries, retries, set_retries
 from orchestrator.domains.runs.service.scratching import clear, discard
 from orchestrator.domains.runs.service.states import history, reset, rollback, show
-from orchestrator.domains.runs.service.working import Follower, beat, figures, join, leave, look_after, take, workers
+from orchestrator.domains.runs.service.working import (
+    Follower,
+    beat,
+    died_here,
+    figures,
+    join,
+    leave,
+    look_after,
+    take,
+    workers,
+)
 
 __all__ = [
     "LEAST_KEPT",
@@ -30,6 +40,7 @@ __all__ = [
     "clear",
     "clearer",
     "counts",
+    "died_here",
     "discard",
     "dispatch",
     "enqueue",

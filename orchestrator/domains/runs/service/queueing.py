@@ -14,7 +14,9 @@ from orchestrator.domains.runs.events import RunRetrying
 from orchestrator.domains.runs.service.ending import end
 from orchestrator.domains.runs.service.retrying import policy
 from orchestrator.domains.runs.types import Attempt, Failure, PlaceInLine, Run, RunKind, RunRequest, RunStatus
+from orchestrator.drivers import liveness
 from orchestrator.drivers.bundle import Drivers
+from orchestrator.kernel.db import Role
 from orchestrator.kernel.events import emit
 from orchestrator.kernel.settings import Settings
 
@@ -38,8 +40,21 @@ def under_way(tx: Session, integrations: Sequence[tuple[str, str]]) -> list[Run]
     return queries.active_runs(tx, integrations) if integrations else []
 
 
+def strike_off_dead(drivers: Drivers) -> list[str]:
+    """No longer list workers of this machine that died, so that nothing is handed to them; answers their names.
+
+    Their runs are seen to by `recover`, which then forgets them.
+    """
+    gone = liveness.dead(drivers.workers_folder)
+    if gone:
+        with drivers.db.anonymous(role=Role.WORKER) as tx:
+            queries.strike_off(tx, gone)
+    return gone
+
+
 def dispatch(drivers: Drivers) -> int:
     """Hand waiting runs to free slots of living workers, of every organization in turns; answers how many."""
+    strike_off_dead(drivers)
     limits, alive = drivers.settings.queue, ALIVE_BEATS * drivers.settings.runs.heartbeat
     with drivers.db.anonymous() as tx:
         return queries.dispatch(

@@ -12,12 +12,18 @@ from orchestrator.domains.runs import queries, rules
 from orchestrator.domains.runs.errors import (
     LeaseLostError,
     RunEndedError,
-    RunInProgressError,
     RunUnendedError,
     UnknownRunError,
 )
 from orchestrator.domains.runs.service.ending import announce
-from orchestrator.domains.runs.service.queueing import end_or_try_again, look, submit
+from orchestrator.domains.runs.service.queueing import (
+    TRIES,
+    end_or_try_again,
+    look,
+    refuse_second,
+    strike_off_dead,
+    submit,
+)
 from orchestrator.domains.runs.types import LogEntry, Run, RunKind, RunStatus, StreamCount, Success
 from orchestrator.drivers import liveness
 from orchestrator.drivers.bundle import Drivers
@@ -168,11 +174,12 @@ def recover(drivers: Drivers) -> list[Run]:
     A detached run is not over with its worker: it waits for the next, unless it has cost too many already. Answers all.
     """
     drivers.meltano.reap()
+    gone = strike_off_dead(drivers)
     with drivers.db.anonymous() as tx:
         unended = queries.open_attempts(tx)
     recovered: list[Run] = []
     for one in unended:
-        if one.lapsed or liveness.known_dead(drivers.workers_folder, one.worker):
+        if one.lapsed or one.worker in gone:
             with suppress(LeaseLostError), drivers.db.transaction(one.org_id, role=Role.WORKER) as tx:
                 attempt = queries.attempt(tx, one.run_id, one.epoch)
                 if attempt is not None:
@@ -180,4 +187,6 @@ def recover(drivers: Drivers) -> list[Run]:
                     recovered.append(
                         end_or_try_again(tx, drivers.settings, attempt, status=RunStatus.FAILED, failure=lost)
                     )
+    for worker in gone:
+        liveness.forget(drivers.workers_folder, worker)
     return recovered

@@ -37,7 +37,6 @@ def _unfollowed(_integration: Integration, _run: Run) -> AbstractContextManager[
     return nullcontext(Follower())
 
 
-_UNCLAIMED = timedelta(seconds=10)
 _FORGOTTEN = timedelta(days=1)
 
 
@@ -56,7 +55,7 @@ def beat(drivers: Drivers, *, draining: bool) -> bool:
 def leave(drivers: Drivers) -> None:
     """End as a worker."""
     with drivers.db.anonymous(role=Role.WORKER) as tx:
-        queries.strike_off(tx, drivers.worker.name)
+        queries.strike_off(tx, [drivers.worker.name])
 
 
 def workers(drivers: Drivers) -> list[Worker]:
@@ -74,14 +73,17 @@ def figures(drivers: Drivers) -> QueueFigures:
 def look_after(drivers: Drivers) -> list[Run]:
     """Recover the runs of dead workers and what was handed to nobody, then dispatch; answers those of dead workers."""
     recovered = recover(drivers)
+    beat = drivers.settings.runs.heartbeat
     with drivers.db.anonymous(role=Role.WORKER) as tx:
-        for worker in queries.workers(tx, alive=timedelta()):
-            if liveness.known_dead(drivers.workers_folder, worker.name):
-                queries.strike_off(tx, worker.name)
-        queries.requeue_unclaimed(tx, after=_UNCLAIMED)
+        queries.requeue_unclaimed(tx, after=beat, alive=ALIVE_BEATS * beat)
         queries.forget_silent(tx, after=_FORGOTTEN)
     dispatch(drivers)
     return recovered
+
+
+def died_here(drivers: Drivers) -> bool:
+    """Whether a worker of this machine died and nobody has looked after what it left yet."""
+    return bool(liveness.dead(drivers.workers_folder))
 
 
 def take(
