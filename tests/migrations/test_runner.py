@@ -23,7 +23,8 @@ from orchestrator.migrations import runner
 
 ACROSS_ORGANIZATIONS = {"organization_named", "organization_ids", "open_attempts", "dispatch", "requeue_unclaimed", "slots_taken",
     "place_in_line", "prune_history",
-    "claim_due_schedules", "claim_due_check", "claim_due_looks", "queue_figures", "scheduler_lag", "integration_figures"}  # fmt: skip
+    "claim_due_schedules", "claim_due_check", "claim_due_looks", "queue_figures", "scheduler_lag", "integration_figures",
+    "leave_out_deleted"}  # fmt: skip
 
 
 @pytest.fixture

@@ -17,6 +17,18 @@ class RunInProgressError(ConflictError):
         )
 
 
+class RunInTheWayError(TemporaryError):
+    """The database refuses a run as a second one and yet shows no first, however often we look."""
+
+    code = "run_in_the_way"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"'{name}' could not be given a run: one is in the way that can't be found.",
+            hint="Try again. If it stays so, see whether database and code fit: orchestrator doctor.",
+        )
+
+
 class UnknownRunError(NotFoundError):
     """No run has this id, or several have this beginning."""
 

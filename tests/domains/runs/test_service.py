@@ -14,6 +14,7 @@ from orchestrator.domains.runs.errors import (
     LeaseLostError,
     RunEndedError,
     RunInProgressError,
+    RunInTheWayError,
     StateBusyError,
     UnknownRunError,
     UnknownStateError,
@@ -422,3 +423,11 @@ def test_state_is_not_changed_under_a_running_sync(drivers, ready, history):
     service.request(drivers, ready)
     with pytest.raises(StateBusyError):
         service.reset(drivers, ready, apply=True)
+
+
+@pytest.mark.parametrize("how", [service.request, service.submit])
+def test_what_is_in_a_runs_way_and_is_never_found_is_not_tried_for_ever(drivers, ready, how, monkeypatch):
+    service.request(drivers, ready)
+    monkeypatch.setattr("orchestrator.domains.runs.queries.active_run", lambda _tx, _id: None)  # a kind we don't know
+    with pytest.raises(RunInTheWayError, match="'Our code' could not be given a run"):
+        how(drivers, ready)

@@ -31,18 +31,23 @@ ONE_ACTIVE = "runs_one_active"  # the index that keeps an integration to one of 
 _KINDS = tuple(kind.value for kind in RunKind)  # of runs that read the source; one of them at a time
 
 
-def insert_run(tx: Session, org_id: str, integration_id: str, *, worker: str, lease: timedelta, **values: Any) -> Run:
-    """Queue a run, watched by who asked for it; raises IntegrityError where the integration has an active one.
+def insert_run(
+    tx: Session, org_id: str, integration_id: str, *, worker: str, lease: timedelta, **values: Any
+) -> Run | None:
+    """Queue a run, watched by who asked for it; None where the integration was deleted.
 
-    One that does another again goes on from its backfill's state.
+    One that does another again goes on from its backfill's state. Raises IntegrityError where the integration has an
+    active one.
     """
     if values.get("retry_of") is not None:
         ended = select(RunRow.backfill_state).where(RunRow.id == values["retry_of"])
         values["backfill_state"] = ended.scalar_subquery()
     row = insert(RunRow).values(org_id=org_id, id=ids.new("run"), integration_id=integration_id, **values)
-    run = as_run(tx.scalars(row.returning(RunRow)).one())
-    _insert_attempt(tx, org_id, run.id, epoch=0, worker=worker, lease=lease)
-    return run
+    made = tx.scalars(row.returning(RunRow)).one_or_none()
+    if made is None:
+        return None
+    _insert_attempt(tx, org_id, made.id, epoch=0, worker=worker, lease=lease)
+    return as_run(made)
 
 
 def _insert_attempt(tx: Session, org_id: str, run_id: str, *, epoch: int, worker: str, lease: timedelta) -> None:

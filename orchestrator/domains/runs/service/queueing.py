@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.integrations.types import Integration, Window
 from orchestrator.domains.runs import queries, rules
-from orchestrator.domains.runs.errors import RunInProgressError
+from orchestrator.domains.runs.errors import RunInProgressError, RunInTheWayError
 from orchestrator.domains.runs.events import RunRetrying
 from orchestrator.domains.runs.service.ending import end
 from orchestrator.domains.runs.service.retrying import policy
@@ -21,6 +21,7 @@ from orchestrator.kernel.events import emit
 from orchestrator.kernel.settings import Settings
 
 PAUSED = "workers are paused: orchestrator workers list"
+TRIES = 5  # where what is in a run's way is gone whenever we look
 ALIVE_BEATS = 3  # heartbeats; a worker without one for so long gets no new runs
 
 
@@ -94,7 +95,7 @@ def submit(
 ) -> Run:
     """Queue a run for a worker, after a look at whether it could do anything at all; arguments as in `request`.
 
-    Raises RunInProgressError and what `look` raises.
+    Raises what `request` raises.
     """
     look(drivers, integration, kind=kind, streams=streams, window=window)
     wanted = RunRequest(
@@ -110,13 +111,26 @@ def submit(
         timeout=timeout,
         retry_of=retry_of,
     )
+    for _ in range(TRIES):
+        with drivers.db.transaction(integration.org_id) as tx:
+            run = enqueue(drivers, tx, [wanted])[integration.id]
+        if run is not None:
+            dispatch(drivers)
+            return run
+        refuse_second(drivers, integration)
+    raise RunInTheWayError(integration.name)
+
+
+def refuse_second(drivers: Drivers, integration: Integration) -> None:
+    """Say what kept a run from being queued; nothing where that is gone by now.
+
+    Raises RunInProgressError, UnknownIntegrationError.
+    """
     with drivers.db.transaction(integration.org_id) as tx:
-        run = enqueue(drivers, tx, [wanted])[integration.id]
-        under_way = queries.active_run(tx, integration.id)
-    if run is None:
-        raise RunInProgressError(integration.name, under_way.id if under_way else "a run that just ended")
-    dispatch(drivers)
-    return run
+        first = queries.active_run(tx, integration.id)
+    if first is not None:
+        raise RunInProgressError(integration.name, first.id)
+    integrations.find(drivers, integration.org_id, integration.id)
 
 
 def waiting(drivers: Drivers, run: Run) -> tuple[PlaceInLine, str] | None:

@@ -12,6 +12,7 @@ from orchestrator.domains.runs import queries, rules
 from orchestrator.domains.runs.errors import (
     LeaseLostError,
     RunEndedError,
+    RunInTheWayError,
     RunUnendedError,
     UnknownRunError,
 )
@@ -52,14 +53,15 @@ def request(
     streams:       these instead of the selected ones
     full_refresh:  read them from the start; the state of other streams stays
     retry_of:      the ended run it does again; a backfill goes on where that one was
-    Raises RunInProgressError and what `look` raises.
+    Raises RunInProgressError, UnknownIntegrationError where it was deleted meanwhile, RunInTheWayError, and what
+    `look` raises.
     """
     recover(drivers)
     look(drivers, integration, kind=kind, streams=streams, window=window)
-    while True:
+    for _ in range(TRIES):
         try:
             with drivers.db.transaction(integration.org_id) as tx:
-                return queries.insert_run(
+                run = queries.insert_run(
                     tx,
                     integration.org_id,
                     integration.id,
@@ -78,10 +80,11 @@ def request(
         except IntegrityError as error:
             if getattr(getattr(error.orig, "diag", None), "constraint_name", None) != queries.ONE_ACTIVE:
                 raise
-        with drivers.db.transaction(integration.org_id) as tx:
-            under_way = queries.active_run(tx, integration.id)
-        if under_way is not None:  # else it ended in this very moment
-            raise RunInProgressError(integration.name, under_way.id)
+            run = None
+        if run is not None:
+            return run
+        refuse_second(drivers, integration)
+    raise RunInTheWayError(integration.name)
 
 
 def retry(
