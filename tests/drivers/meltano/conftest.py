@@ -30,7 +30,7 @@ def program(folder: Path, name: str, python: str = sys.executable) -> Path:
 
 def writable(config: dict[str, Any]) -> tuple[Path, ...]:
     """The folders that a fixture plugin is told to write to."""
-    files = (Path(config[name]).parent for name in ("daemon",) if name in config)
+    files = (Path(config[name]).parent for name in ("daemon", "discovery_daemon") if name in config)
     return (*files, *(Path(config[name]) for name in ("copy_to", "folder") if name in config))
 
 

@@ -277,6 +277,22 @@ def test_cancelling_ends_everything_even_what_daemonised(meltano, tap, target, t
     assert list(runs.iterdir()) == []
 
 
+@pytest.mark.parametrize("keeps", [[1], [2], [1, 2]], ids=["records", "words", "both"])
+@pytest.mark.parametrize("isolation", list(Isolation))
+def test_a_process_that_holds_a_pipe_of_a_plugin_that_is_over_keeps_the_run_for_seconds(
+    meltano, tap, target, tmp_path, isolation, keeps
+):
+    extractor = tap(streams={"users": 3}, daemon=str(tmp_path / "held"), daemon_keeps=keeps)
+    other = Meltano(home=meltano.home, runs=meltano.runs, isolation=isolation)
+
+    end = Callbacks().run(other, Project(extractor=extractor, loader=target()), timeout=timedelta(seconds=60))
+
+    assert (end.code, end.stopped, end.written) == (0, None, {"users": 3})
+    assert end.seconds < 20
+    with (tmp_path / "held").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def test_a_run_ends_at_its_timeout(meltano, tap, target):
     callbacks = Callbacks()
     extractor = tap(streams={"users": 1}, hang=True)
@@ -416,3 +432,9 @@ def test_a_tap_can_neither_count_for_the_target_nor_end_the_run(meltano, tap, ta
     assert (end.read, end.written) == ({"users": 78}, {"users": 1})
     assert (end.block.success, end.block.error) == (True, None)
     assert "Block run completed" in callbacks.text
+
+
+def test_meltano_is_spared_where_a_plugin_that_is_over_wrote_to_its_own_pipe(meltano, tap, tmp_path):
+    extractor = tap(streams={"users": 1}, discovery_daemon=str(tmp_path / "held"))
+    catalog = meltano.discover(extractor, on_output=lambda _: None, timeout=timedelta(seconds=60))
+    assert [stream["tap_stream_id"] for stream in catalog["streams"]] == ["users"]
