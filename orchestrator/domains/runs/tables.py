@@ -193,6 +193,27 @@ class InstallationRow(Table):
     paused_because: Mapped[str] = mapped_column(server_default="")
 
 
+class RunTotalRow(Table):
+    """What became of all runs of the installation that ended; a trigger counts each as it ends, and nothing goes.
+
+    failure_kind, failure_origin:  empty where nothing failed
+    """
+
+    __tablename__ = "run_totals"
+
+    connector: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    status: Mapped[str] = mapped_column(primary_key=True)
+    failure_kind: Mapped[str] = mapped_column(primary_key=True)
+    failure_origin: Mapped[str] = mapped_column(primary_key=True)
+    runs: Mapped[int] = mapped_column(BigInteger)
+    seconds: Mapped[float]
+    records_read: Mapped[int] = mapped_column(BigInteger)
+    records_written: Mapped[int] = mapped_column(BigInteger)
+    records_deleted: Mapped[int] = mapped_column(BigInteger)
+    bytes: Mapped[int] = mapped_column(BigInteger)
+
+
 class RunStreamRow(Table):
     """What one run moved of one stream."""
 

@@ -367,6 +367,26 @@ class QueueFigures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunTotal:
+    """All runs of the installation that ended alike, whoever did them; numbers alone.
+
+    failure_kind, failure_origin:  empty where nothing failed
+    """
+
+    connector: str
+    kind: str
+    status: str
+    failure_kind: str
+    failure_origin: str
+    runs: int
+    seconds: float
+    read: int
+    written: int
+    deleted: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Success:
     """When a sync that succeeded began and ended; what it loaded is as of its beginning."""
 

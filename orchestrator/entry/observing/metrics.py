@@ -3,9 +3,11 @@
 Labels are words of ours: the connector's name from the catalog, statuses, kinds of failures. No organization,
 integration, stream or host is in them, so that a tenant's names go nowhere and the number of series is bounded.
 What is counted is this process's own and begins at zero with it; add it up over workers. What starts with
-`orchestrator_installation_` is the same whichever worker is asked; take any worker's, or the greatest.
+`orchestrator_installation_` is the same whichever worker is asked; take any worker's, or the greatest. Its counters
+have all runs that ever ended, those in the foreground too, as the database counted them.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
@@ -19,7 +21,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from orchestrator.domains.integrations import service as integrations
@@ -35,6 +37,7 @@ from orchestrator.entry.observing.observer import Observer
 from orchestrator.kernel.db import DatabaseAwayError
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+_SIDES = ("read", "written", "deleted")
 _SECONDS = (1, 2, 5, 10, 30, 60, 120, 300, 900, 1800, 3600, 2 * 3600, 6 * 3600)
 
 
@@ -140,7 +143,7 @@ class _Counting(Follower):
     """Adds what a try moves to the counters, as it is told."""
 
     def __init__(self, records: Counter, connector: str) -> None:
-        self._sides = {side: records.labels(connector, side) for side in ("read", "written", "deleted")}
+        self._sides = {side: records.labels(connector, side) for side in _SIDES}
         self._told = dict.fromkeys(self._sides, 0)
         self.run: Run | None = None
 
@@ -171,7 +174,7 @@ class _Installation(Collector):
         """The figures; where the database is away, only that it is."""
         up = GaugeMetricFamily("orchestrator_database_up", "Whether the control-plane database answers.")
         try:
-            found = [*self._queue(), self._lag(), *self._integrations()]
+            found = [*self._queue(), self._lag(), *self._integrations(), *self._runs()]
         except DatabaseAwayError:
             found = []
         up.add_metric([], int(bool(found)))
@@ -208,6 +211,31 @@ class _Installation(Collector):
         for one in integrations.figures(self._drivers):
             found.add_metric([one.health.value, one.setup_state.value, one.disabled_by], one.integrations)
         yield found
+
+    def _runs(self) -> Iterator[Metric]:
+        families = {
+            "runs": _counter("runs", "Runs that ended, whoever did them.", "connector", "kind", "status"),
+            "failures": _counter("run_failures", "Runs that ended with a failure.", "connector", "kind", "origin"),
+            "seconds": _counter("run_seconds", "How long runs took that ended.", "connector"),
+            "records": _counter("records", "Records of runs that ended, by side as above.", "connector", "side"),
+            "bytes": _counter("written_bytes", "Bytes they wrote, as taps handed them over.", "connector"),
+        }
+        sums: dict[tuple[str, ...], float] = defaultdict(float)
+        for one in runs.totals(self._drivers):
+            sums["runs", one.connector, one.kind, one.status] += one.runs
+            if one.failure_kind:
+                sums["failures", one.connector, one.failure_kind, one.failure_origin] += one.runs
+            sums["seconds", one.connector] += one.seconds
+            sums["bytes", one.connector] += one.bytes
+            for side in _SIDES:
+                sums["records", one.connector, side] += getattr(one, side)
+        for (family, *labels), value in sums.items():
+            families[family].add_metric(labels, value)
+        yield from families.values()
+
+
+def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
+    return CounterMetricFamily(f"orchestrator_installation_{name}", text, labels=labels)
 
 
 def _gauge(name: str, text: str, *labels: str, value: float | None = None) -> GaugeMetricFamily:

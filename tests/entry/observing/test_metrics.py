@@ -4,6 +4,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.integrations.types import CheckResult, Verdict
@@ -99,8 +100,6 @@ def test_slots_checks_and_recoveries_are_counted(drivers, ready, metrics):
 def test_the_installation_is_told_as_its_database_has_it(drivers, ready, metrics):
     runs.submit(drivers, ready)
     schedules.add(drivers, ready, Timing(every=timedelta(hours=1)), Policy())
-    from sqlalchemy import text
-
     with drivers.db.connection() as connection:
         connection.execute(text("UPDATE orchestrator.schedules SET next_fire_at = now() - interval '5 minutes'"))
         connection.execute(text("UPDATE orchestrator.run_queue SET requested_at = now() - interval '1 minute'"))
@@ -113,6 +112,42 @@ def test_the_installation_is_told_as_its_database_has_it(drivers, ready, metrics
     assert (
         found['orchestrator_installation_integrations{disabled_by="person",health="unknown",setup_state="draft"}'] == 1
     )
+
+
+def test_every_run_counts_once_whoever_did_it_and_whichever_worker_is_asked(drivers, ready, meltano, metrics):
+    meltano.outputs = [counted(Source.TAP, "users", 7), counted(Source.TARGET, "users", 6)]
+    meltano.outputs += [
+        counted(Source.TAP, "users", 2, "deleted_count"),
+        counted(Source.TARGET, "users", 90, "byte_count"),
+    ]
+    meltano.states = [singer_state(users={"page": 1})]
+    runs.execute(drivers, ready, runs.request(drivers, ready))
+    taken(drivers, metrics, runs.submit(drivers, ready))
+    runs.cancel(drivers, runs.submit(drivers, ready))
+    elsewhere = Metrics(drivers, concurrency=1, version="1.2.3")
+    for one in (metrics, elsewhere):
+        found = shown(one, "orchestrator_installation_r", "orchestrator_installation_written")
+        assert found.pop('orchestrator_installation_run_seconds_total{connector="github"}') > 0
+        assert found == {
+            'orchestrator_installation_runs_total{connector="github",kind="sync",status="partial"}': 2,
+            'orchestrator_installation_runs_total{connector="github",kind="sync",status="cancelled"}': 1,
+            'orchestrator_installation_run_failures_total{connector="github",kind="destination_error",origin="destination"}': 2,
+            'orchestrator_installation_records_total{connector="github",side="read"}': 14,
+            'orchestrator_installation_records_total{connector="github",side="written"}': 12,
+            'orchestrator_installation_records_total{connector="github",side="deleted"}': 4,
+            'orchestrator_installation_written_bytes_total{connector="github"}': 180,
+        }
+
+
+def test_counters_of_the_installation_do_not_go_back_where_history_is_pruned(drivers, ready, meltano, metrics):
+    meltano.outputs = [counted(side, "users", 7) for side in Source]
+    for _ in range(2):
+        runs.execute(drivers, ready, runs.request(drivers, ready))
+    with drivers.db.connection() as connection:
+        connection.execute(text("UPDATE orchestrator.runs SET finished_at = finished_at - interval '400 days'"))
+    before = shown(metrics, "orchestrator_installation_r")
+    assert runs.prune(drivers, ready.org_id, keep=timedelta(days=90)) > 0
+    assert shown(metrics, "orchestrator_installation_r") == before
 
 
 def test_where_the_database_is_away_what_the_worker_counted_is_still_told(drivers, metrics, monkeypatch):

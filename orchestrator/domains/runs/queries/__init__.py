@@ -42,6 +42,7 @@ from orchestrator.domains.runs.queries.states import (
     state_history,
 )
 from orchestrator.domains.runs.queries.successes import newest_successes
+from orchestrator.domains.runs.queries.totals import totals
 from orchestrator.domains.runs.queries.workers import beat, figures, forget_silent, register, strike_off, workers
 
 __all__ = [
@@ -97,5 +98,6 @@ __all__ = [
     "state_as_of",
     "state_history",
     "strike_off",
+    "totals",
     "workers",
 ]

@@ -29,6 +29,7 @@ from orchestrator.domains.runs.service.working import (
     leave,
     look_after,
     take,
+    totals,
     workers,
 )
 
@@ -72,6 +73,7 @@ __all__ = [
     "show",
     "submit",
     "take",
+    "totals",
     "under_way",
     "waiting",
     "workers",

@@ -14,7 +14,7 @@ from orchestrator.domains.runs.service.ending import end
 from orchestrator.domains.runs.service.executing import execute
 from orchestrator.domains.runs.service.queueing import ALIVE_BEATS, dispatch
 from orchestrator.domains.runs.service.requesting import recover
-from orchestrator.domains.runs.types import Progress, QueueFigures, Run, RunStatus, Worker
+from orchestrator.domains.runs.types import Progress, QueueFigures, Run, RunStatus, RunTotal, Worker
 from orchestrator.drivers import liveness
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.kernel.db import Role
@@ -68,6 +68,12 @@ def figures(drivers: Drivers) -> QueueFigures:
     """Totals of the line and of all workers, of the whole installation."""
     with drivers.db.anonymous(role=Role.WORKER) as tx:
         return queries.figures(tx, alive=ALIVE_BEATS * drivers.settings.runs.heartbeat)
+
+
+def totals(drivers: Drivers) -> list[RunTotal]:
+    """What became of all runs of the installation that ended, whoever did them."""
+    with drivers.db.anonymous(role=Role.WORKER) as tx:
+        return queries.totals(tx)
 
 
 def look_after(drivers: Drivers) -> list[Run]:
