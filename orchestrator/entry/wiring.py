@@ -28,10 +28,10 @@ def ticks(observer: "Observer") -> tuple[Callable[[Drivers], object], ...]:
 
 def calls(observer: "Observer") -> tuple[Callable[[Drivers], object], ...]:
     """What every worker does each second that waits for others' answers."""
-    from orchestrator.domains.integrations import service as integrations
     from orchestrator.domains.runs import service as runs
+    from orchestrator.entry.checks import Checks
 
-    return (lambda drivers: observer.checked(integrations.check_due(drivers)), runs.clearer())
+    return (Checks(observer), runs.clearer())
 
 
 def _fits(db: Database) -> None:

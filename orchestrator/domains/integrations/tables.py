@@ -123,6 +123,7 @@ class HealthRow(Table):
         CheckConstraint("disable_after = 0 OR disable_after >= 2", name="disable_after"),
         Index("integration_health_next_check", "next_check_at"),
         Index("integration_health_next_look", "next_look_at"),
+        Index("integration_health_of_org", "org_id", "next_check_at"),
     )
 
     org_id: Mapped[str] = mapped_column(Identifier("org"), primary_key=True)

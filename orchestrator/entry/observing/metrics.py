@@ -131,12 +131,10 @@ class Metrics(Observer):
         for outcome in ("fired", "overlapped", "missed", "skipped"):
             self._slots.labels(outcome).inc(getattr(fired, outcome))
 
-    def checked(self, made: tuple[Integration, tuple[CheckResult, ...]] | None) -> None:
+    def checked(self, integration: Integration, results: Sequence[CheckResult]) -> None:
         """Count a check by its result."""
-        if made is not None:
-            integration, results = made
-            failed = any(one.verdict is Verdict.FAILED for one in results)
-            self._checks.labels(integration.type, "failed" if failed else "passed").inc()
+        failed = any(one.verdict is Verdict.FAILED for one in results)
+        self._checks.labels(integration.type, "failed" if failed else "passed").inc()
 
 
 class _Counting(Follower):

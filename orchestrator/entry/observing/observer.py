@@ -22,8 +22,8 @@ class Observer:
     def fired(self, fired: Fired) -> None:
         """Slots of schedules came to their ends."""
 
-    def checked(self, made: tuple[Integration, tuple[CheckResult, ...]] | None) -> None:
-        """A connection was checked; None where none was due."""
+    def checked(self, integration: Integration, results: Sequence[CheckResult]) -> None:
+        """A connection was checked; told by whichever thread did."""
 
 
 @contextmanager
@@ -53,10 +53,10 @@ class Several(Observer):
         for one in self._observers:
             one.fired(fired)
 
-    def checked(self, made: tuple[Integration, tuple[CheckResult, ...]] | None) -> None:
+    def checked(self, integration: Integration, results: Sequence[CheckResult]) -> None:
         """Tell each."""
         for one in self._observers:
-            one.checked(made)
+            one.checked(integration, results)
 
 
 class _Each(Follower):

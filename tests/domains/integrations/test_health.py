@@ -141,6 +141,12 @@ def test_enabling_it_again_forgets_what_went_wrong(drivers, connected, noted):
     assert (integration.enabled, known.unmended) == (True, 1)
 
 
+def test_what_went_well_is_still_known_once_it_is_enabled_again(drivers, connected, noted):
+    noted(Ended.SUCCEEDED)
+    service.switch(drivers, connected, enabled=False)
+    assert service.switch(drivers, connected, enabled=True).health is Health.HEALTHY
+
+
 def test_enabling_what_is_enabled_forgets_nothing(drivers, connected, noted):
     noted(Ended.FAILED, MENDABLE)
     service.switch(drivers, connected, enabled=True)
@@ -175,8 +181,8 @@ def salesforce(drivers, place, salesforce_fields):
 
 
 def checked(drivers):
-    found = service.check_due(drivers)
-    return None if found is None else (found[0].name, [one.verdict.value for one in found[1]])
+    due = service.claim_check(drivers, after="")
+    return None if due is None else (due.name, [one.verdict.value for one in service.look_in(drivers, due)])
 
 
 def test_a_check_that_is_due_is_made_once_and_the_next_one_moves_on(drivers, salesforce, due):
@@ -191,7 +197,7 @@ def test_a_check_that_is_due_is_made_once_and_the_next_one_moves_on(drivers, sal
 
 
 def test_a_check_that_is_let_in_no_more_says_that_somebody_must_sign_in(drivers, salesforce, due, org, monkeypatch):
-    service.check_due(drivers)
+    checked(drivers)
     monkeypatch.setattr(org.app, "client_secret", "another")
     with drivers.db.connection() as connection:
         connection.execute(text("UPDATE orchestrator.integration_credentials SET token_version = token_version + 1"))
@@ -221,7 +227,7 @@ def test_however_many_workers_claim_each_check_is_made_by_one(drivers, place, du
 
     def claim(_):
         with drivers.db.anonymous(role=Role.WORKER) as tx:
-            found = queries.claim_due_check(tx, every=timedelta(hours=1))
+            found = queries.claim_due_check(tx, every=timedelta(hours=1), after="")
         return [] if found is None else [found[1]]
 
     with ThreadPoolExecutor(5) as workers:
@@ -244,6 +250,28 @@ def test_what_is_off_disabled_or_a_draft_is_not_checked(drivers, place, salesfor
     service.switch(drivers, salesforce, enabled=False)
     due()
     assert checked(drivers) is None
+
+
+def test_an_organization_with_many_checks_that_are_due_holds_up_no_other(drivers, place, due):
+    def connect(org, name):
+        return service.connect(
+            drivers, service.add(drivers, org, NewIntegration(type="github", name=name, values=GITHUB))
+        )
+
+    for number in range(6):
+        connect(place, f"R{number}")
+    others = [identity.ensure(drivers.db, name) for name in ("beta", "gamma")]
+    for other in others:
+        with drivers.db.transaction(other.org_id) as tx:
+            service.ensure_warehouse(tx, other.org_id)
+        connect(other, "Theirs")
+    due()
+    turns, served = [], ""
+    while (claimed := service.claim_check(drivers, after=served)) is not None:
+        served = claimed.org_id
+        turns.append(served)
+    assert sorted(turns[:3]) == sorted([place.org_id, *(one.org_id for one in others)])
+    assert turns[3:] == 5 * [place.org_id]
 
 
 def test_checks_of_other_organizations_are_made_as_theirs(drivers, place, salesforce_fields, due):

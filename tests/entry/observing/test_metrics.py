@@ -85,8 +85,7 @@ def test_a_lease_that_others_took_is_counted(drivers, ready, metrics):
 
 def test_slots_checks_and_recoveries_are_counted(drivers, ready, metrics):
     metrics.fired(Fired(fired=3, missed=2))
-    metrics.checked(None)
-    metrics.checked((ready, (CheckResult(name="reach", title="Reach", verdict=Verdict.FAILED),)))
+    metrics.checked(ready, [CheckResult(name="reach", title="Reach", verdict=Verdict.FAILED)])
     metrics.recovered([runs.request(drivers, ready)])
     found = shown(
         metrics, "orchestrator_schedule_slots", "orchestrator_connection_checks", "orchestrator_runs_recovered"

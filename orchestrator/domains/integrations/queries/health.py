@@ -3,12 +3,14 @@
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select, text, update
+from sqlalchemy import ColumnElement, case, func, select, text, update
 from sqlalchemy.orm import Session
 
 from orchestrator.domains.integrations.tables import HealthRow, IntegrationRow
 from orchestrator.domains.integrations.types import Ended, Health, HealthFacts, HealthFigures, SetupState, Trouble
+from orchestrator.kernel import ids
 from orchestrator.kernel.db import Identifier
 
 
@@ -84,16 +86,16 @@ def note_disabled(tx: Session, integration_id: str) -> bool:
 
 
 def begin_anew(tx: Session, integration_id: str) -> HealthFacts:
-    """Forget what went wrong, since it was switched on; check it soon."""
+    """Forget what went wrong, since it was switched on, and nothing that went well; check it soon."""
     return change_health(
         tx,
         integration_id,
-        last=None,
+        last=case((HealthRow.last == Ended.SUCCEEDED.value, HealthRow.last)),
         failures=0,
         unmended=0,
         trouble=None,
         check_trouble=None,
-        checked_at=None,
+        checked_at=case((HealthRow.check_trouble.is_(None), HealthRow.checked_at)),
         warned_at=None,
         disabled_at=None,
         next_check_at=func.clock_timestamp(),
@@ -125,7 +127,7 @@ def _next_check(every: timedelta | None) -> ColumnElement[Any]:
     return func.orchestrator.next_check(HealthRow.check_every, every)
 
 
-_CLAIM = text("SELECT * FROM orchestrator.claim_due_check(:every)").columns(
+_CLAIM = text("SELECT * FROM orchestrator.claim_due_check(:every, :served)").columns(
     org_id=Identifier("org"), integration_id=Identifier("int")
 )
 
@@ -143,11 +145,13 @@ def figures(tx: Session) -> list[HealthFigures]:
     ]
 
 
-def claim_due_check(tx: Session, *, every: timedelta | None) -> tuple[str, str, bool] | None:
+def claim_due_check(tx: Session, *, every: timedelta | None, after: str) -> tuple[str, str, bool] | None:
     """Claim one check that is due, of whatever organization, for nobody else to make; None where none is.
 
     Answers (organization, integration, whether it is to be checked at all).
     every: between checks, for integrations without a time of their own; None: never
+    after: the organization that had its turn; empty for none
     """
-    row = tx.execute(_CLAIM, {"every": every}).one_or_none()
+    served = ids.decode("org", after) if after else UUID(int=0)
+    row = tx.execute(_CLAIM, {"every": every, "served": served}).one_or_none()
     return None if row is None else (row.org_id, row.integration_id, row.wanted)

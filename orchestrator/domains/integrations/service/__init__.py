@@ -1,6 +1,6 @@
 """Use cases of integrations, in the order of a life: set up, check, choose, plan."""
 
-from orchestrator.domains.integrations.service.checking import check_due, discover, test
+from orchestrator.domains.integrations.service.checking import claim_check, discover, look_in, test
 from orchestrator.domains.integrations.service.configuring import (
     add,
     addable,
@@ -51,9 +51,9 @@ __all__ = [
     "add_destination",
     "addable",
     "change_mode",
-    "check_due",
     "choose",
     "choose_only",
+    "claim_check",
     "claim_due_looks",
     "connect",
     "delete",
@@ -71,6 +71,7 @@ __all__ = [
     "hold",
     "hold_lateness",
     "listing",
+    "look_in",
     "look_soon",
     "make_ready",
     "make_scratch",

@@ -62,28 +62,33 @@ def test(
     return results
 
 
-def check_due(drivers: Drivers) -> tuple[Integration, tuple[CheckResult, ...]] | None:
-    """Make the next check that is due, of whatever organization; None where none is. Any number of workers may call it.
+def claim_check(drivers: Drivers, *, after: str) -> Integration | None:
+    """Claim the next check that is due; None where none is. Any number of workers may call it.
 
-    Only the named checks, which cost a request or two; no plugin starts. A sync is a check as well and puts the next
-    one off, so these fill the gaps. Where the provider has refused us it is not asked again until somebody signs in.
-    Raises only what prevents checking at all (no master key, no database).
+    A sync is a check as well and puts the next one off, so these fill the gaps.
+
+    after: the organization that had its turn, as others with checks that are due come first; empty for none
     """
     every = drivers.settings.health.check_every
     for _ in range(_MOST_PASSED_OVER):
         with drivers.db.anonymous(role=Role.WORKER) as tx:
-            claimed = queries.claim_due_check(tx, every=every)
+            claimed = queries.claim_due_check(tx, every=every, after=after)
         if claimed is None:
             return None
-        org_id, integration_id, wanted = claimed
-        with drivers.db.transaction(org_id) as tx:
+        after, integration_id, wanted = claimed
+        with drivers.db.transaction(after) as tx:
             integration = queries.integration(tx, integration_id) if wanted else None
         if integration is not None:
-            return integration, _looked_in(drivers, integration)
+            return integration
     return None
 
 
-def _looked_in(drivers: Drivers, integration: Integration) -> tuple[CheckResult, ...]:
+def look_in(drivers: Drivers, integration: Integration) -> tuple[CheckResult, ...]:
+    """Check a connection by the named checks, which cost a request or two; no plugin starts.
+
+    Where the provider has refused us it is not asked again until somebody signs in. Raises only what prevents checking
+    at all (no master key, no database).
+    """
     source = opened(drivers, integration)
     signs_in = any(
         check.kind is CheckKind.TOKEN or check.session or check.token_field for check in source.connector.checks
