@@ -405,6 +405,13 @@ class Sample:
     api_calls: int | None = None
 
 
+class Unknown(StrEnum):
+    """Why an estimate can't be given: no run of the same nature has succeeded yet, or none of them counted it."""
+
+    NO_RUN = "no_run_yet"
+    NOT_COUNTED = "not_counted"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamForecast:
     """What a sync would do with one stream.
@@ -423,6 +430,13 @@ class StreamForecast:
     seconds: float | None
     api_calls: int | None
     samples: int
+
+    @property
+    def api_calls_unknown(self) -> Unknown | None:
+        """Why nobody knows how many requests it will take; None where that is known."""
+        if self.api_calls is not None:
+            return None
+        return Unknown.NOT_COUNTED if self.samples else Unknown.NO_RUN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

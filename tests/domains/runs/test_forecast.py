@@ -50,6 +50,20 @@ def test_requests_are_estimated_where_the_plugin_counts_them(command, drivers, r
     assert command("plan", "Our code", "--json").json["estimated_api_calls"] is None, "of teams nothing is known"
 
 
+def test_a_plan_says_why_it_does_not_know_and_when_it_will(command, drivers, ready, sync):
+    assert "no sync that reads from the start has succeeded yet for teams, users" in command("plan", "Our code").err
+    sync(10_000, TIMES[0], 300)
+    answer = command("plan", "Our code", "--stream", "users")
+    assert "no sync that reads changes has succeeded yet for users" in answer.err
+    sync(10, TIMES[1])
+    answer = command("plan", "Our code", "--stream", "users")
+    assert "the runs that this goes by counted none for users" in answer.err
+    assert "?:" not in command("plan", "Our code", "--stream", "users", "--full-refresh").err
+    [first, second] = command("plan", "Our code", "--json").json["streams"]
+    assert (first["stream"], first["estimate"]["api_calls_unknown"]) == ("teams", "no_run_yet")
+    assert (second["stream"], second["estimate"]["api_calls_unknown"]) == ("users", "not_counted")
+
+
 def test_scopes_that_are_needed_and_not_granted_are_named():
     facts = {"streams": (), "encoding": None, "sign_in": "active", "sign_in_problem": None, "under_way": None}
     told = Forecast(needed_scopes=("api", "refresh_token"), granted_scopes=("api", "id"), **facts)

@@ -1,6 +1,7 @@
 """`orchestrator plan`: what a sync would do."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -9,10 +10,12 @@ from orchestrator.domains.identity import service as identity
 from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.runs import service
 from orchestrator.domains.runs.cli import showing
-from orchestrator.domains.runs.types import Forecast, StreamForecast
+from orchestrator.domains.runs.types import Forecast, StreamForecast, Unknown
 from orchestrator.drivers.inject import of_command
 from orchestrator.kernel import console
 from orchestrator.kernel.console import Json
+
+_NAMED = 3  # streams in a sentence
 
 
 def plan(
@@ -50,6 +53,8 @@ def plan(
     console.show_table(columns, rows, empty="", numeric=["about rows", "about API calls", "about seconds"])
     handed = f"{told.encoding} batches" if told.encoding else "RECORD messages"
     console.say(f"Into {showing.where(found, integrations.destination(drivers, found))}, as {handed}.")
+    for said in _unknown(told.streams):
+        console.say(said)
     console.say(_signed_in(told))
     if told.under_way:
         console.say(f"{told.under_way} is under way, so a sync started now would be refused.")
@@ -62,6 +67,26 @@ def _about(value: float | None) -> str:
 def _based_on(one: StreamForecast) -> str:
     nature = "from the start" if one.whole else "of changes"
     return "nothing yet" if not one.samples else f"{one.samples} {'run' if one.samples == 1 else 'runs'} {nature}"
+
+
+def _unknown(streams: Iterable[StreamForecast]) -> Iterator[str]:
+    """What the question marks stand for, and when they go."""
+    because: dict[tuple[Unknown, bool], list[str]] = defaultdict(list)
+    for one in streams:
+        if (why := one.api_calls_unknown) is not None:
+            because[why, one.whole and why is Unknown.NO_RUN].append(one.stream)
+    for (why, whole), names in because.items():
+        of = _some(names)
+        if why is Unknown.NO_RUN:
+            nature = "from the start" if whole else "changes"
+            yield f"?: no sync that reads {nature} has succeeded yet for {of}; the first one that does will tell."
+        else:
+            yield f"API calls ?: the runs that this goes by counted none for {of}; not every plugin counts them."
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _signed_in(told: Forecast) -> str:
@@ -88,6 +113,7 @@ def _json(told: Forecast) -> dict[str, Any]:
                 "estimate": {
                     "rows": one.rows,
                     "api_calls": one.api_calls,
+                    "api_calls_unknown": one.api_calls_unknown,
                     "seconds": one.seconds,
                     "runs": one.samples,
                 },
