@@ -10,20 +10,33 @@ from typing import Any, Final
 from psycopg import Connection, sql
 from psycopg.errors import DependentObjectsStillExist
 
-from target_postgres_copy import names, tables
+from target_postgres_copy import building, names, tables
 from target_postgres_copy.layout import DELETED_AT, VERSION, Layout
 from target_postgres_copy.loading import PREPARE
+from target_postgres_copy.patience import BRIEFLY, patiently
 from target_postgres_copy.stage import Place
 
 log: Final = logging.getLogger("target-postgres-copy")
 
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
+# What a table has besides columns, key, rows and rights on the whole of it was given to it by somebody.
 _KEPT_BY_ROWS: Final = """
-SELECT (SELECT count(*) FROM pg_index WHERE indrelid = c.oid AND NOT indisprimary)
-     + (SELECT count(*) FROM pg_trigger WHERE tgrelid = c.oid)
-     + (SELECT count(*) FROM pg_policy WHERE polrelid = c.oid)
-     + (SELECT count(*) FROM pg_publication_rel WHERE prrelid = c.oid)
-     + (SELECT count(*) FROM pg_inherits WHERE c.oid IN (inhrelid, inhparent))
+SELECT c.relkind <> 'r' OR c.relrowsecurity OR c.relforcerowsecurity OR c.reloptions IS NOT NULL
+    OR c.relreplident <> 'd' OR pg_get_userbyid(c.relowner) <> current_user
+    OR EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND NOT indisprimary)
+    OR EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid)
+    OR EXISTS (SELECT FROM pg_rewrite WHERE ev_class = c.oid)
+    OR EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid)
+    OR EXISTS (SELECT FROM pg_publication_rel WHERE prrelid = c.oid)
+    OR EXISTS (SELECT FROM pg_inherits WHERE c.oid IN (inhrelid, inhparent))
+    OR EXISTS (SELECT FROM pg_constraint WHERE conrelid = c.oid AND contype NOT IN ('p', 'n'))
+    OR EXISTS (SELECT FROM pg_statistic_ext WHERE stxrelid = c.oid)
+    OR EXISTS (SELECT FROM pg_description WHERE classoid = 'pg_class'::regclass AND objoid = c.oid)
+    OR EXISTS (SELECT FROM pg_seclabel WHERE classoid = 'pg_class'::regclass AND objoid = c.oid)
+    OR EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+               AND (a.attacl IS NOT NULL OR a.atthasdef OR a.attidentity <> '' OR a.attoptions IS NOT NULL
+                    OR (a.attnotnull AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid
+                                                     AND i.indisprimary AND a.attnum = ANY (i.indkey)))))
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s
 """
 _GRANTS: Final = """
@@ -35,16 +48,23 @@ WHERE n.nspname = %s AND c.relname = %s AND a.grantee <> c.relowner
 
 def prepare(connection: Connection[Any], place: Place, *, keyed: bool, anew: bool) -> None:
     """The schema exists, and the table, if there is one, can hold the layout. anew: drop what an earlier run left."""
+    patiently(place.layout.label, lambda: _prepare(connection, place, keyed=keyed, anew=anew))
+
+
+def _prepare(connection: Connection[Any], place: Place, *, keyed: bool, anew: bool) -> None:
     layout = place.layout
     with connection.transaction():
         connection.execute(PREPARE)
         tables.ensure_schema(connection, layout.schema)
         connection.execute(_LOCK, (layout.label,))
+        connection.execute(BRIEFLY)
         tables.find(connection, layout.schema, layout.table)  # says so if that is no table
         if anew:
             connection.execute(
                 sql.SQL("DROP TABLE IF EXISTS {}").format(tables.named(layout.schema, names.aside(layout.table)))
             )
+        elif place.exists:
+            building.hold(connection, place)
         found = tables.find(connection, layout.schema, place.table)
         if found is not None:
             found = tables.evolve(connection, layout, place.table, found, keyed=keyed)
@@ -57,6 +77,7 @@ def make_empty(connection: Connection[Any], place: Place, *, keyed: bool) -> Non
     with connection.transaction():
         connection.execute(PREPARE)
         tables.create(connection, place.layout, place.table, keyed=keyed)
+        building.remember(connection, place)
     place.exists = True
 
 
@@ -81,13 +102,19 @@ def swap(connection: Connection[Any], place: Place, *, keyed: bool) -> None:
 
     Rights stay. Where views, indexes or triggers hang on the old table, it stays too and gets the new rows.
     """
-    layout = place.layout
     if not place.exists:
         make_empty(connection, place, keyed=keyed)
+    patiently(place.layout.label, lambda: _swap(connection, place, keyed=keyed))
+
+
+def _swap(connection: Connection[Any], place: Place, *, keyed: bool) -> None:
+    layout = place.layout
     try:
         with connection.transaction():
             connection.execute(PREPARE)
             connection.execute(_LOCK, (layout.label,))
+            connection.execute(BRIEFLY)
+            building.hold(connection, place)
             old = tables.find(connection, layout.schema, layout.table)
             held = old is not None and _is_held(connection, layout)
             if not held:
@@ -98,6 +125,7 @@ def swap(connection: Connection[Any], place: Place, *, keyed: bool) -> None:
         _replace_rows(connection, place, keyed=keyed)
     place.table = layout.table
     with connection.transaction():
+        connection.execute(PREPARE)
         found = tables.find(connection, layout.schema, layout.table)
     place.types = found.types if found else {}
 
@@ -105,6 +133,8 @@ def swap(connection: Connection[Any], place: Place, *, keyed: bool) -> None:
 def forget(connection: Connection[Any], place: Place) -> None:
     """Drop what was built aside and is not complete."""
     with connection.transaction():
+        connection.execute(PREPARE)
+        building.hold(connection, place)
         connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(tables.named(place.layout.schema, place.table)))
 
 
@@ -117,16 +147,24 @@ def _rename(connection: Connection[Any], place: Place, *, replaces: bool) -> Non
     layout = place.layout
     new = tables.named(layout.schema, place.table)
     if replaces:
-        for privilege, everybody, role, grantable in connection.execute(
-            _GRANTS, (layout.schema, layout.table)
-        ).fetchall():
-            who = sql.SQL("PUBLIC") if everybody else sql.Identifier(role)
+        for _, everybody, role, _ in _rights(connection, layout.schema, place.table):  # by default privileges
+            connection.execute(sql.SQL("REVOKE ALL ON {} FROM {}").format(new, _who(role, everybody=everybody)))
+        for privilege, everybody, role, grantable in _rights(connection, layout.schema, layout.table):
             option = sql.SQL(" WITH GRANT OPTION" if grantable else "")
+            who = _who(role, everybody=everybody)
             connection.execute(
                 sql.SQL("GRANT {} ON {} TO {}{}").format(sql.SQL(privilege), new, who, option)  # the catalog's word
             )
         tables.ddl(connection, "DROP TABLE {}", tables.named(layout.schema, layout.table))
     tables.ddl(connection, "ALTER TABLE {} RENAME TO {}", new, sql.Identifier(layout.table))
+
+
+def _rights(connection: Connection[Any], schema: str, table: str) -> list[Any]:
+    return connection.execute(_GRANTS, (schema, table)).fetchall()
+
+
+def _who(role: str, *, everybody: bool) -> sql.Composable:
+    return sql.SQL("PUBLIC") if everybody else sql.Identifier(role)
 
 
 def _replace_rows(connection: Connection[Any], place: Place, *, keyed: bool) -> None:
@@ -136,10 +174,12 @@ def _replace_rows(connection: Connection[Any], place: Place, *, keyed: bool) -> 
     with connection.transaction():
         connection.execute(PREPARE)
         connection.execute(_LOCK, (layout.label,))
+        connection.execute(BRIEFLY)
+        building.hold(connection, place)
         found = tables.find(connection, layout.schema, layout.table)
         if found is not None:
             tables.evolve(connection, layout, layout.table, found, keyed=keyed)
         connection.execute(sql.SQL("DELETE FROM {}").format(old))
         connection.execute(sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {}").format(old, columns, columns, new))
         connection.execute(sql.SQL("DROP TABLE {}").format(new))
-    log.info("%s kept its views and indexes: its rows were replaced in one transaction.", layout.label)
+    log.info("%s kept what hangs on it: its rows were replaced in one transaction.", layout.label)

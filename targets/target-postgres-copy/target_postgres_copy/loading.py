@@ -18,7 +18,7 @@ from typing import Any, Final, LiteralString, Protocol
 from psycopg import Connection, sql
 from psycopg.errors import InvalidParameterValue, InvalidTextRepresentation, UniqueViolation
 
-from target_postgres_copy import tables, wholes
+from target_postgres_copy import building, tables, wholes
 from target_postgres_copy.deriving import derive
 from target_postgres_copy.kinds import Kind
 from target_postgres_copy.layout import BATCH_WIDE, DELETED_AT, Column
@@ -28,9 +28,11 @@ from target_postgres_copy.stage import Place, Stage
 log: Final = logging.getLogger("target-postgres-copy")
 Values = Mapping[str, object]
 
-# Whatever the role or the database has set; the transaction is all that survives a pooler.
+# Whatever the role or the database has set; the transaction is all that survives a pooler. Without a path, functions
+# and operators that somebody else has made are never taken for Postgres's own; source: Postgres, CVE-2018-1058.
 PREPARE: Final = (
-    "SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO, YMD';"
+    "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL search_path = pg_catalog, pg_temp;"
+    " SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL quote_all_identifiers = off;"
     " SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL jit = off"
 )
 # So that a stage of 50,000 rows stays in memory instead of being written out and read again: a tenth of loading.
@@ -102,12 +104,7 @@ class Batch:
             rows = self.source.fill(stage)
             if not direct and self.place.decimals:
                 wholes.settle(stage, self.place)
-            if stage.nuls.count:
-                log.warning(
-                    "%d NUL characters were left out of %s: Postgres cannot store them.",
-                    stage.nuls.count,
-                    self.place.layout.label,
-                )
+            self._say_nuls(stage)
             if direct:
                 self._finish(stage)
             else:
@@ -117,8 +114,17 @@ class Batch:
                 rows += self._apply_tombstones(connection)
         return Loaded(rows, stage.found_deleted)
 
+    def _say_nuls(self, stage: Stage) -> None:
+        if stage.nuls.count:
+            log.warning(
+                "%d NUL characters were left out of %s: Postgres cannot store them.",
+                stage.nuls.count,
+                self.place.layout.label,
+            )
+
     def _finish(self, stage: Stage) -> None:
         """The stage is the table."""
+        building.remember(stage.connection, self.place)
         if self._keyed:
             try:
                 with stage.connection.transaction():
@@ -131,6 +137,7 @@ class Batch:
 
     def _merge(self, stage: Stage) -> None:
         """From the temporary stage into the table."""
+        (building.remember if self.direct else building.hold)(stage.connection, self.place)
         if not self._keyed:
             self._adjust(stage)
             self._insert(stage)

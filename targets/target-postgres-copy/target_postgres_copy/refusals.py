@@ -186,6 +186,7 @@ _MAKERS: Final = {
     "53100": _disk,
     "53": _busy,
     "54": _too_much,
-    "55": _conflict,
+    "55006": _conflict,
+    "55P03": _conflict,
     "57014": _conflict,
 }

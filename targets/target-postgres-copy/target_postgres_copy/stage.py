@@ -11,6 +11,13 @@ from target_postgres_copy.batchfiles import Nuls
 from target_postgres_copy.layout import Layout
 
 
+@dataclass(slots=True)
+class Made:
+    """Tells a table from another that has got its name. oid: Postgres's number for it."""
+
+    oid: int | None = None
+
+
 @dataclass(slots=True, kw_only=True)
 class Place:
     """Where a stream's rows go; shared by all its batches.
@@ -20,6 +27,7 @@ class Place:
     hopes:    how often rows may still turn out not to be new before none are expected to be
     decimals: whether whole numbers were found to come as 12.0
     types:    its columns' types, where it existed before
+    made:     which table was made aside
     """
 
     layout: Layout
@@ -28,6 +36,12 @@ class Place:
     hopes: int = 0
     decimals: bool = False
     types: Mapping[str, str] = field(default_factory=dict)
+    made: Made = field(default_factory=Made)
+
+    @property
+    def is_aside(self) -> bool:
+        """Whether it is not the stream's own table yet."""
+        return self.table != self.layout.table
 
 
 class Stage:
