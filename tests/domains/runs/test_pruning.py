@@ -55,6 +55,25 @@ def test_what_old_runs_said_and_counted_goes_and_the_runs_stay(drivers, ready, s
     assert service.prune(drivers, ready.org_id, keep=MONTH) == 0
 
 
+@pytest.mark.parametrize(
+    ("keep", "policy"),
+    [
+        pytest.param(
+            timedelta(days=90), "workers remove what is older than ORCHESTRATOR_RUNS__KEEP, 90 d", id="workers"
+        ),
+        pytest.param(MONTH, "by orchestrator runs prune, or while it was shorter than now", id="by-hand"),
+    ],
+)
+def test_the_log_of_a_pruned_run_says_so_and_by_which_policy(command, drivers, ready, sync, keep, policy):
+    old, newest = sync(100 if keep > MONTH else 40), sync(1)
+    service.prune(drivers, ready.org_id, keep=keep)
+    for view in ("logs", "show"):
+        assert policy in command("runs", view, old.id).err
+        assert "removed" not in command("runs", view, newest.id).err
+    assert command("runs", "logs", old.id).out == ""
+    assert command("runs", "show", old.id, "--json").json["pruned_at"]
+
+
 def test_the_newest_run_and_the_newest_good_one_stay_however_old(drivers, ready, sync):
     older, good, bad, newest = sync(400), sync(300), sync(200, code=1), sync(100, code=1)
     service.prune(drivers, ready.org_id, keep=MONTH)

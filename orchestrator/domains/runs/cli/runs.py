@@ -96,6 +96,8 @@ def show(context: typer.Context, run: RunArgument, *, as_json: Json = False) -> 
         from orchestrator.domains.runs.cli.watching import count_table
 
         console.out().print(count_table(counts, final=True))
+    if gone := showing.pruned(found, drivers.settings.runs.keep):
+        console.say(gone)
 
 
 @app.command()
@@ -126,6 +128,8 @@ def logs(
 ) -> None:
     """What a run said, secrets taken out. With --json, a document a line."""
     drivers, found, _ = _found(context, run)
+    if gone := showing.pruned(found, drivers.settings.runs.keep):
+        console.say(gone)
     cursor = after
     entries = service.logs(drivers, found, after=cursor, last=tail or 0)
     while True:

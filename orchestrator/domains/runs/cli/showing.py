@@ -1,5 +1,6 @@
 """Runs and their parts in words and in JSON."""
 
+from datetime import timedelta
 from typing import Any
 
 from orchestrator.domains.integrations.types import Destination, Integration
@@ -15,6 +16,7 @@ from orchestrator.domains.runs.types import (
     StateMove,
     StreamCount,
 )
+from orchestrator.kernel import durations
 
 MARKS = {
     RunStatus.QUEUED: "○ queued",
@@ -43,6 +45,18 @@ def seconds(run: Run) -> float | None:
     return (run.finished_at - run.started_at).total_seconds()
 
 
+def pruned(run: Run, keep: timedelta) -> str:
+    """That what a run said and counted was removed, and by which policy; empty where it wasn't. keep: as it is set."""
+    if run.pruned_at is None or run.finished_at is None:
+        return ""
+    age = run.pruned_at - run.finished_at
+    said = f"What {run.id} said and counted was removed {run.pruned_at:%Y-%m-%d}, {age.days} days after its end"
+    setting = f"ORCHESTRATOR_RUNS__KEEP, {durations.spoken(keep)}"
+    if age >= keep:
+        return f"{said}: workers remove what is older than {setting}."
+    return f"{said}: by orchestrator runs prune, or while it was shorter than now ({setting})."
+
+
 def run_json(run: Run, name: str | None, counts: tuple[StreamCount, ...] = ()) -> dict[str, Any]:
     """A run as one document."""
     return {
@@ -58,6 +72,7 @@ def run_json(run: Run, name: str | None, counts: tuple[StreamCount, ...] = ()) -
         "requested_at": run.requested_at,
         "started_at": run.started_at,
         "finished_at": run.finished_at,
+        "pruned_at": run.pruned_at,
         "seconds": seconds(run),
         "failure": failure_json(run.failure),
         "streams": [count_json(count) for count in counts],

@@ -43,4 +43,5 @@ def as_run(row: RunRow | Row[Any]) -> Run:
         window=_window(row.window_since, row.window_until),
         scratch_schema=row.scratch_schema,
         keep_scratch=row.keep_scratch,
+        pruned_at=row.pruned_at,
     )

@@ -49,6 +49,7 @@ class Run:
     window:          what a backfill reads; None for other kinds
     scratch_schema:  where a dry run loads, while that may be there
     keep_scratch:    whether it stays after the end
+    pruned_at:       when what it said and counted was removed
     """
 
     org_id: str
@@ -70,6 +71,7 @@ class Run:
     window: Window | None = None
     scratch_schema: str | None = None
     keep_scratch: bool = False
+    pruned_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
