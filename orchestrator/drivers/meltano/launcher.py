@@ -4,17 +4,18 @@ Run as a script with the Python that runs the orchestrator, isolated (-I -S); st
 
     launcher.py SIDE ARGUMENT…
 
-SIDE is extractor or loader. `launch/SIDE.json` in the run's directory (Meltano sets MELTANO_PROJECT_ROOT) says:
+SIDE is extractor or loader. `launch/SIDE` in the run's directory (Meltano sets MELTANO_PROJECT_ROOT) says, as names and
+values in turn with a NUL after each, since reading JSON would take as long as Python takes to start:
     executable  absolute path of the plugin's program
-    pass        names of the variables kept from Meltano's environment; every other one is dropped, so that no
-                plugin has the other's secrets in its environment, or its own outside its config file
-    set         further variables
-    decode      settings that came as JSON text because Meltano cannot carry them as they are; the plugin gets a
-                second config file, beside Meltano's, that has what the texts say
-    limits      {"CORE": 0, …}: resource limits, soft and hard
-    readable    files and folders it may read besides its own environment, the system's programs and libraries, and
-                what its arguments and variables name
-    writable    folders it may also write to, besides its own; a relative one is below the run's directory
+    pass        name of a variable kept from Meltano's environment; every other one is dropped, so that no plugin has
+                the other's secrets in its environment, or its own outside its config file
+    set         NAME=value, a further variable
+    decode      a setting that came as JSON text because Meltano cannot carry it as it is; the plugin gets a second
+                config file, beside Meltano's, that has what the text says
+    limit       NAME=value, a resource limit, soft and hard
+    readable    a file or folder it may read besides its own environment, the system's programs and libraries, and what
+                its arguments and variables name
+    writable    a folder it may also write to, besides its own; a relative one is below the run's directory
 
 Its own folder is SIDE in the run's directory, with `home` and `tmp`; there it is started. What it may reach holds by
 Landlock (landlock.py): it can read neither the other plugin's config file, environment and memory, nor anything of the
@@ -22,11 +23,10 @@ orchestrator, nor change its own environment, which other runs share. Without La
 supervise.py and begin.py keep closed. Where memory ends, the kernel ends plugins first.
 """
 
-import json
 import os
 import resource
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 sys.path.append(__file__.rsplit(os.sep, 4)[0])
 
@@ -49,7 +49,9 @@ _DEVICES = ("/dev/null", "/dev/full")
 _KILLED_FIRST = b"1000"
 
 
-def _decoded(path: str, settings: list[str]) -> str:
+def _decoded(path: str, settings: Sequence[str]) -> str:
+    import json
+
     with open(path, encoding="utf-8") as file:  # noqa: PTH123 - keeps pathlib unloaded, this is on every start's path
         config = json.load(file)
     for name in settings:
@@ -74,6 +76,19 @@ def _files(texts: Iterable[str]) -> Iterator[str]:
     return (text for text in texts if text.startswith(os.sep) and os.path.isfile(text))  # noqa: PTH113
 
 
+def _description(path: str) -> dict[str, list[str]]:
+    with open(path, "rb") as file:  # noqa: PTH123
+        words = file.read().decode(errors="surrogateescape").split("\0")
+    said: dict[str, list[str]] = {}
+    for name, value in zip(words[::2], words[1::2], strict=False):  # the last is followed by nothing
+        said.setdefault(name, []).append(value)
+    return said
+
+
+def _pairs(texts: Iterable[str]) -> dict[str, str]:
+    return {name: value for name, _, value in (text.partition("=") for text in texts)}
+
+
 def _limit(kind: int, value: int) -> None:
     _, hard = resource.getrlimit(kind)
     least = value if hard == resource.RLIM_INFINITY else min(value, hard)  # nobody may raise the hard one
@@ -93,28 +108,28 @@ def main(arguments: list[str]) -> None:
     side, *rest = arguments
     os.umask(0o077)
     root = os.environ["MELTANO_PROJECT_ROOT"]  # noqa: TID251 - this is a process of its own, without our settings
-    with open(f"{root}/launch/{side}.json", encoding="utf-8") as file:  # noqa: PTH123
-        description = json.load(file)
+    said = _description(f"{root}/launch/{side}")
     own = f"{root}/{side}"
     environment = {
         name: os.environ[name]  # noqa: TID251
-        for name in description["pass"]
+        for name in said.get("pass", ())
         if name in os.environ  # noqa: TID251
     }
     environment |= {"JOBLIB_MULTIPROCESSING": "0"}  # it would try semaphores, warn that there are none, and go on
-    environment |= {"HOME": f"{own}/home", "TMPDIR": f"{own}/tmp", **description["set"]}  # noqa: S108 - its own
-    if description["decode"] and "--config" in rest:
+    environment |= {"HOME": f"{own}/home", "TMPDIR": f"{own}/tmp"}  # noqa: S108 - its own
+    environment |= _pairs(said.get("set", ()))
+    if "decode" in said and "--config" in rest:
         position = rest.index("--config") + 1
-        rest[position] = _decoded(rest[position], description["decode"])
-    for name, value in description["limits"].items():
-        _limit(getattr(resource, f"RLIMIT_{name}"), value)
-    program = description["executable"]
+        rest[position] = _decoded(rest[position], said["decode"])
+    for name, value in _pairs(said.get("limit", ())).items():
+        _limit(getattr(resource, f"RLIMIT_{name}"), int(value))
+    [program] = said["executable"]
     os.chdir(own)
     relay.stand_between()
     _first_to_go()
     landlock.confine(
-        readable=(*_SYSTEM, *_FACTS, *_own(program), *_files(environment.values()), *description["readable"]),
-        writable=(*_DEVICES, own, *_files(rest), *(os.path.join(root, path) for path in description["writable"])),  # noqa: PTH118
+        readable=(*_SYSTEM, *_FACTS, *_own(program), *_files(environment.values()), *said.get("readable", ())),
+        writable=(*_DEVICES, own, *_files(rest), *(os.path.join(root, path) for path in said.get("writable", ()))),  # noqa: PTH118
     )
     os.execve(program, [program, *rest], environment)  # noqa: S606 - no shell is wanted
 

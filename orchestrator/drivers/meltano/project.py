@@ -127,17 +127,16 @@ def _launch(
     limits: Limits,
     readable: Sequence[Path],
 ) -> str:
-    return json.dumps(
-        {
-            "executable": str(plugin.executable),
-            "pass": [*_KEPT_BY_PLUGINS, *inherited],
-            "set": dict(plugin.environment),
-            "decode": [name for name, found in settings.items() if found.decode],
-            "limits": {"CORE": 0, "NOFILE": limits.files},
-            "readable": [*inherited.values(), *map(str, readable)],
-            "writable": [BATCHES, *map(str, plugin.writable)],
-        }
-    )
+    said = [
+        ("executable", str(plugin.executable)),
+        *(("pass", name) for name in (*_KEPT_BY_PLUGINS, *inherited)),
+        *(("set", f"{name}={value}") for name, value in plugin.environment.items()),
+        *(("decode", name) for name, found in settings.items() if found.decode),
+        *(("limit", f"{name}={value}") for name, value in (("CORE", 0), ("NOFILE", limits.files))),
+        *(("readable", str(path)) for path in (*inherited.values(), *readable)),
+        *(("writable", str(path)) for path in (BATCHES, *plugin.writable)),
+    ]
+    return "".join(f"{name}\0{value}\0" for name, value in said)
 
 
 def render(
@@ -168,7 +167,7 @@ def render(
         if plugin.side is Side.EXTRACTOR and project.catalog is not None:
             definition["catalog"] = "catalog.json"
         definitions[f"{plugin.side}s"] = [definition]
-        files[f"launch/{plugin.side}.json"] = _launch(plugin, settings, inherited, limits, readable)
+        files[f"launch/{plugin.side}"] = _launch(plugin, settings, inherited, limits, readable)
         for name, text in _variables(plugin, settings):
             if name in variables:
                 raise SettingError(f"Two settings need the same variable {name}.", hint="Rename one of them.")
@@ -222,7 +221,7 @@ def write(rendered: Rendered, directory: RunDirectory, project: Project) -> None
         for name, text in rendered.files.items():
             path = directory.path / name
             path.touch(mode=0o600)
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(text.encode(errors="surrogateescape"))  # names of files may be no UTF-8
     except OSError as error:
         raise RunStorageError(
             f"The run's files could not be written: {error.strerror}.",

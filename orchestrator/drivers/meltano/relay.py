@@ -15,17 +15,26 @@ Standard library and our neighbours only: the launcher imports this on every sta
 
 import os
 import select
-import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 
 _CHUNK = 256 * 1024
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 _PLUGIN = 3  # where the relay has the plugin's process, as a pidfd
 _GRACE = 3.0  # seconds a plugin's children may go on after it
 _AGAIN = 0.5  # seconds between looks for who still holds its pipes
+_SIGKILL = 9  # `signal` and `contextlib` take longer to import than all the rest
+
+
+class _passing:  # noqa: N801 - used like a function
+    """Leave the block where something is gone meanwhile: OSError."""
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        return kind is not None and issubclass(kind, OSError)
 
 
 def stand_between() -> None:
@@ -52,9 +61,9 @@ def stand_between() -> None:
 
 def _watched() -> "tuple[()] | tuple[int, str, str]":
     """Our process as a pidfd, the pipe that carries records, Meltano; nothing where the system has no such things."""
-    with suppress(AttributeError, OSError):
+    with _passing():
         records = os.readlink(f"/proc/self/fd/{_STDOUT}")  # noqa: PTH115 - keeps pathlib unloaded
-        if records.startswith("pipe:"):
+        if records.startswith("pipe:") and hasattr(os, "pidfd_open"):
             return os.pidfd_open(os.getpid()), records, str(os.getppid())
     return ()
 
@@ -65,7 +74,7 @@ def main(arguments: list[str]) -> None:
     from orchestrator.drivers.meltano.sieve import Sieve
 
     sieve, watch = Sieve(), _Watch(arguments)
-    with suppress(OSError):  # Meltano has gone
+    with _passing():  # Meltano has gone
         for chunk in watch.chunks():
             _write(sieve.feed(chunk, time.monotonic()))
         _write(sieve.end())
@@ -112,15 +121,15 @@ class _Watch:
         if self._kill_at is not None and time.monotonic() >= self._kill_at:
             self._kill_at = time.monotonic() + _AGAIN
             for process in self._holders():
-                with suppress(OSError):
-                    os.kill(process, signal.SIGKILL)
+                with _passing():
+                    os.kill(process, _SIGKILL)
         return files
 
     def _holders(self) -> Iterator[int]:
         """Processes that could still write to one of the pipes; not those of others, or that hide from us."""
         for name in os.listdir("/proc"):  # noqa: PTH208 - keeps pathlib unloaded
             if name.isdigit() and int(name) not in self._spared:
-                with suppress(OSError):
+                with _passing():
                     files = os.listdir(f"/proc/{name}/fd")  # noqa: PTH208
                     if any(_can_write(f"/proc/{name}", file, self._pipes) for file in files):
                         yield int(name)
@@ -128,7 +137,7 @@ class _Watch:
 
 def _lineage(process: int) -> Iterator[int]:
     """A process, its parent, and so on."""
-    with suppress(OSError):
+    with _passing():
         while process:
             yield process
             with open(f"/proc/{process}/stat", encoding="utf-8", errors="replace") as facts:  # noqa: PTH123
@@ -137,7 +146,7 @@ def _lineage(process: int) -> Iterator[int]:
 
 def _can_write(process: str, file: str, pipes: set[str]) -> bool:
     """Whether a process has one of them open for writing; who reads the other end, as Meltano does, is left alone."""
-    with suppress(OSError):  # it was closed meanwhile
+    with _passing():  # it was closed meanwhile
         if os.readlink(f"{process}/fd/{file}") in pipes:  # noqa: PTH115
             with open(f"{process}/fdinfo/{file}", encoding="ascii") as facts:  # noqa: PTH123
                 flags = next(line for line in facts if line.startswith("flags:"))

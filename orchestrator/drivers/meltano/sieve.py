@@ -7,8 +7,6 @@ matters is only searched and counted.
 Standard library only: the launcher imports this on every start's path.
 """
 
-from collections import deque
-
 LEFT_OUT = "left out: more than a log can take"  # how the line ends that says so
 LONGEST = 128 * 1024  # bytes of a line; the rest is cut
 _LAST = 50  # lines that are passed on at the end, whatever was said before
@@ -56,7 +54,7 @@ class Sieve:
         self._held = bytearray()  # the beginning of a line that goes on
         self._cut = 0  # bytes left out of it
         self._lost = [0, 0]  # lines and bytes left out since that was last said
-        self._last: deque[bytes] = deque(maxlen=_LAST)  # lines left out lately
+        self._last: list[bytes] = []  # lines left out lately
 
     def feed(self, chunk: bytes, now: float) -> bytes:
         """What may be passed on now that this was said."""
@@ -101,7 +99,7 @@ class Sieve:
         if not self._kind(line).take(len(line)):
             self._lost[0] += 1
             self._lost[1] += size
-            self._last.append(line[:_LAST_WORDS])
+            self._last = [*self._last[1 - _LAST :], line[:_LAST_WORDS]]
             return b""
         told = self._told()
         self._last.clear()

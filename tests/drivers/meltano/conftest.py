@@ -28,6 +28,14 @@ def program(folder: Path, name: str, python: str = sys.executable) -> Path:
     return path
 
 
+def described(**said: Any) -> str:
+    """What the launcher reads of a plugin: a value or several for each name."""
+    each = (
+        (name, value) for name, values in said.items() for value in ([values] if isinstance(values, str) else values)
+    )
+    return "".join(f"{name}\0{value}\0" for name, value in each)
+
+
 def writable(config: dict[str, Any]) -> tuple[Path, ...]:
     """The folders that a fixture plugin is told to write to."""
     files = (Path(config[name]).parent for name in ("daemon", "discovery_daemon") if name in config)

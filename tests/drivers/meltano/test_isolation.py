@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator.drivers.meltano import landlock, socket_server
 from orchestrator.drivers.meltano.process import Isolation
-from tests.drivers.meltano.conftest import program
+from tests.drivers.meltano.conftest import described, program
 
 MELTANO = """
 import ctypes, json, os, subprocess, sys
@@ -69,9 +69,8 @@ def spied(scripts):
             tap, target = program(folder, "spy", python), program(folder, "target", python)
             (target.parents[1] / "target_fixture.py").write_text(TARGET)
             for side, executable in (("extractor", tap), ("loader", target)):
-                launch = {"executable": str(executable), "pass": ["PATH"], "set": {}, "decode": [], "readable": []}
-                launch |= {"limits": {"CORE": 0}, "writable": ["batches", str(report.parent)]}
-                (run / f"launch/{side}.json").write_text(json.dumps(launch))
+                launch = {"executable": str(executable), "pass": "PATH", "limit": "CORE=0"}
+                (run / f"launch/{side}").write_text(described(**launch, writable=["batches", str(report.parent)]))
             address = stack.enter_context(
                 socket_server.serving(run / "state.sock", lambda _: {"state": "CANARY-state"}, limit=1024)
             )
@@ -79,7 +78,7 @@ def spied(scripts):
                 home / "master.key",
                 target,
                 scripts / "launcher.py",
-                run / "launch/loader.json",
+                run / "launch/loader",
                 "/proc/sysrq-trigger",
             ]
             wanted = {"own": "CANARY-own", "report": str(report), "places": [str(home), str(folder / "clone")]}

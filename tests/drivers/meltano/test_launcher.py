@@ -5,6 +5,7 @@ import resource
 import pytest
 
 from orchestrator.drivers.meltano import landlock, launcher, relay
+from tests.drivers.meltano.conftest import described
 
 
 @pytest.fixture
@@ -14,9 +15,8 @@ def launched(tmp_path, monkeypatch):
     def launch(*arguments, **description):
         (tmp_path / "launch").mkdir()
         (tmp_path / "extractor").mkdir()
-        full = {"executable": "/venv/bin/tap", "limits": {}, "readable": [], "writable": []}
-        full |= {"pass": [], "set": {}, "decode": [], **description}
-        (tmp_path / "launch" / "extractor.json").write_text(json.dumps(full))
+        full = {"executable": "/venv/bin/tap", **description}
+        (tmp_path / "launch" / "extractor").write_text(described(**full))
         became = []
         monkeypatch.setenv("MELTANO_PROJECT_ROOT", str(tmp_path))
         monkeypatch.setattr(os, "execve", lambda *given: became.append(given))
@@ -36,7 +36,7 @@ def test_the_plugin_gets_its_arguments_and_the_named_variables_only(launched, mo
     monkeypatch.setenv("TAP_X_PASSWORD", "secret")
     monkeypatch.setenv("TZ", "UTC")
 
-    became = launched("--discover", **{"pass": ["TZ", "LANG_THAT_IS_NOT_SET"]}, set={"EXTRA": "1"})
+    became = launched("--discover", **{"pass": ["TZ", "LANG_THAT_IS_NOT_SET"]}, set="EXTRA=1")
 
     own = f"{tmp_path}/extractor"
     environment = {"TZ": "UTC", "EXTRA": "1", "HOME": f"{own}/home", "TMPDIR": f"{own}/tmp"}
@@ -63,7 +63,7 @@ def test_limits_are_set(launched, monkeypatch):
 
     monkeypatch.setattr(resource, "getrlimit", lambda _: (100, 200))
 
-    launched(limits={"CORE": 0, "NOFILE": 4096})
+    launched(limit=["CORE=0", "NOFILE=4096"])
 
     assert limits == [(resource.RLIMIT_CORE, (0, 0)), (resource.RLIMIT_NOFILE, (200, 200))]
 
@@ -74,7 +74,7 @@ def test_a_plugin_may_reach_what_it_is_given_and_nothing_else_of_the_run(launche
 
     launched(
         "--config", f"{tmp_path}/tap.config.json", "--state", "/does/not/exist",
-        set={"SSL_CERT_FILE": f"{tmp_path}/ca.pem"}, readable=["/opt/client"], writable=["batches", "/exports"],
+        set=f"SSL_CERT_FILE={tmp_path}/ca.pem", readable=["/opt/client"], writable=["batches", "/exports"],
     )  # fmt: skip
 
     of_the_run = {path for path in launched.confined["writable"] if path.startswith(f"{tmp_path}")}
