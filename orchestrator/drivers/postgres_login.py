@@ -2,8 +2,10 @@
 
 import os
 import socket
+import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 _SECONDS = 10  # for the connection, and for the statement
 _LONGEST = 120.0  # seconds for all that is done with a connection; limits of statements are the server's to keep
+_MOST = 16 * 1024**2  # bytes that it may send meanwhile; the driver keeps whole answers in our memory
+_LOOK = 0.05  # seconds between looks at both
+_RECEIVED = 128  # where in the kernel's answer they are counted; source: linux/tcp.h, tcpi_bytes_received
 _NOWHERE = "/nonexistent"  # libpq would take certificates and passwords from this machine's user
 
 
@@ -65,7 +70,8 @@ def check(login: Login, *, address: str) -> None:
 def connected(login: Login, *, address: str) -> Iterator["psycopg.Connection"]:
     """A connection at this address, under the login's host name. Raises LoginRefusedError, also for what follows.
 
-    The server is whose somebody says it is: where it takes a statement and never answers, it is hung up on.
+    The server is whose somebody says it is: where it takes a statement and never answers, or without end, it is hung up
+    on.
     """
     import psycopg
 
@@ -81,20 +87,35 @@ def connected(login: Login, *, address: str) -> Iterator["psycopg.Connection"]:
 
 @contextmanager
 def _hung_up(connection: "psycopg.Connection") -> Iterator[None]:
-    """End the connection from outside when its time is over: the driver waits for a server without end."""
+    """End the connection from outside when its time is over, or too much has come: the driver knows no such bounds."""
+    done = threading.Event()
     with socket.socket(fileno=os.dup(connection.fileno())) as line:
 
-        def hang_up() -> None:
-            with suppress(OSError):  # gone by itself
-                line.shutdown(socket.SHUT_RDWR)
+        def watch() -> None:
+            until = time.monotonic() + _LONGEST
+            while not done.wait(_LOOK):
+                if time.monotonic() > until or _received(line) > _MOST:
+                    with suppress(OSError):  # gone by itself
+                        line.shutdown(socket.SHUT_RDWR)
+                    return
 
-        timer = threading.Timer(_LONGEST, hang_up)
-        timer.daemon = True
-        timer.start()
+        watching = threading.Thread(target=watch, daemon=True)
+        watching.start()
         try:
             yield
         finally:
-            timer.cancel()
+            done.set()
+            watching.join()
+            if connection.broken:
+                connection.pgconn.finish()  # psycopg lets go of a broken one when nothing refers to it any more
+
+
+def _received(line: socket.socket) -> int:
+    """Bytes that came so far; 0 where the kernel doesn't tell."""
+    if sys.platform != "linux":
+        return 0
+    facts = line.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RECEIVED + 8)
+    return int.from_bytes(facts[_RECEIVED:], sys.byteorder) if len(facts) == _RECEIVED + 8 else 0
 
 
 def _parameters(login: Login, address: str, folder: Path) -> dict[str, Any]:

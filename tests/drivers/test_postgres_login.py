@@ -1,6 +1,9 @@
+import resource
 import socket
 import socketserver
 import threading
+import time
+from contextlib import suppress
 from dataclasses import replace
 
 import psycopg
@@ -83,21 +86,55 @@ def test_whoever_is_no_postgres_is_named_as_such():
     assert password not in caught.value.message
 
 
-def test_a_server_that_lets_us_in_and_never_answers_is_hung_up_on(monkeypatch):
+def welcoming(answer):
+    """A server that lets us in, and answers a query with this, once or for ever."""
+
     class Welcoming(socketserver.BaseRequestHandler):
         def handle(self):
             self.request.recv(8)  # asks for encryption
             self.request.sendall(b"N")
             self.request.recv(1024)
             self.request.sendall(b"R\0\0\0\x08\0\0\0\0" + b"Z\0\0\0\x05I")  # signed in, ready for a query
-            while self.request.recv(1024):
-                pass
+            with suppress(OSError):
+                while self.request.recv(1024):
+                    self.request.sendall(ONE_COLUMN if answer else b"")
+                    while answer:
+                        self.request.sendall(answer)
 
-    monkeypatch.setattr(postgres_login, "_LONGEST", 0.3)
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Welcoming) as listening:
+    return Welcoming
+
+
+class Server(socketserver.ThreadingTCPServer):
+    """Its handlers may go on to send for a while to one who has gone."""
+
+    daemon_threads = True
+    block_on_close = False
+
+
+ONE_COLUMN = b"T\0\0\0\x1a\0\x01x\0" + b"\0" * 9 + b"\x10\0\x01\xff\xff\xff\xff\0\0"
+ROW = b"D\0\0\x04\x0a\0\x01\0\0\x04\0" + b"t" * 1024
+NOTICE = b"N\0\0\x04\x0bM" + b"x" * 1028 + b"\0\0"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(ROW * 64, id="rows for ever"),
+        pytest.param(NOTICE * 64, id="notices for ever"),
+        pytest.param(b"D\x7f\xff\xff\xf0\0\x01\x7f\xff\xff\xea" + b"t" * 65536, id="one row for ever"),
+    ],
+)
+def test_a_server_that_lets_us_in_and_never_comes_to_an_end_is_hung_up_on(monkeypatch, answer):
+    monkeypatch.setattr(postgres_login, "_LONGEST", 20 if answer else 0.3)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with Server(("127.0.0.1", 0), welcoming(answer)) as listening:
         threading.Thread(target=listening.serve_forever, daemon=True).start()
         port = listening.server_address[1]
         login = Login(host="h.example", port=port, database="d", user="u", password=SecretStr("p"), tls="prefer")
-        with pytest.raises(LoginRefusedError, match="closed"):
+        began = time.monotonic()
+        with pytest.raises(LoginRefusedError):
             check(login, address="127.0.0.1")
         listening.shutdown()
+    assert time.monotonic() - began < 10
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 256 * 1024, "kB: more than it may send"
