@@ -28,7 +28,9 @@ def input_ended(engine: Engine, sink: CopySink) -> None:
     """No more lines: the table exists, and if the stream is complete, what is not in it any more is gone."""
     progress, place = sink.progress, sink.progress.place
     built_aside = place.table != sink.layout.table
-    if not built_aside and not place.exists:
+    if not built_aside and place.exists:
+        engine.add_key(progress)
+    elif not built_aside:
         engine.call(sink.layout, lambda c: finishing.make_empty(c, place, keyed=sink.keyed))
     if progress.owed is None and not built_aside:
         return
@@ -44,6 +46,7 @@ def _complete(engine: Engine, sink: CopySink) -> None:
     progress, layout = sink.progress, sink.layout
     place, version = progress.place, progress.owed
     progress.owed, progress.rows = None, False
+    engine.add_key(progress)
     if place.table != layout.table:
         engine.call(layout, lambda c: finishing.swap(c, place, keyed=sink.keyed))
         if progress.hold is not None:

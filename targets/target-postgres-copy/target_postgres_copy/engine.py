@@ -15,7 +15,7 @@ from psycopg import Connection
 
 from target_postgres_copy import batchfiles, finishing
 from target_postgres_copy.errors import ConfigError
-from target_postgres_copy.layout import Layout
+from target_postgres_copy.layout import DELETED_AT, Layout
 from target_postgres_copy.ledger import Ledger
 from target_postgres_copy.loading import Batch, Loaded, Source
 from target_postgres_copy.names import aside
@@ -32,7 +32,8 @@ log: Final = logging.getLogger("target-postgres-copy")
 _T = TypeVar("_T")
 _BATCH_BYTES: Final = 8 << 20
 _ALL_BATCHES: Final = 32 << 20
-_HOPES: Final = 3  # batches of a table made in this run that may turn out to hold known keys
+_QUIET: Final = 60.0  # seconds without a batch after which a table on its first load gets its key
+_LONG: Final = 3600.0  # and the longest that it waits for it
 OLDEST: Final = 5.0  # seconds that records wait before they are on their way
 
 
@@ -77,6 +78,7 @@ class Engine:
                 hint="Give one of them another name by a stream map (__alias__), or deselect it.",
             )
         else:
+            self.add_key(progress)
             progress.place = replace(progress.place, layout=layout)
         place = progress.place
         progress.stamp = self.states
@@ -133,13 +135,18 @@ class Engine:
         size:  bytes that the tap handed over
         files: deleted when it is committed
         """
-        place, layout = sink.progress.place, sink.layout
+        progress, layout = sink.progress, sink.layout
+        place = progress.place
         direct, place.exists = not place.exists, True
+        progress.fed = time.monotonic()
         if direct:
-            place.hopes = _HOPES
+            place.growing, progress.made = self._grows(sink, source), progress.fed
+        elif source.marks:
+            self.add_key(progress)
         batch = Batch(
             place=place,
             direct=direct,
+            growing=place.growing,
             source=source,
             method=self.settings.method,
             hard_delete=self.settings.hard_delete,
@@ -163,6 +170,24 @@ class Engine:
         self._files.update(dict.fromkeys(files))
         self._pool.submit((layout.schema, layout.table), layout.label, work, done)
 
+    def _grows(self, sink: "CopySink", source: Source) -> bool:
+        """Whether a table that is made now can do without its key for some time: nothing in it is looked for."""
+        removes = self.settings.hard_delete and sink.layout.column(DELETED_AT) is not None
+        return sink.keyed and not removes and not source.marks
+
+    def add_key(self, progress: Progress) -> None:
+        """Have the key added that a table on its first load still lacks, after all that is under way for it."""
+        place = progress.place
+        if not place.growing:
+            return
+        place.growing = False
+
+        def work(connection: Connection[Any], wait: Callable[[], None]) -> None:
+            wait()
+            finishing.add_key(connection, place)
+
+        self._pool.submit((place.layout.schema, place.layout.table), place.layout.label, work)
+
     def settle(self) -> None:
         """Everything under way is committed; raises the first failure."""
         self._pool.settle()
@@ -170,9 +195,13 @@ class Engine:
     def pause(self) -> None:
         """Between blocks of input: fail early, and send off what has waited long enough."""
         self._pool.check()
-        late = time.monotonic() - self.oldest
+        now = time.monotonic()
+        late = now - self.oldest
         for sink in [sink for sink in self._sinks.values() if sink.open is not None and sink.open.since < late]:
             self.flush(sink)
+        for progress in self._tables.values():
+            if progress.place.growing and now > min(progress.fed + _QUIET, progress.made + _LONG):
+                self.add_key(progress)
 
     # ---- states
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from psycopg import Connection, sql
 from psycopg.errors import DependentObjectsStillExist
 
-from target_postgres_copy import building, names, tables
+from target_postgres_copy import building, growing, names, tables
 from target_postgres_copy.layout import DELETED_AT, VERSION, Layout
 from target_postgres_copy.loading import PREPARE
 from target_postgres_copy.patience import BRIEFLY, patiently
@@ -47,7 +47,10 @@ WHERE n.nspname = %s AND c.relname = %s AND a.grantee <> c.relowner
 
 
 def prepare(connection: Connection[Any], place: Place, *, keyed: bool, anew: bool) -> None:
-    """The schema exists, and the table, if there is one, can hold the layout. anew: drop what an earlier run left."""
+    """The schema exists, and the table, if there is one, can hold the layout; a first load that was cut off is over.
+
+    anew: drop what an earlier run left.
+    """
     patiently(place.layout.label, lambda: _prepare(connection, place, keyed=keyed, anew=anew))
 
 
@@ -58,7 +61,9 @@ def _prepare(connection: Connection[Any], place: Place, *, keyed: bool, anew: bo
         tables.ensure_schema(connection, layout.schema)
         connection.execute(_LOCK, (layout.label,))
         connection.execute(BRIEFLY)
-        tables.find(connection, layout.schema, layout.table)  # says so if that is no table
+        found = tables.find(connection, layout.schema, layout.table)  # says so if that is no table
+        if found is not None and (lacking := growing.lacks(found)):
+            growing.finish(connection, layout.schema, layout.table, lacking)
         if anew:
             connection.execute(
                 sql.SQL("DROP TABLE IF EXISTS {}").format(tables.named(layout.schema, names.aside(layout.table)))
@@ -70,6 +75,21 @@ def _prepare(connection: Connection[Any], place: Place, *, keyed: bool, anew: bo
             found = tables.evolve(connection, layout, place.table, found, keyed=keyed)
         place.exists = found is not None
         place.types = found.types if found else {}
+
+
+def add_key(connection: Connection[Any], place: Place) -> None:
+    """All rows of a first load are there."""
+    patiently(place.layout.label, lambda: _add_key(connection, place))
+
+
+def _add_key(connection: Connection[Any], place: Place) -> None:
+    layout = place.layout
+    with connection.transaction():
+        connection.execute(PREPARE)
+        connection.execute(_LOCK, (layout.label,))
+        connection.execute(BRIEFLY)
+        building.hold(connection, place)
+        growing.finish(connection, layout.schema, place.table, [key.name for key in layout.keys])
 
 
 def make_empty(connection: Connection[Any], place: Place, *, keyed: bool) -> None:

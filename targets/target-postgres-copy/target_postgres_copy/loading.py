@@ -1,12 +1,11 @@
 """One batch of one stream, in one transaction: COPY into a stage, then one merge. Before or after, nothing between.
 
 The stage is a temporary table that goes with the transaction. Where the table does not exist yet, it is its own
-stage: made, filled and given its key in the same transaction. In both cases nobody wrote to the stage before and
+stage: made and filled in the same transaction. In both cases nobody wrote to the stage before and
 COPY is all that writes, so that the physical order of rows (ctid) is the order they came in, and "the last one
 wins" can be told by it. source: Postgres, CopyFrom: tables made in the same transaction bypass the free space map.
 
-Into a table that this run has made, rows are first inserted as if all were new, which they are as a rule: looking
-for duplicates and being ready for conflicts cost a third more. Where Postgres finds a key twice, that is undone.
+A table that this run has made has no key yet as a rule (growing.py), so that its rows are inserted as they are.
 """
 
 import logging
@@ -18,7 +17,7 @@ from typing import Any, Final, LiteralString, Protocol
 from psycopg import Connection, sql
 from psycopg.errors import InvalidParameterValue, InvalidTextRepresentation, UniqueViolation
 
-from target_postgres_copy import building, tables, wholes
+from target_postgres_copy import building, growing, tables, wholes
 from target_postgres_copy.deriving import derive
 from target_postgres_copy.kinds import Kind
 from target_postgres_copy.layout import BATCH_WIDE, DELETED_AT, Column
@@ -69,12 +68,14 @@ class Loaded:
 class Batch:
     """What to load, and how.
 
+    growing: whether the table has no key before all rows are there
     common: metadata column → value, the same for all rows of the batch
     derive: whether properties are derived from others (files as the source wrote them)
     """
 
     place: Place
     direct: bool
+    growing: bool
     source: Source
     method: LoadMethod
     hard_delete: bool
@@ -99,7 +100,7 @@ class Batch:
             if self.direct:
                 wait()
             if self.direct and not direct:
-                tables.create(connection, self.place.layout, self.place.table, keyed=self._keyed)
+                self._create(connection, keyed=self._keyed)
             stage = self._direct_stage(connection) if direct else self._temporary_stage(connection)
             rows = self.source.fill(stage)
             if not direct and self.place.decimals:
@@ -108,6 +109,8 @@ class Batch:
             if direct:
                 self._finish(stage)
             else:
+                if self._keyed:
+                    self._make_unique(stage)
                 wait()
                 self._merge(stage)
             if self.source.marks:
@@ -125,7 +128,9 @@ class Batch:
     def _finish(self, stage: Stage) -> None:
         """The stage is the table."""
         building.remember(stage.connection, self.place)
-        if self._keyed:
+        if self.growing:
+            self._make_unique(stage)
+        elif self._keyed:
             try:
                 with stage.connection.transaction():
                     tables.add_key(stage.connection, self.place.layout, self.place.table)
@@ -145,23 +150,19 @@ class Batch:
         # Two syncs of one table take turns from here on; the same keys in another order would deadlock.
         lock = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
         stage.connection.execute(lock, (f"{self.place.layout.schema}.{self.place.table}",))
-        if self._all_new(stage):
-            return
-        if self._has_twice(stage):
-            self._keep_last(stage)
         self._adjust(stage)
-        self._insert(stage, self._on_conflict())
+        if not (self.growing and self._added(stage)):
+            self._insert(stage, self._on_conflict())
 
-    def _all_new(self, stage: Stage) -> bool:
-        """Insert the rows as if none of their keys were there already, in the table or twice in the batch."""
-        if not self.place.hopes or self._removes:
-            return False
+    def _added(self, stage: Stage) -> bool:
+        """Insert into a table without key; False if somebody has given it one meanwhile and some rows are there."""
         try:
             with stage.connection.transaction():
-                self._adjust(stage)
                 self._insert(stage)
         except UniqueViolation:
-            self.place.hopes -= 1
+            found = tables.find(stage.connection, self.place.layout.schema, self.place.table)
+            if found is None or frozenset(key.name for key in self.place.layout.keys) not in found.unique:
+                raise
             return False
         return True
 
@@ -181,10 +182,16 @@ class Batch:
 
     def _direct_stage(self, connection: Connection[Any]) -> Stage:
         layout = self.place.layout
-        tables.create(connection, layout, self.place.table)
+        self._create(connection, keyed=False)
         stage = Stage(connection, layout, tables.named(layout.schema, self.place.table), fresh=True)
         self._set_common(stage)
         return stage
+
+    def _create(self, connection: Connection[Any], *, keyed: bool) -> None:
+        if self.growing:
+            growing.begin(connection, self.place.layout, self.place.table)
+        else:
+            tables.create(connection, self.place.layout, self.place.table, keyed=keyed)
 
     def _temporary_stage(self, connection: Connection[Any], name: str = "stage") -> Stage:
         layout = self.place.layout
@@ -306,9 +313,11 @@ class Batch:
     def _keys(self) -> sql.Composable:
         return sql.SQL(", ").join(sql.Identifier(column.name) for column in self.place.layout.keys)
 
-    def _has_twice(self, stage: Stage) -> bool:
+    def _make_unique(self, stage: Stage) -> None:
+        """No key is twice in the stage."""
         statement = sql.SQL("SELECT 1 FROM {} GROUP BY {} HAVING count(*) > 1 LIMIT 1")
-        return stage.connection.execute(statement.format(stage.where, self._keys())).fetchone() is not None
+        if stage.connection.execute(statement.format(stage.where, self._keys())).fetchone():
+            self._keep_last(stage)
 
     def _keep_last(self, stage: Stage) -> None:
         stage.connection.execute(

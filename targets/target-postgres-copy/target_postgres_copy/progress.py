@@ -13,6 +13,7 @@ class Progress:
     version:    of the last ACTIVATE_VERSION
     owed:       a version that is activated when the stream turns out to be complete
     rows:       whether rows came since the last activation; `unversioned`: whether some came without a version
+    made, fed:  monotonic seconds when the table was made, and when its last batch was sent off
     hold:       number in the ledger of a table that is built aside, until it is swapped in
     """
 
@@ -23,4 +24,6 @@ class Progress:
     owed: int | None = None
     rows: bool = False
     unversioned: bool = False
+    made: float = 0.0
+    fed: float = 0.0
     hold: int | None = None

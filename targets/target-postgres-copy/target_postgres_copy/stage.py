@@ -24,7 +24,7 @@ class Place:
 
     table:    the identifier: the layout's, or one aside while a table is built anew
     exists:   whether the table is there, or will be when the batches before are done
-    hopes:    how often rows may still turn out not to be new before none are expected to be
+    growing:  whether this run has made the table and its key is still to come
     decimals: whether whole numbers were found to come as 12.0
     types:    its columns' types, where it existed before
     made:     which table was made aside
@@ -33,7 +33,7 @@ class Place:
     layout: Layout
     table: str
     exists: bool = False
-    hopes: int = 0
+    growing: bool = False
     decimals: bool = False
     types: Mapping[str, str] = field(default_factory=dict)
     made: Made = field(default_factory=Made)

@@ -26,7 +26,8 @@ SELECT c.oid::bigint, c.relkind::text,
                                           WHERE a.attrelid = c.oid
                                           AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])), chr(31))
              FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate
-             AND i.indpred IS NULL AND i.indexprs IS NULL)
+             AND i.indpred IS NULL AND i.indexprs IS NULL),
+       obj_description(c.oid, 'pg_class')
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s
 """
 _COLUMNS: Final = """
@@ -42,12 +43,14 @@ class Table:
     types:        column → type, as format_type says it
     primary:      columns of the primary key, and `constraint`, its name
     unique:       sets of columns that are unique together
+    comment:      what is said about it
     """
 
     types: Mapping[str, str]
     primary: frozenset[str]
     constraint: str | None
     unique: frozenset[frozenset[str]]
+    comment: str | None
 
 
 def named(schema: str, table: str) -> sql.Identifier:
@@ -67,7 +70,7 @@ def find(connection: Connection[Any], schema: str, table: str) -> Table | None:
     row = connection.execute(_FIND, (schema, table)).fetchone()
     if row is None:
         return None
-    oid, kind, primary, constraint, unique = row
+    oid, kind, primary, constraint, unique, comment = row
     if kind not in {"r", "p"}:
         raise DestinationError(
             f"{schema}.{table} is not a table, so nothing can be loaded into it.",
@@ -79,6 +82,7 @@ def find(connection: Connection[Any], schema: str, table: str) -> Table | None:
         primary=frozenset(primary),
         constraint=constraint,
         unique=frozenset(frozenset(names.split("\x1f")) for names in unique),
+        comment=comment,
     )
 
 
