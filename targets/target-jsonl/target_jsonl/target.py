@@ -75,7 +75,7 @@ class JsonlSink(BatchSink):  # type: ignore[misc]  # the SDK's types are not fol
                 file.write(simplejson.dumps(record, use_decimal=True, default=_written) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        self._volume.increment(context["bytes"])
+        self._volume.increment(context.get("bytes", 0))  # none came by a line: the SDK has read them from a file
 
 
 class TargetJsonl(Target):  # type: ignore[misc]  # the SDK's types are not followed

@@ -45,6 +45,20 @@ def test_both_plugins_are_told_the_encoding_and_the_folder(pair):
     assert plain["batch_config"]["encoding"] == {"format": "jsonl", "compression": "none"}
 
 
+def test_a_loader_whose_file_lists_json_lines_gets_them_from_a_source_that_does(edited):
+    def list_it(side):
+        return lambda document: document["x-catalog"]["variants"][side].update(batch=["jsonl+gzip"])
+
+    edited("salesforce", list_it("orchestrator"))
+    catalog = edited("warehouse", list_it("meltanolabs"))
+    source, destination = catalog.get("salesforce").variant, catalog.get("warehouse").variants["meltanolabs"]
+    (given, taken) = rules.agreed_settings(source, destination, folder="file:///run/batches")
+    assert given["batch_config"] == taken["batch_config"] == {
+        "encoding": {"format": "jsonl", "compression": "gzip"},
+        "storage": {"root": "file:///run/batches"},
+    }  # fmt: skip
+
+
 def test_nothing_is_said_of_batches_where_one_of_them_has_none(pair):
     assert rules.agreed_settings(*pair((), ("csv+gzip",)), folder="file:///run/batches") == ({}, {})
 

@@ -1,4 +1,10 @@
-"""What a source's plugin and a destination's agree on: Singer has no way for them to ask each other."""
+"""What a source's plugin and a destination's agree on: Singer has no way for them to ask each other.
+
+A plugin's encodings stand in its connector file. No community loader lists jsonl+gzip, though the SDK reads it: files
+that nobody removes would fill memory-backed storage; their rows skip validation and get no `_sdc_…` values; and a BATCH
+is loaded at once, before RECORD messages that came earlier and wait, so that an older row could win. They get RECORD.
+source: singer_sdk.target_base.Target._process_batch_message, singer_sdk.sinks.core.Sink.process_batch_files
+"""
 
 from typing import Any
 
