@@ -226,18 +226,38 @@ def test_what_was_handed_to_a_worker_that_was_killed_here_goes_to_another_at_onc
     assert not service.died_here(drivers)
 
 
-def test_every_run_of_a_worker_that_was_killed_here_is_seen_to_with_one_look(drivers, place, ready, killed):
-    others = [
-        integrations.add(drivers, place, NewIntegration(type="github", name=name, values=GITHUB)) for name in "BC"
-    ]
-    for one in (ready, *others):
+@pytest.fixture
+def lost(drivers, place, ready, killed):
+    """Three runs of the killed worker."""
+    more = [integrations.add(drivers, place, NewIntegration(type="github", name=name, values=GITHUB)) for name in "BC"]
+    made = []
+    for one in (ready, *more):
         with drivers.db.transaction(one.org_id) as tx:
             wanted = RunRequest(org_id=one.org_id, integration_id=one.id, provider="github", trigger="t")
-            run = service.enqueue(drivers, tx, [wanted])[one.id]
+            made.append(service.enqueue(drivers, tx, [wanted])[one.id])
         with drivers.db.transaction(one.org_id, role=Role.WORKER) as tx:
-            queries.claim(tx, run.id, worker=killed, lease=timedelta(minutes=5))
+            queries.claim(tx, made[-1].id, worker=killed, lease=timedelta(minutes=5))
+    return made
+
+
+def test_every_run_of_a_worker_that_was_killed_here_is_seen_to_with_one_look(drivers, lost):
     assert [one.status for one in service.recover(drivers)] == 3 * [RunStatus.RETRYING]
     assert service.recover(drivers) == []
+
+
+def test_a_lost_run_that_can_not_be_ended_holds_up_no_other_and_is_tried_again(drivers, lost, caplog):
+    def sql(statement):
+        with drivers.db.connection() as connection:
+            connection.execute(text(statement))
+
+    sql(f"ALTER TABLE orchestrator.events ADD CONSTRAINT refused CHECK (payload ->> 'run_id' <> '{lost[0].id}')")
+    try:
+        assert {one.id for one in service.recover(drivers)} == {lost[1].id, lost[2].id}
+        assert f"{lost[0].id} lost its worker and could not be ended" in caplog.text
+    finally:
+        sql("ALTER TABLE orchestrator.events DROP CONSTRAINT refused")
+    sql("UPDATE orchestrator.run_attempts SET lease_until = now()")
+    assert [one.id for one in service.recover(drivers)] == [lost[0].id]
 
 
 def test_a_worker_that_stops_gives_its_run_back_once_state_is_committed(drivers, ready, joined, meltano):

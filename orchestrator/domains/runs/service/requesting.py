@@ -1,7 +1,7 @@
 """Asking for runs, finding them, stopping them, and ending those whose worker died."""
 
+import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import timedelta
 
 from sqlalchemy.exc import IntegrityError
@@ -25,10 +25,12 @@ from orchestrator.domains.runs.service.queueing import (
     strike_off_dead,
     submit,
 )
-from orchestrator.domains.runs.types import LogEntry, Run, RunKind, RunStatus, StreamCount, Success
+from orchestrator.domains.runs.types import LogEntry, OpenAttempt, Run, RunKind, RunStatus, StreamCount, Success
 from orchestrator.drivers import liveness
 from orchestrator.drivers.bundle import Drivers
-from orchestrator.kernel.db import Role
+from orchestrator.kernel.db import DatabaseAwayError, Role
+
+log = logging.getLogger(__name__)
 
 
 def request(
@@ -180,16 +182,27 @@ def recover(drivers: Drivers) -> list[Run]:
     gone = strike_off_dead(drivers)
     with drivers.db.anonymous() as tx:
         unended = queries.open_attempts(tx)
-    recovered: list[Run] = []
-    for one in unended:
-        if one.lapsed or one.worker in gone:
-            with suppress(LeaseLostError), drivers.db.transaction(one.org_id, role=Role.WORKER) as tx:
-                attempt = queries.attempt(tx, one.run_id, one.epoch)
-                if attempt is not None:
-                    lost = rules.worker_lost()
-                    recovered.append(
-                        end_or_try_again(tx, drivers.settings, attempt, status=RunStatus.FAILED, failure=lost)
-                    )
+    recovered = [_seen_to(drivers, one) for one in unended if one.lapsed or one.worker in gone]
     for worker in gone:
         liveness.forget(drivers.workers_folder, worker)
-    return recovered
+    return [run for run in recovered if run is not None]
+
+
+def _seen_to(drivers: Drivers, lost: OpenAttempt) -> Run | None:
+    """End a run as its lost attempt, or let it wait for another; None where somebody else did, or it can't be done now.
+
+    Whatever is wrong with one, the others don't wait for it.
+    """
+    try:
+        with drivers.db.transaction(lost.org_id, role=Role.WORKER) as tx:
+            attempt = queries.attempt(tx, lost.run_id, lost.epoch)
+            if attempt is None:
+                return None
+            return end_or_try_again(tx, drivers.settings, attempt, status=RunStatus.FAILED, failure=rules.worker_lost())
+    except LeaseLostError:
+        return None
+    except DatabaseAwayError:
+        raise
+    except Exception:
+        log.exception("%s lost its worker and could not be ended; it is tried again.", lost.run_id)
+        return None
