@@ -17,6 +17,8 @@ from tap_salesforce.inflating import opened
 
 _ROW = re.compile(rb'\n"[0-9A-Za-z]')
 _START = 3  # bytes
+_LONGEST_HEAD = 1024**2  # bytes; 800 names of 80 characters are less than a tenth of it
+_LONGEST_ROW = 256 * 1024**2  # bytes; an object may have 1.6 million characters of text in long fields
 
 
 class PageError(Exception):
@@ -24,7 +26,7 @@ class PageError(Exception):
 
 
 class RowCounter:
-    """Takes a page in pieces as they come.
+    """Takes a page in pieces as they come; PageError where something in it has no end.
 
     rows: found so far, without the header
     size: bytes so far
@@ -49,11 +51,15 @@ class RowCounter:
         starts = _ROW.findall(text)
         if not self.head.endswith(b"\n"):
             self.head += piece[: piece.find(b"\n") + 1 or None]
+            if len(self.head) > _LONGEST_HEAD:
+                raise PageError("the header has no end")
         if starts:
             self.rows += len(starts)
             self._tail = bytearray(text[_last_start(text) :])
         elif self.rows:
             self._tail += piece
+            if len(self._tail) > _LONGEST_ROW:
+                raise PageError("a row has no end")
         self._edge = text[1 - _START :]
 
     def ends_well(self) -> bool:

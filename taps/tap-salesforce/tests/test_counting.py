@@ -81,3 +81,16 @@ def test_gzip_of_several_members_is_read_to_its_end_and_a_cut_one_is_found(tmp_p
         b"".join(inflated([zipped[:-9]]))
     with pytest.raises(CutGzipError):
         b"".join(inflated([]))
+
+
+def test_a_page_that_unpacks_to_something_without_end_is_given_up_early():
+    rows = page(1)
+    for start, said in ((b"", "header"), (rows + rows.splitlines(keepends=True)[-1].rstrip(b"\n"), "row")):
+        packed = deflater()
+        body = packed.compress(start) + packed.compress(b"x" * 400 * 1024**2) + packed.flush()
+        assert len(body) < 4 * 1024**2
+        counter = RowCounter()
+        with pytest.raises(PageError, match=f"{said} has no end"):
+            for piece in inflated([body]):
+                counter.feed(piece)
+        assert counter.size < 300 * 1024**2

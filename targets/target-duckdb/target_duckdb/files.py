@@ -85,6 +85,8 @@ def _damaged(error: Exception) -> DamagedBatchError:
 
 
 def _text(path: Path, compression: str) -> IO[str]:
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError  # a pipe would be waited for, a device may have no end
     if compression == "gzip":
         return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
     return path.open(encoding="utf-8-sig", newline="")

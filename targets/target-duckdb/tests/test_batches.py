@@ -136,6 +136,7 @@ def test_what_cannot_be_read_is_refused_with_a_reason(desk: Desk, load: Load) ->
         ("s3://bucket/x", ConfigError),
         ("file:///tmp/*.csv", ConfigError),
         ("file:///nowhere", DamagedBatchError),
+        ("file:///dev/zero", DamagedBatchError),
     ):
         with pytest.raises(error):
             load(SHAPE, {**batch, "manifest": [url]})

@@ -4,6 +4,7 @@ Whatever is large stays a stream: a file of any size costs a few hundred KB here
 """
 
 import csv
+import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator
@@ -74,7 +75,7 @@ def size(urls: Iterable[str]) -> int:
 
 @contextmanager
 def opened(url: str) -> Iterator[IO[bytes]]:
-    """The file, for reading; DamagedBatchError where there is none."""
+    """The file, for reading; DamagedBatchError where there is none, or where it is something that never ends."""
     path = local(url)
     try:
         if path is None:
@@ -82,10 +83,16 @@ def opened(url: str) -> Iterator[IO[bytes]]:
             with StorageTarget.from_url(head).open(tail, mode="rb") as remote:
                 yield remote
         else:
-            with path.open("rb", buffering=0) as file:
+            with open(path, "rb", buffering=0, opener=_at_once) as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise DamagedBatchError(f"The batch file {url} is no plain file.")
                 yield file
     except FileNotFoundError as error:
         raise DamagedBatchError(f"The batch file {url} does not exist.") from error
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a pipe would be waited for
 
 
 def unpacked(file: IO[bytes], compression: str | None) -> Iterator[bytes]:

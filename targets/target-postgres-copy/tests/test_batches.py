@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import zlib
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -150,6 +151,15 @@ def test_only_plain_files_where_batch_files_are_known_to_be_are_deleted(load: Lo
     assert list(batches.folder.iterdir()) == [link]
     load(schema("T"), inside | {"manifest": [link.as_uri()]})
     assert outside.exists() and link.is_symlink()
+
+
+@pytest.mark.parametrize("what", ["/dev/zero", "a pipe"])
+def test_what_is_no_plain_file_is_not_read(load: Load, batches: Batches, what) -> None:
+    message = batches.csv("T", "Id\n1\n")
+    path = batches.folder / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(DamagedBatchError, match="no plain file"):
+        load(schema("T"), message | {"manifest": [what if what.startswith("/") else str(path)]})
 
 
 def test_no_file_of_this_machine_is_deleted_where_batch_files_are_known_to_be_elsewhere(
