@@ -25,6 +25,7 @@ Append = Callable[[Session, Attempt, Mapping[str, Mapping[str, Any]]], None]
 
 _FLUSH_EVERY = 0.5  # seconds
 _RETRY_EVERY = 0.5  # seconds
+_SHOW_EVERY = 0.2  # seconds, and as often as telling it takes a twentieth of the time
 _LOOK_EVERY = 1.0  # seconds
 _MOST_STREAMS = 100_000  # what a plugin says is bounded: memory, and the columns it is stored in
 _MOST = 2**53 - 1  # of anything
@@ -84,6 +85,8 @@ class Recorder:
         self._times: dict[str, tuple[float, float]] = {}
         self._known: dict[str, Mapping[str, Any]] = {}
         self._append: Append = queries.append_state
+        self._show_at = 0.0  # when counts are told next; 0 before the first time
+        self._moved: set[str] = set()  # streams whose counts are not stored as they are
         self._over = threading.Event()
         self._heart = threading.Thread(target=self._beat, name=f"heartbeat-{attempt.run_id}", daemon=True)
 
@@ -104,11 +107,11 @@ class Recorder:
         self._heed_life(output)
         if isinstance(output, Metric):
             self._measure(output)
-            self.show(Progress(phase="syncing", counts=self.counts()))
+            self._show_counts()
         elif isinstance(output, LogLine):
             self.say(output.message, level=output.level.value, source=output.source.value, at=output.at)
             if output.source is Source.TAP:
-                self.show(Progress(phase="syncing", counts=self.counts()))
+                self._show_counts()
         if monotonic() - self._flushed > _FLUSH_EVERY:
             self.flush()
 
@@ -138,6 +141,7 @@ class Recorder:
         with self._lock:
             if metric.stream not in self._times and len(self._times) >= _MOST_STREAMS:
                 return
+            self._moved.add(metric.stream)
             first, _ = self._times.get(metric.stream, (monotonic(), 0.0))
             self._times[metric.stream] = (first, monotonic())
             counted = _COUNTERS.get((metric.source, metric.name))
@@ -145,18 +149,31 @@ class Recorder:
                 counts = self._counts[counted]
                 counts[metric.stream] = min(counts[metric.stream] + int(metric.value), _MOST)
 
-    def counts(self) -> tuple[StreamCount, ...]:
-        """What was moved so far."""
+    def counts(self, only: set[str] | None = None) -> tuple[StreamCount, ...]:
+        """What was moved so far, of these streams or of all."""
         with self._lock:
-            seconds = {stream: last - first for stream, (first, last) in self._times.items()}
-            return rules.merged(**self._counts, seconds=seconds, complete=self.complete)
+            wanted = self._times.keys() if only is None else self._times.keys() & only
+            seconds = {stream: last - first for stream in wanted for first, last in [self._times[stream]]}
+            counts = {
+                name: {stream: of[stream] for stream in wanted if stream in of} for name, of in self._counts.items()
+            }
+            return rules.merged(**counts, seconds=seconds, complete=self.complete)
 
     def plugins_ended(self) -> None:
         """Nobody but us says more: their last lines are kept, however many were left out."""
         self._lines.end()
+        if self._show_at:
+            self.show(Progress(phase="syncing", counts=self.counts()))
         ends = [*list(self._phases.values())[1:], monotonic()]
         took = zip(self._phases.items(), ends, strict=True)
         self._took = {phase: round(end - began, 3) for (phase, began), end in took}
+
+    def _show_counts(self) -> None:
+        """Tell it now and then: a plugin may count as often as it likes, and any number of streams."""
+        began = monotonic()
+        if began >= self._show_at:
+            self.show(Progress(phase="syncing", counts=self.counts()))
+            self._show_at = began + max(_SHOW_EVERY, 20 * (monotonic() - began))
 
     def show(self, progress: Progress) -> None:
         """Tell whoever watches where the run is."""
@@ -169,16 +186,21 @@ class Recorder:
         Raises LeaseLostError, and then has stored nothing.
         """
         lines = self._lines.take()
+        with self._lock:
+            moved, self._moved = self._moved, set()
+        counts = self.counts(None if self.complete else moved)
         self._flushed = monotonic()
         try:
             with self._transaction() as tx:
                 queries.hold(tx, self.attempt)
                 queries.add_logs(tx, self.attempt, lines)
-                queries.save_counts(tx, self.attempt, self.counts())
+                queries.save_counts(tx, self.attempt, counts)
                 if self._took:
                     queries.save_phases(tx, self.attempt, self._took)
         except DatabaseAwayError:
             self._lines.give_back(lines)
+            with self._lock:
+                self._moved |= moved
 
     # State
 
