@@ -29,7 +29,11 @@ def told(error: duckdb.Error, what: str) -> LoadError:
             hint="Drop the constraint, then sync again.",
         )
     if isinstance(error, duckdb.OutOfMemoryException):
-        return DestinationError(f"DuckDB ran out of memory while loading {what}.", hint="Make batch_size_rows smaller.")
+        return DestinationError(
+            f"DuckDB ran out of memory while loading {what}.",
+            hint="Make batches smaller (batch_size_rows; of files the tap's own, such as bulk_page_rows), or deselect"
+            " fields.",
+        )
     if isinstance(error, (duckdb.IOException, duckdb.InvalidInputException)) and _READING.search(said):
         return DamagedBatchError(f"A batch file of {what} is cut off, or is not what it says it is.")
     return DestinationError(
