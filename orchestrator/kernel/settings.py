@@ -152,9 +152,9 @@ class QueueSettings(_Section):
     total: int = Field(default=10_000, ge=1, description="detached runs under way at most, however many workers")
     per_organization: int = Field(default=10_000, ge=1, description="… of one organization")
     per_provider: int = Field(default=10_000, ge=1, description="… of one organization at one provider")
-    attempts: int = Field(default=3, ge=1, le=20, description="tries of one detached run")
+    attempts: int = Field(default=3, ge=1, le=20, description="attempts at one detached run")
     backoff: Duration = Field(
-        default=timedelta(seconds=30), description="before the second try; doubles with each one after"
+        default=timedelta(seconds=30), description="before the second attempt; doubles with each one after"
     )
     longest_backoff: Duration = Field(default=timedelta(hours=1), description="… up to this")
     drain: Duration = Field(

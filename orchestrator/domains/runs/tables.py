@@ -82,7 +82,7 @@ class RunRow(Table):
 
 
 class AttemptRow(Table):
-    """One try at a run by one worker, fenced by its epoch; epoch 0 is whoever asked, until somebody claims it.
+    """One attempt at a run by one worker, fenced by its epoch; epoch 0 is whoever asked, until somebody claims it.
 
     phases: seconds by phase, once its processes have ended
     """
@@ -110,7 +110,7 @@ class QueueRow(Table):
     requested_at:   its place in its organization's line
     not_before:     set while it waits to be tried again
     dispatched_at:  set while it holds a slot of `worker`
-    attempts:       tries so far that counted; one that a draining worker gave back does not
+    attempts:       so far, that counted; one that a draining worker gave back does not
     """
 
     __tablename__ = "run_queue"
@@ -138,7 +138,7 @@ class QueueRow(Table):
 
 
 class RetryPolicyRow(Table):
-    """When an organization wants failed tries repeated; what is empty is the operator's."""
+    """When an organization wants failed attempts repeated; what is empty is the operator's."""
 
     __tablename__ = "retry_policies"
     __table_args__ = (

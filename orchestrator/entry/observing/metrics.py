@@ -56,20 +56,20 @@ class Metrics(Observer):
         self._busy = Gauge("orchestrator_worker_slots_busy", "Runs under way in this worker.", registry=registry)
         self._attempts = Counter(
             "orchestrator_run_attempts",
-            "Tries at runs, by the status they left the run in.",
+            "Attempts at runs, by the status they left the run in.",
             ["connector", "status"],
             registry=registry,
         )
         self._seconds = Histogram(
             "orchestrator_run_attempt_seconds",
-            "How long tries at runs took.",
+            "How long attempts at runs took.",
             ["connector"],
             buckets=_SECONDS,
             registry=registry,
         )
         self._waited = Histogram(
             "orchestrator_run_wait_seconds",
-            "From the request of a run to its first try.",
+            "From the request of a run to its first attempt.",
             buckets=_SECONDS,
             registry=registry,
         )
@@ -78,10 +78,10 @@ class Metrics(Observer):
             ["connector", "side"], registry=registry,
         )  # fmt: skip
         self._failures = Counter(
-            "orchestrator_run_failures", "Tries that failed.", ["connector", "kind", "origin"], registry=registry
+            "orchestrator_run_failures", "Attempts that failed.", ["connector", "kind", "origin"], registry=registry
         )
         self._lost = Counter(
-            "orchestrator_leases_lost", "Tries that others took over from this worker.", registry=registry
+            "orchestrator_leases_lost", "Attempts that others took over from this worker.", registry=registry
         )
         self._recovered = Counter(
             "orchestrator_runs_recovered", "Runs taken from workers that were gone.", registry=registry
@@ -104,7 +104,7 @@ class Metrics(Observer):
 
     @contextmanager
     def attempt(self, integration: Integration, run: Run) -> Iterator[Follower]:
-        """Count one try, its records as they come."""
+        """Count one attempt, its records as they come."""
         began, follower = monotonic(), _Counting(self._records, integration.type)
         self._busy.inc()
         try:
@@ -138,7 +138,7 @@ class Metrics(Observer):
 
 
 class _Counting(Follower):
-    """Adds what a try moves to the counters, as it is told."""
+    """Adds what an attempt moves to the counters, as it is told."""
 
     def __init__(self, records: Counter, connector: str) -> None:
         self._sides = {side: records.labels(connector, side) for side in _SIDES}

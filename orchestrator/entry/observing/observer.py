@@ -13,7 +13,7 @@ class Observer:
     """Sees what a worker does, and here makes nothing of it. Called from several threads at once."""
 
     def attempt(self, integration: Integration, run: Run) -> AbstractContextManager[Follower]:
-        """Be told what becomes of one try at a run; left with LeaseLostError where others took it over."""
+        """Be told what becomes of one attempt at a run; left with LeaseLostError where others took it over."""
         return _unfollowed(integration, run)
 
     def recovered(self, found: Sequence[Run]) -> None:

@@ -1,6 +1,6 @@
 """Traces of runs by OpenTelemetry, sent by OTLP over HTTP; needs the extra `otel`.
 
-A run's trace has the run's own id, in hex and without its prefix, so that all its tries are in one trace, whichever
+A run's trace has the run's own id, in hex and without its prefix, so that all its attempts are in one trace, whichever
 workers made them. Spans carry ids of ours, the connector's name, statuses and numbers; no tenant's names, no messages.
 Headers, certificates and the like are read by the library from its own OTEL_… variables.
 """
@@ -48,7 +48,7 @@ class Traces(Observer):
 
     @contextmanager
     def attempt(self, integration: Integration, run: Run) -> Iterator[Follower]:
-        """A span around one try."""
+        """A span around one attempt."""
         facts = {
             "orchestrator.run.id": run.id,
             "orchestrator.organization.id": run.org_id,
@@ -73,7 +73,7 @@ class Traces(Observer):
 
 
 def _of_run(run_id: str) -> Context:
-    """The context of a run's trace; the span that all its tries hang from is never sent itself."""
+    """The context of a run's trace; the span that all its attempts hang from is never sent itself."""
     whole = ids.decode("run", run_id).int
     parent = SpanContext(whole, whole & _LOW, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
     return set_span_in_context(NonRecordingSpan(parent))

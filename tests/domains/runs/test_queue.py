@@ -340,7 +340,7 @@ def test_a_waiting_run_says_where_it_stands_and_why(drivers, ready, joined, melt
     ("facts", "reason"),
     [
         ({"slots": 0}, "no worker runs: orchestrator worker"),
-        ({"again_in": timedelta(seconds=90), "attempts": 2}, "is tried again in 1 min 30 s, after 2 tries"),
+        ({"again_in": timedelta(seconds=90), "attempts": 2}, "is tried again in 1 min 30 s, after 2 attempts"),
         ({"busy": 4}, "all 4 slots are taken"),
         ({"org_busy": 3}, "the organization has 3 runs under way, which is its limit"),
         ({"provider_busy": 2}, "2 runs at this provider are under way, which is the limit"),

@@ -68,8 +68,8 @@ def test_it_is_shown_with_what_was_set_here(command):
 @pytest.mark.parametrize(
     ("arguments", "said_so"),
     [
-        pytest.param(("--attempts", "0"), "0 tries", id="no try"),
-        pytest.param(("--attempts", "21"), "21 tries", id="too many"),
+        pytest.param(("--attempts", "0"), "0 attempts", id="none"),
+        pytest.param(("--attempts", "21"), "21 attempts", id="too many"),
         pytest.param(("--backoff", "8d"), "too long", id="too long"),
         pytest.param(("--backoff", "-5s"), "not a duration", id="negative"),
         pytest.param(("--backoff", "2h", "--longest", "1h"), "begin at 2 h and end at 1 h", id="ends before it begins"),

@@ -31,15 +31,15 @@ def show(context: typer.Context, *, as_json: Json = False) -> None:
 def set_(
     context: typer.Context,
     *,
-    attempts: Annotated[int | None, typer.Option(help="Tries of a run at most; 1 never tries again.")] = None,
-    backoff: Annotated[str | None, typer.Option(help="Before the second try; doubles with each after: 30s.")] = None,
+    attempts: Annotated[int | None, typer.Option(help="Attempts at a run, at most; 1 never tries again.")] = None,
+    backoff: Annotated[str | None, typer.Option(help="Before the second one; doubles with each after: 30s.")] = None,
     longest: Annotated[str | None, typer.Option(help="What that grows to at most: 1h.")] = None,
     kind: Annotated[
         list[FailureKind] | None, typer.Option(help="Only after these failures; can be given several times.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Set some of it for this organization; the rest stays. It holds from the next try that fails."""
+    """Set some of it for this organization; the rest stays. It holds from the next attempt that fails."""
     wanted: dict[str, Any] = {
         "attempts": attempts,
         "backoff": time_limit(backoff),
@@ -77,7 +77,7 @@ def _show(drivers: Drivers, org_id: str, *, as_json: bool) -> None:
         console.show_json({**_json(holds), "own": _json(own)})
         return
     facts = {
-        "tries at most": (holds.attempts, own.attempts),
+        "attempts at most": (holds.attempts, own.attempts),
         "before the second": (durations.spoken(holds.backoff), own.backoff),
         "at most": (durations.spoken(holds.longest), own.longest),
         "after": (", ".join(sorted(holds.kinds)), own.kinds),

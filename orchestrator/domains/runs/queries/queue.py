@@ -80,7 +80,7 @@ def leave(tx: Session, run_id: str) -> None:
 def wait_again(tx: Session, run_id: str, *, delay: timedelta, counts: bool) -> None:
     """Give the slot back and wait in line again, not to be tried before `delay` is over.
 
-    counts: whether the try that ends here counts as one of the run's attempts
+    counts: whether the attempt that ends here counts as one of the run's attempts
     """
     change = update(QueueRow).where(QueueRow.run_id == run_id)
     tx.execute(
@@ -94,14 +94,14 @@ def wait_again(tx: Session, run_id: str, *, delay: timedelta, counts: bool) -> N
 
 
 def count_attempt(tx: Session, run_id: str, *, worker: str) -> int:
-    """One try more, in a slot of this worker; answers how many there were. 0 where the run has no place in the line."""
+    """One attempt more, in a slot of this worker; answers how many there were, 0 for a run without a place in line."""
     change = update(QueueRow).where(QueueRow.run_id == run_id)
     held = {"worker": worker, "dispatched_at": func.coalesce(QueueRow.dispatched_at, func.clock_timestamp())}
     return tx.scalar(change.values(**held, attempts=QueueRow.attempts + 1).returning(QueueRow.attempts)) or 0
 
 
 def attempts(tx: Session, run_id: str) -> int:
-    """How many tries of a run counted so far; 0 where it has no place in the line."""
+    """How many attempts at a run counted so far; 0 where it has no place in the line."""
     return tx.scalar(select(QueueRow.attempts).where(QueueRow.run_id == run_id)) or 0
 
 

@@ -224,7 +224,7 @@ def put_back(
 ) -> Run | None:
     """End the attempt and let the run wait for another. None where somebody asked to stop it, or it isn't ours.
 
-    counts: whether this try was one of the run's attempts
+    counts: whether this attempt was one of the run's attempts
     """
     change = (
         update(RunRow)

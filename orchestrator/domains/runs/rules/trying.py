@@ -40,7 +40,7 @@ def check(own: OwnRetryPolicy) -> None:
     """Raise RetryPolicyError where it can't be meant."""
     if own.attempts is not None and not 1 <= own.attempts <= _MOST_ATTEMPTS:
         raise RetryPolicyError(
-            f"{own.attempts} tries can't be meant.", hint=f"1 to {_MOST_ATTEMPTS}; 1 never tries again."
+            f"{own.attempts} attempts can't be meant.", hint=f"1 to {_MOST_ATTEMPTS}; 1 never tries again."
         )
     for length in (own.backoff, own.longest):
         if length is not None and length > _LONGEST:
@@ -52,13 +52,13 @@ def check(own: OwnRetryPolicy) -> None:
         )
     if own.kinds is not None and (never := sorted(own.kinds - PASSING)):
         raise RetryPolicyError(
-            f"Another try never mends {', '.join(never)}: somebody must act.",
+            f"Another attempt never mends {', '.join(never)}: somebody must act.",
             hint=f"Choose of {', '.join(sorted(PASSING))}.",
         )
 
 
 def next_try(status: RunStatus, failure: Failure | None, attempt: Attempt, policy: RetryPolicy) -> timedelta | None:
-    """How long a run waits for its next try; None where this was the last.
+    """How long a run waits for its next attempt; None where this was the last.
 
     The delay is spread by the run's id, so that runs that failed together don't come back together; one the source
     asked for is never shortened.
@@ -76,8 +76,8 @@ def waits_for(place: PlaceInLine, *, total: int, per_org: int, per_provider: int
     if place.slots == 0:
         return "no worker runs: orchestrator worker"
     if place.again_in is not None:
-        tries = "one try" if place.attempts == 1 else f"{place.attempts} tries"
-        return f"is tried again in {durations.spoken(place.again_in)}, after {tries}"
+        attempts = "one attempt" if place.attempts == 1 else f"{place.attempts} attempts"
+        return f"is tried again in {durations.spoken(place.again_in)}, after {attempts}"
     if place.busy >= min(place.slots, total):
         return f"all {min(place.slots, total):,} slots are taken"
     if place.org_busy >= per_org:

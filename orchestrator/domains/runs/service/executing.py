@@ -41,7 +41,7 @@ def execute(
     drain: threading.Event | None = None,
     on_progress: OnProgress = lambda _: None,
 ) -> Run:
-    """Do a waiting run to its end, or to its next try; the same call serves the command line and workers.
+    """Do a waiting run to its end, or to its next attempt; the same call serves the command line and workers.
 
     cancel:  set it to stop the run; every process is ended and the run settles as cancelled
     drain:   set it to have a detached run given back as soon as it has committed state, or after a while
@@ -176,7 +176,7 @@ def _outcome(ended: Exit, recorder: Recorder, *, counted: bool) -> Outcome:
 
 
 def _settled(drivers: Drivers, attempt: Attempt, status: RunStatus, failure: Failure | None, code: int | None) -> Run:
-    """End the run, or let it wait for its next try."""
+    """End the run, or let it wait for its next attempt."""
     settings = drivers.settings
     return _patiently(
         drivers,

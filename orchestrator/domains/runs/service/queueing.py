@@ -1,4 +1,4 @@
-"""Detached runs: put into the line, handed to workers in fair turns, put back where a try failed."""
+"""Detached runs: put into the line, handed to workers in fair turns, put back where an attempt failed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -160,7 +160,7 @@ def end_or_try_again(
     failure: Failure | None = None,
     exit_code: int | None = None,
 ) -> Run:
-    """End the run as its attempt, or let it wait for another try. Raises LeaseLostError."""
+    """End the run as its attempt, or let it wait for another attempt. Raises LeaseLostError."""
     delay = rules.next_try(status, failure, attempt, policy(tx, settings))
     if delay is not None:
         run = _put_back(tx, attempt, failure=failure, exit_code=exit_code, delay=delay, counts=True)

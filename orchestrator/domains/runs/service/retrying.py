@@ -24,7 +24,7 @@ def retries(drivers: Drivers, org_id: str) -> tuple[RetryPolicy, OwnRetryPolicy]
 
 
 def set_retries(drivers: Drivers, org_id: str, change: Callable[[OwnRetryPolicy], OwnRetryPolicy]) -> None:
-    """Change an organization's own policy; it holds from the next try that fails. Raises RetryPolicyError."""
+    """Change an organization's own policy; it holds from the next attempt that fails. Raises RetryPolicyError."""
     with drivers.db.transaction(org_id) as tx:
         changed = change(queries.retry_policy(tx))
         rules.check(changed)

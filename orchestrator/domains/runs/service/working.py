@@ -21,13 +21,13 @@ from orchestrator.kernel.db import Role
 
 
 class Follower:
-    """Who is told what becomes of one try at a run, and here makes nothing of it."""
+    """Who is told what becomes of one attempt at a run, and here makes nothing of it."""
 
     def progress(self, progress: Progress) -> None:
         """It got so far."""
 
     def ended(self, run: Run) -> None:
-        """The try is over; the run has ended or waits for another."""
+        """The attempt is over; the run has ended or waits for another."""
 
 
 Follow = Callable[[Integration, Run], AbstractContextManager[Follower]]
@@ -97,7 +97,8 @@ def take(
 ) -> Run | None:
     """Execute a run that was handed to us; None where it is nobody's to execute any more.
 
-    follow: entered with the integration and the run before the try, left after it; with LeaseLostError where we lost it
+    follow: entered with the integration and the run before the attempt, left after it, with LeaseLostError where it is
+            lost
     """
     with drivers.db.transaction(org_id) as tx:
         run = queries.run(tx, run_id)

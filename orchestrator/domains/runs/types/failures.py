@@ -66,7 +66,7 @@ class Explanation:
     said: str = ""
 
 
-# Failures that another try can mend; all others need a person.
+# Failures that another attempt can mend; all others need a person.
 PASSING = frozenset(FailureKind) - {
     FailureKind.CONFIG_ERROR,
     FailureKind.AUTH_EXPIRED,
@@ -79,10 +79,10 @@ PASSING = frozenset(FailureKind) - {
 class RetryPolicy:
     """When a detached run is tried again by itself.
 
-    attempts: tries of a run at most; 1: it is never tried again
-    backoff:  before the second try; doubles with each one after
+    attempts: of a run at most; 1: it is never tried again
+    backoff:  before the second attempt; doubles with each one after
     longest:  what it grows to at most
-    kinds:    of failures that are worth another try, of PASSING
+    kinds:    of failures that are worth another attempt, of PASSING
     """
 
     attempts: int

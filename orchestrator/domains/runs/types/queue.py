@@ -28,8 +28,8 @@ class PlaceInLine:
     position:      in its organization's line, 1 is next
     org_busy:      slots its organization holds; provider_busy: of them, at the same provider
     busy, slots:   of all living workers
-    again_in:      until it may be tried again, where a try failed
-    attempts:      tries so far
+    again_in:      until it may be tried again, where an attempt failed
+    attempts:      so far
     """
 
     position: int

@@ -100,9 +100,9 @@ class RunRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One try at a run; its epoch guards lease, state and end. Logs and counts are kept whoever holds the run.
+    """One attempt at a run; its epoch guards lease, state and end. Logs and counts are kept whoever holds the run.
 
-    number: which try it is, of those that count; 0 where nobody tries again by itself
+    number: which attempt it is, of those that count; 0 where nobody tries again by itself
     """
 
     org_id: str
