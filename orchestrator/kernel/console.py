@@ -7,7 +7,7 @@ anything: control characters are taken out of all that is shown, and markup and 
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -29,8 +29,9 @@ _WIDEST = 4000  # columns of what goes into a file or a pipe: other programs rea
 _GAP = 2  # between the columns of a table
 _BEGINNING = 19  # of an id, where there is no room for all of it: to the millisecond, and 14 bits of chance
 _NARROWEST = 4
+_LONG_WORD = 20  # a longer one may be cut before columns are left out, and before others are
 _ID = re.compile("[a-z]+_[0-9a-z]{26}")
-_WORD = re.compile(r"(?:[●○◐×✓] )?\S+")  # a mark stays with what it says
+_WORD = re.compile(r"(?:[●○◐×✓⚠≈] )?\S+")  # a mark stays with what it says
 
 
 def out() -> "Console":
@@ -75,51 +76,101 @@ def show_table(
     empty: str,
     numeric: Sequence[str] = (),
     whole: Sequence[str] = (),
+    spare: Sequence[str] = (),
+    below: str = "",
     header: bool = True,
 ) -> None:
-    """Draw a table, or the sentence for an empty one on stderr. Values in `whole` are folded last."""
+    """Draw a table, or the sentence for an empty one on stderr.
+
+    Where there is too little room for it as it is:
+    below:  what this column says comes on lines of its own, below the row
+    spare:  these columns are left out, the first one first, as long as words would be cut otherwise
+    whole:  values of these columns are folded last
+    """
     if not rows:
         say(empty)
         return
-    from rich.table import Table
-
     cells = [[cleaned(_cell(value)) for value in row] for row in rows]
-    shown = [cleaned(column) if header else "" for column in columns]
-    widths = _widths(shown, cells, [column in whole for column in columns], out().width - _GAP * (len(columns) - 1))
-    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False, show_header=header)
-    for column, width, values in zip(columns, widths, zip(*cells, strict=True), strict=True):
-        side: Literal["left", "right"] = "right" if column in numeric else "left"
-        ids = any(map(_ID.fullmatch, values))
-        overflow: Literal["fold", "ellipsis"] = "ellipsis" if ids else "fold"
-        table.add_column(_text(column), justify=side, overflow=overflow, no_wrap=ids, width=width)
-    for row in cells:
-        table.add_row(*map(_text, row))
-    out().print(table)
+    there = [
+        _Column(cleaned(name) if header else "", values, whole=name in whole, numeric=name in numeric)
+        for name, values in zip(columns, zip(*cells, strict=True), strict=True)
+    ]
+    named = dict(zip(columns, there, strict=True))
+    room = out().width
+    notes: Sequence[str] = ()
+    if below and _needed(column.full for column in named.values()) > room:
+        notes = named.pop(below).values
+    for name in spare:
+        if _needed(column.usual for column in named.values()) > room:
+            del named[name]
+    shown = list(named.values())
+    _draw(shown, _widths(shown, room - _GAP * (len(shown) - 1)), notes, header=header)
 
 
-def _widths(header: Sequence[str], cells: Sequence[Sequence[str]], whole: Sequence[bool], room: int) -> list[int]:
+class _Column:
+    """A column, and how wide it is: all of it, with ids cut to their beginnings, as its longest word, or as usual."""
+
+    def __init__(self, name: str, values: Sequence[str], *, whole: bool, numeric: bool) -> None:
+        from rich.cells import cell_len
+
+        self.name, self.values, self.numeric = name, values, numeric
+        self.ids = any(map(_ID.fullmatch, values))
+        self.full = max(map(cell_len, (name, *values)))
+        words = [*_WORD.findall(name), *(values if whole else _WORD.findall("\n".join(values)))]
+        self.begun = _BEGINNING if self.ids else self.full
+        self.words = _BEGINNING if self.ids else max(map(cell_len, words), default=0)
+        self.usual = _BEGINNING if self.ids else min(self.words, _LONG_WORD)
+
+
+def _needed(widths: Iterable[int]) -> int:
+    all_of_them = list(widths)
+    return sum(all_of_them) + _GAP * (len(all_of_them) - 1)
+
+
+def _widths(columns: Sequence[_Column], room: int) -> list[int]:
     """How wide each column is drawn, so that all fit.
 
     Ids give way first, as the beginning of one names it, too. Then the widest, down to its longest word, or to its
-    longest value where that stays whole; and if that is still too much, the widest without regard to words.
+    longest value where that stays whole; then what has longer words than usual; and if that is still too much, the
+    widest without regard to words.
     """
-    from rich.cells import cell_len
-
-    widths, begun, words = [], [], []
-    for name, values, kept in zip(header, zip(*cells, strict=True), whole, strict=True):
-        longest = max(map(cell_len, values))
-        widths.append(max(cell_len(name), longest))
-        ids = any(map(_ID.fullmatch, values))
-        begun.append(_BEGINNING if ids else widths[-1])
-        unfolded = [*_WORD.findall(name), *(values if kept else _WORD.findall("\n".join(values)))]
-        words.append(_BEGINNING if ids else max(map(cell_len, unfolded), default=0))
-    for least in (begun, words, [_NARROWEST] * len(widths)):
+    widths = [column.full for column in columns]
+    for least in (
+        [column.begun for column in columns],
+        [column.words for column in columns],
+        [column.usual for column in columns],
+        [_NARROWEST] * len(columns),
+    ):
         while sum(widths) > room:
             wide = [index for index, width in enumerate(widths) if width > least[index]]
             if not wide:
                 break
             widths[max(wide, key=widths.__getitem__)] -= 1
     return widths
+
+
+def _draw(columns: Sequence[_Column], widths: Sequence[int], notes: Sequence[str], *, header: bool) -> None:
+    """Rows in one table; with notes, each in one of its own, with its note below."""
+    from rich.padding import Padding
+    from rich.table import Table
+
+    def table(rows: Sequence[Sequence[str]], *, header: bool) -> Table:
+        made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False, show_header=header)
+        for column, width in zip(columns, widths, strict=True):
+            side: Literal["left", "right"] = "right" if column.numeric else "left"
+            overflow: Literal["fold", "ellipsis"] = "ellipsis" if column.ids else "fold"
+            made.add_column(_text(column.name), justify=side, overflow=overflow, no_wrap=column.ids, width=width)
+        for row in rows:
+            made.add_row(*map(_text, row))
+        return made
+
+    rows = list(zip(*(column.values for column in columns), strict=True))
+    if not notes:
+        out().print(table(rows, header=header))
+    for index, (row, note) in enumerate(zip(rows, notes, strict=False)):
+        out().print(table([row], header=header and index == 0))
+        if note:
+            out().print(Padding(_text(note), (0, 0, 0, _GAP)), soft_wrap=False)
 
 
 def show_facts(facts: Mapping[str, Any]) -> None:

@@ -74,6 +74,28 @@ def test_what_is_to_stay_whole_folds_after_all_else(monkeypatch, capsys):
     assert lines[1:] == ["Mon 09:00  one two", "           three", "           four"]
 
 
+def test_what_is_said_of_a_row_comes_below_it_where_there_is_no_room_beside(monkeypatch, capsys):
+    columns, rows = ("run", "of", "why"), [("run_1", "CRM", "Nobody answered at the address."), ("run_2", "ERP", "")]
+    how = {"below": "why"}
+    wide = _drawn(monkeypatch, capsys, 60, columns, *rows, **how)
+    assert wide[1:] == ["run_1  CRM  Nobody answered at the address.", "run_2  ERP"]
+    narrow = _drawn(monkeypatch, capsys, 24, columns, *rows, **how)
+    assert narrow == ["run    of", "run_1  CRM", "  Nobody answered at the", "  address.", "run_2  ERP"]
+
+
+def test_columns_that_can_be_spared_are_left_out_before_words_are_cut(monkeypatch, capsys):
+    columns, row = ("name", "plan", "kind"), ("salesforce", "free", "destination")
+    how = {"spare": ("plan", "kind")}
+    assert _drawn(monkeypatch, capsys, 29, columns, row, **how)[1] == "salesforce  free  destination"
+    assert _drawn(monkeypatch, capsys, 28, columns, row, **how) == ["name        kind", "salesforce  destination"]
+    assert _drawn(monkeypatch, capsys, 20, columns, row, **how) == ["name", "salesforce"]
+
+
+def test_one_very_long_word_is_cut_before_all_others(monkeypatch, capsys):
+    [_, first, *_] = _drawn(monkeypatch, capsys, 40, ("name", "connector"), ("x" * 60, "salesforce"))
+    assert first == f"{'x' * 28}  salesforce"
+
+
 @pytest.mark.parametrize("width", [1, 10, 40])
 def test_no_terminal_is_too_narrow_and_no_value_too_long(monkeypatch, capsys, width):
     assert _drawn(monkeypatch, capsys, width, ("run", "of", "status", "when"), RUN, ("", "x" * 99, "", "日本語" * 30))

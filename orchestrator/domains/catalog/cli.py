@@ -43,7 +43,8 @@ def list_(
             for one in found
         ]
         columns = ("name", "title", "kind", "category", "status", "plan", "variants")
-        console.show_table(columns, rows, empty="There is no connector file in schemas/connectors.")
+        empty = "There is no connector file in schemas/connectors."
+        console.show_table(columns, rows, empty=empty, spare=("plan", "category"))
     _name_broken(catalog)
 
 

@@ -54,7 +54,8 @@ def list_(
     empty = (
         "Nothing was deleted." if deleted else "Nothing is connected yet. See what can be: orchestrator connectors list"
     )
-    console.show_table(columns, rows, empty=empty, whole=[name for name in columns if name not in {"name", "schema"}])
+    whole = [name for name in columns if name not in {"name", "schema"}]
+    console.show_table(columns, rows, empty=empty, whole=whole, spare=("schema", "id"))
 
 
 def _short(whole: str, among: list[Integration]) -> str:

@@ -49,8 +49,9 @@ def plan(
         )
         for one in told.streams
     ]
-    columns = ("stream", "mode", "reads on from", "about rows", "about API calls", "about seconds", "going by")
-    console.show_table(columns, rows, empty="", numeric=["about rows", "about API calls", "about seconds"])
+    columns = ("stream", "mode", "reads on from", "≈ rows", "≈ API calls", "≈ seconds", "going by")
+    numeric = ["≈ rows", "≈ API calls", "≈ seconds"]
+    console.show_table(columns, rows, empty="", numeric=numeric, whole=["going by"], spare=["mode"])
     handed = f"{told.encoding} batches" if told.encoding else "RECORD messages"
     console.say(f"Into {showing.where(found, integrations.destination(drivers, found))}, as {handed}.")
     for said in _unknown(told.streams):

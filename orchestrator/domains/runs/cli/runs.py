@@ -8,7 +8,7 @@ import typer
 from orchestrator.domains.identity import service as identity
 from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.runs import rules, service
-from orchestrator.domains.runs.cli import showing, sync
+from orchestrator.domains.runs.cli import showing, sync, watching
 from orchestrator.domains.runs.errors import TimeoutArgumentError, TooRecentError
 from orchestrator.domains.runs.types import LogEntry, Run, RunStatus
 from orchestrator.drivers.bundle import Drivers
@@ -58,9 +58,8 @@ def list_(
         for run in found
     ]
     columns = ("run", "integration", "kind", "status", "requested", "seconds", "why")
-    console.show_table(
-        columns, rows, empty="Nothing ran yet. Start a sync: orchestrator sync <id>", numeric=["seconds"]
-    )
+    empty = "Nothing ran yet. Start a sync: orchestrator sync <id>"
+    console.show_table(columns, rows, empty=empty, numeric=["seconds"], whole=["status", "requested"], below="why")
 
 
 @app.command()
@@ -93,9 +92,7 @@ def show(context: typer.Context, run: RunArgument, *, as_json: Json = False) -> 
         facts |= {"why": found.failure.message, "what to do": found.failure.hint}
     console.show_facts(facts)
     if counts:
-        from orchestrator.domains.runs.cli.watching import count_table
-
-        console.out().print(count_table(counts, final=True))
+        watching.show_counts(counts)
     if gone := showing.pruned(found, drivers.settings.runs.keep):
         console.say(gone)
 

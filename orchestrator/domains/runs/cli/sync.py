@@ -79,7 +79,7 @@ def attended(drivers: Drivers, integration: Integration, ask: Callable[[], Run],
         console.show_json(showing.run_json(run, integration.name, counts))
     elif not quiet:
         if counts:
-            console.out().print(watching.count_table(counts, final=True))
+            watching.show_counts(counts)
         console.say(f"{showing.MARKS[run.status]}: {run.id}, {_place(drivers, integration, run)}.")
         if run.full_refresh and run.kind is RunKind.SYNC and run.status is RunStatus.SUCCEEDED:
             console.say(

@@ -105,34 +105,38 @@ class _Board:
         return whole
 
 
-def count_table(counts: tuple[StreamCount, ...], *, final: bool = False) -> "Table":
-    """Rows by stream, read and written; in the end what else is known of them, – where it isn't."""
+def count_table(counts: tuple[StreamCount, ...]) -> "Table":
+    """Rows by stream, read and written so far."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("stream")
-    for name in ("read", "written", *(_AT_THE_END if final else ())):
+    for name in ("read", "written"):
         table.add_column(name, justify="right")
     for count in counts:
-        table.add_row(
-            console.escaped(count.stream), f"{count.read:,}", f"{count.written:,}", *(_last(count) if final else ())
-        )
+        table.add_row(console.escaped(count.stream), f"{count.read:,}", f"{count.written:,}")
     return table
 
 
-_AT_THE_END = ("deleted", "rejected", "bytes", "seconds", "per second")
-
-
-def _last(count: StreamCount) -> tuple[str, ...]:
+def show_counts(counts: tuple[StreamCount, ...]) -> None:
+    """In the end: all that is known of each stream, – where it isn't."""
     from rich.filesize import decimal
 
-    return (
-        f"{count.deleted:,}",
-        "–" if count.rejected is None else f"{count.rejected:,}",
-        "–" if count.bytes is None else decimal(count.bytes),
-        f"{count.seconds:.1f}",
-        "–" if count.rate is None else f"{count.rate:,.0f}",
-    )
+    columns = ("stream", "read", "written", "deleted", "rejected", "bytes", "seconds", "per second")
+    rows = [
+        (
+            count.stream,
+            count.read,
+            count.written,
+            count.deleted,
+            count.rejected,
+            None if count.bytes is None else decimal(count.bytes),
+            count.seconds,
+            None if count.rate is None else round(count.rate),
+        )
+        for count in counts
+    ]
+    console.show_table(columns, rows, empty="", numeric=columns[1:], whole=["bytes"], spare=("per second", "seconds"))
 
 
 @contextmanager
