@@ -27,10 +27,17 @@ def living(root: int) -> list[int]:
     return [pid for pid in descendants(root) if _state(pid) not in {"", "Z"}]
 
 
-def is_below(pid: int, root: int) -> bool:
-    """Whether root started a process, or started who did."""
+def is_below(pid: int, root: int) -> bool | None:
+    """Whether root started a process, or started who did.
+
+    None where one on the way lives but is hidden from us: hidepid closes what can't be dumped to all but root.
+    source: man 5 proc, hidepid; man 2 ptrace, access mode checking
+    """
     while pid > 1 and pid != root:
-        pid = next((parent for name, parent in numbers(f"/proc/{pid}/status") if name == b"PPid:"), 0)
+        parent = next((parent for name, parent in numbers(f"/proc/{pid}/status") if name == b"PPid:"), None)
+        if parent is None:
+            return None if _is_there(pid) else False
+        pid = parent
     return pid == root
 
 
@@ -84,6 +91,14 @@ def _looked_for(parent: int) -> list[int]:
     """The same from every process's own word."""
     pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
     return [pid for pid in pids if (b"PPid:", parent) in numbers(f"/proc/{pid}/status")]
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return not isinstance(error, ProcessLookupError)  # it may be another user's
+    return True
 
 
 def _state(pid: int) -> str:

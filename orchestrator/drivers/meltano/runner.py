@@ -262,7 +262,8 @@ class _Session:
         self._callback_error = self._callback_error or error
 
     def _is_ours(self, pid: int) -> bool:
-        return self._supervisor is not None and family.is_below(pid, self._supervisor)
+        """True too where we can't see whose process it is: the nonce decides then."""
+        return self._supervisor is not None and family.is_below(pid, self._supervisor) is not False
 
     def _started(self, supervisor: int) -> None:
         self._supervisor = supervisor
