@@ -78,17 +78,17 @@ class Usage:
 
 def _shared_by_all() -> int:
     """Bytes of files in memory and shared memory on the whole machine, or more: what lies in swap could be that."""
-    found = dict.fromkeys((b"Shmem:", b"SwapTotal:", b"SwapFree:"), 0)
+    found = dict.fromkeys((b"Shmem", b"SwapTotal", b"SwapFree"), 0)
     for name, value in family.numbers("/proc/meminfo"):
         if name in found:
             found[name] = value * 1024
-    return found[b"Shmem:"] + found[b"SwapTotal:"] - found[b"SwapFree:"]
+    return found[b"Shmem"] + found[b"SwapTotal"] - found[b"SwapFree"]
 
 
 def _in_memory(path: str) -> bool:
     try:
         device = os.stat(path).st_dev  # noqa: PTH116 - keeps pathlib unloaded
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace", newline="\n") as file:  # noqa: PTH123
             mounts = [line.split() for line in file]
     except OSError:
         return False
@@ -149,8 +149,8 @@ def _mapped(pid: int, device: int) -> Iterator[tuple[tuple[int, int], int]]:
     """Of what a process has mapped of this device: as much as there may be, since nothing tells how much there is."""
     number = f"{os.major(device):02x}:{os.minor(device):02x}"
     try:
-        with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            lines = file.readlines()
+        with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace", newline="\n") as file:  # noqa: PTH123
+            lines = file.readlines()  # what is mapped may have a carriage return in its name
     except OSError:
         return
     for line in lines:

@@ -28,7 +28,7 @@ child = os.fork()
 if child == 0:
     libc.prctl(4, 0, 0, 0, 0)  # as init and Meltano do
     os.write(writing, b"x")
-    time.sleep(60)
+    time.sleep(5)
 os.read(reading, 1)
 living = family.is_below(child, os.getpid())
 os.kill(child, 9)
@@ -48,7 +48,27 @@ def test_of_a_process_that_is_hidden_nothing_is_said_but_of_one_that_is_gone(scr
 
 
 def test_a_process_is_below_who_started_it_and_below_nobody_else():
-    with subprocess.Popen(("sleep", "60")) as process:
+    with subprocess.Popen(("sleep", "5")) as process:
         assert family.is_below(process.pid, os.getpid()) is True
         assert family.is_below(os.getpid(), process.pid) is False
+        process.kill()
+
+
+NOBODYS = 9_999_999  # more than there are process ids
+CALLED = """
+import ctypes, time
+ctypes.CDLL(None).prctl(15, {name!r}, 0, 0, 0)
+print(flush=True)
+time.sleep(5)
+"""
+
+
+@pytest.mark.parametrize("name", [b"\rPPid:\t%d" % NOBODYS, b"a\r\rb", b"\r:\r1", b":", b"", b"\n\\\n", b"\xff\x85 7"])
+def test_what_a_process_calls_itself_says_nothing_of_whose_it_is(name):
+    command = (sys.executable, "-I", "-S", "-c", CALLED.format(name=name))
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        assert family.is_below(process.pid, NOBODYS) is False
+        assert family.is_below(process.pid, os.getpid()) is True
+        assert family.usage(os.getpid())[2] >= 1
         process.kill()
