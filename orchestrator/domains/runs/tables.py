@@ -1,6 +1,7 @@
 """Runs, their attempts, what they said, what they moved, and the history of every stream's state."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -197,6 +198,7 @@ class RunTotalRow(Table):
     """What became of all runs of the installation that ended; a trigger counts each as it ends, and nothing goes.
 
     failure_kind, failure_origin:  empty where nothing failed
+    records, bytes:                integers without a bound, since what a plugin says it moved is added up for ever
     """
 
     __tablename__ = "run_totals"
@@ -208,10 +210,10 @@ class RunTotalRow(Table):
     failure_origin: Mapped[str] = mapped_column(primary_key=True)
     runs: Mapped[int] = mapped_column(BigInteger)
     seconds: Mapped[float]
-    records_read: Mapped[int] = mapped_column(BigInteger)
-    records_written: Mapped[int] = mapped_column(BigInteger)
-    records_deleted: Mapped[int] = mapped_column(BigInteger)
-    bytes: Mapped[int] = mapped_column(BigInteger)
+    records_read: Mapped[Decimal]
+    records_written: Mapped[Decimal]
+    records_deleted: Mapped[Decimal]
+    bytes: Mapped[Decimal]
 
 
 class RunStreamRow(Table):

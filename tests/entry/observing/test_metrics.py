@@ -138,6 +138,27 @@ def test_every_run_counts_once_whoever_did_it_and_whichever_worker_is_asked(driv
         }
 
 
+def test_what_plugins_say_they_moved_never_adds_up_to_more_than_the_totals_hold(drivers, ready, metrics):
+    """1,100 streams of the most that is recorded of each are more than a BIGINT."""
+    most, streams = 2**53 - 1, 1100
+    for _ in range(2):
+        run = runs.request(drivers, ready)
+        with drivers.db.connection() as connection:
+            connection.execute(
+                text("""
+                    INSERT INTO orchestrator.run_streams
+                        (org_id, run_id, stream, records_read, records_written, records_deleted, bytes)
+                    SELECT org_id, id, 's' || number, :most, :most, :most, :most
+                    FROM orchestrator.runs, generate_series(1, :streams) number WHERE finished_at IS NULL
+                """),
+                {"most": most, "streams": streams},
+            )
+        runs.cancel(drivers, run)
+    found = shown(metrics, "orchestrator_installation_records", "orchestrator_installation_written")
+    assert len(found) == 4
+    assert set(found.values()) == {float(2 * streams * most)}
+
+
 def test_counters_of_the_installation_do_not_go_back_where_history_is_pruned(drivers, ready, meltano, metrics):
     meltano.outputs = [counted(side, "users", 7) for side in Source]
     for _ in range(2):

@@ -18,10 +18,10 @@ def totals(tx: Session) -> list[RunTotal]:
             failure_origin=row.failure_origin,
             runs=row.runs,
             seconds=row.seconds,
-            read=row.records_read,
-            written=row.records_written,
-            deleted=row.records_deleted,
-            bytes=row.bytes,
+            read=int(row.records_read),
+            written=int(row.records_written),
+            deleted=int(row.records_deleted),
+            bytes=int(row.bytes),
         )
         for row in tx.scalars(select(RunTotalRow))
     ]
