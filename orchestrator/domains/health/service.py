@@ -1,7 +1,8 @@
 """Looking at every integration at once, and noticing whose data becomes late."""
 
+import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from orchestrator.domains.health import rules
 from orchestrator.domains.health.events import FreshnessChanged
@@ -11,8 +12,10 @@ from orchestrator.domains.runs import service as runs
 from orchestrator.domains.schedules import service as schedules
 from orchestrator.domains.schedules.types import Promise
 from orchestrator.drivers.bundle import Drivers
+from orchestrator.kernel.db import DatabaseAwayError
 from orchestrator.kernel.events import emit
 
+log = logging.getLogger(__name__)
 _LOOKS = 200  # a tick; what is due besides is for the next
 
 
@@ -37,23 +40,32 @@ def note_freshness(drivers: Drivers) -> None:
     stands whether it is late. Costs one look at an index where there is nothing to look at.
     """
     for org_id, ours in integrations.claim_due_looks(drivers, most=_LOOKS).items():
-        with drivers.db.transaction(org_id) as tx:
-            held = integrations.hold_lateness(tx, ours)
-            enabled = [one.integration_id for one in held if one.enabled]
-            promises = _by_integration(schedules.promised(tx, enabled, grace=drivers.settings.health.grace))
-            for one in held:
-                fresh = rules.freshness(promises[one.integration_id])
-                late = fresh is not None and fresh.late
-                integrations.note_lateness(tx, one.integration_id, late=late, look_at=rules.next_look(fresh))
-                if late != one.late and one.there:
-                    fact = FreshnessChanged(
-                        org_id=org_id,
-                        integration_id=one.integration_id,
-                        late=late,
-                        as_of=None if fresh is None or fresh.as_of is None else fresh.as_of.isoformat(),
-                        due=None if fresh is None else fresh.due.isoformat(),
-                    )
-                    emit(tx, fact)
+        try:
+            _note(drivers, org_id, ours)
+        except DatabaseAwayError:
+            raise
+        except Exception:  # whatever is wrong with one organization, the others don't wait for it
+            log.exception("How new the data of %s is could not be looked at; it is tried again in a minute.", org_id)
+
+
+def _note(drivers: Drivers, org_id: str, ours: Sequence[str]) -> None:
+    with drivers.db.transaction(org_id) as tx:
+        held = integrations.hold_lateness(tx, ours)
+        enabled = [one.integration_id for one in held if one.enabled]
+        promises = _by_integration(schedules.promised(tx, enabled, grace=drivers.settings.health.grace))
+        for one in held:
+            fresh = rules.freshness(promises[one.integration_id])
+            late = fresh is not None and fresh.late
+            integrations.note_lateness(tx, one.integration_id, late=late, look_at=rules.next_look(fresh))
+            if late != one.late and one.there:
+                fact = FreshnessChanged(
+                    org_id=org_id,
+                    integration_id=one.integration_id,
+                    late=late,
+                    as_of=None if fresh is None or fresh.as_of is None else fresh.as_of.isoformat(),
+                    due=None if fresh is None else fresh.due.isoformat(),
+                )
+                emit(tx, fact)
 
 
 def _by_integration(promises: Iterable[Promise]) -> Mapping[str, list[Promise]]:

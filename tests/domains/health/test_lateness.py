@@ -14,6 +14,7 @@ from orchestrator.domains.runs import service as runs
 from orchestrator.domains.schedules import service as schedules
 from orchestrator.domains.schedules.types import Policy, Timing
 from orchestrator.drivers.meltano.output import Source
+from orchestrator.kernel import ids
 from orchestrator.kernel.events import EventRow
 from tests.fakes.meltano import counted, singer_state
 from tests.fixtures.drivers import GITHUB
@@ -135,6 +136,35 @@ def test_of_an_integration_that_was_deleted_nothing_is_told(drivers, scheduled, 
     integrations.delete(drivers, scheduled)
     service.note_freshness(drivers)
     assert told() == []
+
+
+@pytest.mark.parametrize("change", ["jitter = '-1 second'", "zone = 'Europe/Nowhere'"])
+def test_a_schedule_that_nobody_can_read_keeps_no_other_from_being_looked_at(
+    drivers, place, scheduled, later, told, change
+):
+    other = integrations.add(drivers, place, NewIntegration(type="github", name="Other", values=GITHUB))
+    broken = schedules.add(drivers, other, Timing(cron="0 * * * *"), Policy())
+    with drivers.db.connection() as connection:
+        one = {"id": ids.decode("sch", broken.id)}
+        connection.execute(text(f"UPDATE orchestrator.schedules SET {change} WHERE id = :id"), one)
+    later(3)
+    service.note_freshness(drivers)
+    assert [(fact["integration_id"], fact["late"]) for fact in told()] == [(scheduled.id, True)]
+
+
+def test_an_organization_that_can_not_be_looked_at_keeps_no_other_from_it(
+    drivers, scheduled, later, told, monkeypatch, caplog
+):
+    later(3)
+    claimed = {ids.new("org"): [ids.new("int")], scheduled.org_id: [scheduled.id]}
+    hold = integrations.hold_lateness
+    monkeypatch.setattr(integrations, "claim_due_looks", lambda *_, **__: claimed)
+    monkeypatch.setattr(
+        integrations, "hold_lateness", lambda tx, ours: 1 / 0 if scheduled.id not in ours else hold(tx, ours)
+    )
+    service.note_freshness(drivers)
+    assert [fact["late"] for fact in told()] == [True]
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_a_look_whose_worker_died_is_made_by_another(drivers, scheduled, later, told):

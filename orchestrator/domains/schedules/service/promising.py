@@ -1,5 +1,6 @@
 """What schedules promise, held against what was synced."""
 
+import logging
 from collections.abc import Collection
 from datetime import timedelta
 
@@ -10,6 +11,8 @@ from orchestrator.domains.runs import service as runs
 from orchestrator.domains.schedules import queries, rules
 from orchestrator.domains.schedules.types import Promise
 from orchestrator.drivers.bundle import Drivers
+
+log = logging.getLogger(__name__)
 
 
 def promises(drivers: Drivers, org_id: str) -> list[Promise]:
@@ -23,18 +26,22 @@ def promises(drivers: Drivers, org_id: str) -> list[Promise]:
 
 
 def promised(tx: Session, integration_ids: Collection[str], *, grace: timedelta) -> list[Promise]:
-    """The same of these integrations, which are enabled."""
+    """The same of these integrations, which are enabled. A schedule that nobody can read promises nothing."""
     now = queries.now(tx)
     there = queries.schedules(tx, only=integration_ids)
     newest = runs.newest_successes(tx, [(one.integration_id, one.streams) for one in there])
     found = []
     for schedule, success in zip(there, newest, strict=True):
-        due = rules.promised(
-            schedule,
-            last_began=success.began if success else None,
-            took=success.ended - success.began if success else timedelta(0),
-            grace=grace,
-        )
+        try:
+            due = rules.promised(
+                schedule,
+                last_began=success.began if success else None,
+                took=success.ended - success.began if success else timedelta(0),
+                grace=grace,
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others still promise something
+            log.warning("%s can't be read, and promises nothing (%s).", schedule.id, type(error).__name__)
+            continue
         if due is not None:
             found.append(Promise(schedule=schedule, due=due, late=due < now, as_of=success.began if success else None))
     return found
