@@ -69,7 +69,10 @@ def now(tx: Session) -> datetime:
 
 
 def lag(tx: Session) -> timedelta:
-    """How long the schedule has been due that is due for longest, of all organizations; by a reviewed function."""
+    """How long the schedule has been due that is due for longest, of all organizations; by a reviewed function.
+
+    One that is held back is due when it is tried again.
+    """
     return timedelta(seconds=tx.execute(text("SELECT orchestrator.scheduler_lag()")).scalar_one())
 
 

@@ -245,6 +245,19 @@ def test_a_schedule_that_fails_for_a_reason_nobody_foresaw_holds_up_no_other_and
     assert outcomes(broken) == []
 
 
+def test_a_schedule_that_is_held_back_does_not_count_as_late_until_it_is_to_be_tried_again(
+    drivers, integration, schedule, clock
+):
+    added = schedule(integration("A"))
+    clock.sql(BREAK, id=_uuid("sch", added.id))
+    clock.by(3 * HOUR)
+    assert service.lag(drivers) > HOUR
+    service.fire_due(drivers)
+    assert service.lag(drivers) == timedelta(0)
+    clock.sql("UPDATE orchestrator.schedules SET retry_at = now() - interval '5 minutes'")
+    assert 5 * MINUTE <= service.lag(drivers) < 6 * MINUTE
+
+
 def test_a_schedule_that_failed_catches_up_by_its_policy_once_it_can(drivers, place, integration, schedule, clock):
     added = schedule(integration("A"))
     clock.sql(BREAK, id=_uuid("sch", added.id))
