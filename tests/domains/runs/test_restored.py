@@ -13,6 +13,7 @@ from orchestrator.drivers.embedded_postgres import binaries
 from orchestrator.kernel.db import Database, engine, normalised
 from orchestrator.kernel.settings import RunSettings
 from tests.domains.runs.test_queue import handed, join
+from tests.fixtures.drivers import as_killed
 
 
 @pytest.fixture
@@ -114,6 +115,15 @@ def test_a_copy_is_worked_on_by_nobody_even_where_nobody_remembers_anything(driv
         drivers.__dict__.update(db=original, unchecked_db=original)
         pool.dispose()
     assert service.look_back(drivers) is None, "the original works on"
+
+
+def test_looking_at_the_workers_ends_nothing_of_a_restored_database(drivers, ready, command):
+    run = service.request(drivers, ready)
+    as_killed(drivers.worker)
+    assert command("workers", "list", "--json").json == []
+    assert service.find(drivers, ready.org_id, run.id).status is RunStatus.QUEUED
+    assert [one.id for one in service.recover(drivers)] == [run.id], "what it left is still known"
+    drivers.__dict__.pop("worker")
 
 
 def join_again(drivers):

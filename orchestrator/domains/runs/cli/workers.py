@@ -20,7 +20,7 @@ def root() -> None:
 def list_(context: typer.Context, *, as_json: Json = False) -> None:
     """All workers of this installation, the oldest first."""
     drivers = of_command(context)
-    service.recover(drivers)
+    service.strike_off_dead(drivers)
     found = service.workers(drivers)
     because = service.paused(drivers)
     if because is not None:

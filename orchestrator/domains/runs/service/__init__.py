@@ -4,7 +4,7 @@ from orchestrator.domains.runs.service.executing import execute
 from orchestrator.domains.runs.service.forecasting import forecast
 from orchestrator.domains.runs.service.pausing import look_back, paused, resume
 from orchestrator.domains.runs.service.pruning import LEAST_KEPT, clearer, prune, pruner
-from orchestrator.domains.runs.service.queueing import dispatch, enqueue, submit, under_way, waiting
+from orchestrator.domains.runs.service.queueing import dispatch, enqueue, strike_off_dead, submit, under_way, waiting
 from orchestrator.domains.runs.service.requesting import (
     cancel,
     counts,
@@ -71,6 +71,7 @@ __all__ = [
     "rollback",
     "set_retries",
     "show",
+    "strike_off_dead",
     "submit",
     "take",
     "totals",
