@@ -73,7 +73,11 @@ def _fire_apart(drivers: Drivers, tx: Session, due: Sequence[Due], now: datetime
 
 
 def _hold_back(tx: Session, schedule: Schedule, error: Exception) -> None:
-    """Try it again later, and say so once, by its kind alone: what an error quotes could be anything."""
+    """Try it again later, and say so once, by its kind alone: what an error quotes could be anything.
+
+    Of a slot that waited only the slot is locked so far, so that two schedulers may wait for each other here. Postgres
+    ends the transaction of one, whose next tick does it again.
+    """
     failure = f"Something unexpected went wrong in orchestrator itself ({type(error).__name__})."
     held = queries.hold_back(tx, schedule.id, failure=failure, delay=rules.held_back(schedule.failures))
     log.error("%s can't be fired, and is tried again at %s.", held.id, held.retry_at, exc_info=error)
