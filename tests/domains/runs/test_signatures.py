@@ -109,7 +109,7 @@ TOLD = (
         ("source_error", "Connection refused", "Nothing listens at that address, or a firewall refuses us."),
         ("source_error", "Name or service not known", "The name of the server is not known here."),
         ("source_error", "No route to host", "There is no way from this machine to the server."),
-        ("source_error", "Connection timed out", "Nothing answers at that address."),
+        ("source_error", "Connection timed out", "Nothing answers at that address, or nothing does any more."),
         ("config_error", "certificate verify failed", "The server's certificate is not one that this machine trusts."),
     ],
 )
