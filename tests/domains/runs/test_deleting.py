@@ -64,9 +64,10 @@ def test_of_many_that_are_queued_at_once_those_of_deleted_integrations_are_left_
 
 
 def wait_for_somebody_who_waits(drivers):
+    here = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     for _ in range(200):
         with drivers.db.connection() as connection:
-            if connection.scalar(text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")):
+            if connection.scalar(text(here)):
                 return
         sleep(0.05)
     pytest.fail("nobody waits for the deletion")
