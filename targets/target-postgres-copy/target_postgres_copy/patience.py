@@ -21,10 +21,12 @@ _PAUSES: Final = (1, 2, 4, 8, *([15] * 36))  # seconds: ten minutes in all
 
 def patiently(what: str, work: Callable[[], _T]) -> _T:
     """Do a transaction again and again until it gets its locks; DestinationError after ten minutes."""
-    for pause in _PAUSES:
+    for pause in (*_PAUSES, None):
         try:
             return work()
         except LockNotAvailable:
+            if pause is None:
+                break  # the last pause is over, and it was in use still
             log.info("%s must change, but is in use; trying again in %d s.", what, pause)
             time.sleep(pause)
     raise DestinationError(

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from copydesk import Batches, Load, Warehouse, config, ended, lines, record, schema, start, state
 from psycopg import Connection, sql
+from psycopg.errors import LockNotAvailable
 
 from target_postgres_copy import patience
 from target_postgres_copy.errors import DestinationError
@@ -177,6 +178,18 @@ def test_a_table_that_somebody_reads_is_changed_later_and_keeps_nobody_else_out(
         changed.result(20)
     assert max(took) < 1
     assert ("2", "new") in warehouse.rows("T", "Id", "Name")
+
+
+def test_what_is_free_after_the_last_pause_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "_PAUSES", [0.01])
+    tries = iter([LockNotAvailable(), None])
+
+    def work() -> str:
+        if refused := next(tries):
+            raise refused
+        return "changed"
+
+    assert patience.patiently("T", work) == "changed"
 
 
 def test_a_table_that_is_never_free_is_said_so(
