@@ -11,6 +11,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +25,8 @@ _LOCK = "lock"
 _DEAD = "dead-"
 _TRIES = 100
 _PREFIX = "run-"
+_NAME_BYTES = 8
+_NAME = "[0-9a-f]" * 2 * _NAME_BYTES  # as a pattern
 _LONGEST_SOCKET = 100  # a unix socket's path ends at 108 bytes on Linux, 104 on macOS
 _MEMORY = Path("/dev/shm")  # noqa: S108 - the run directories in it are 0700 and have random names
 _LEAST_FREE = 256 * 1024 * 1024  # plugins spool here too; a container's default of 64 MiB is no place for that
@@ -89,7 +92,7 @@ def _make(root: Path) -> RunDirectory:
 def _locked(root: Path) -> tuple[Path, int]:
     """A new directory and the descriptor of its lock, held; another one where a reaper was faster."""
     for _ in range(_TRIES):
-        path = root / f"{_PREFIX}{secrets.token_hex(8)}"
+        path = root / f"{_PREFIX}{secrets.token_hex(_NAME_BYTES)}"
         path.mkdir(mode=0o700)
         try:
             lock = _lock(path)
@@ -139,6 +142,20 @@ def reap(root: Path) -> int:
     return len(dead)
 
 
+def reap_former(folder: Path) -> int:
+    """The same in a folder that others use too, where run directories were made before they had one of their own."""
+    found = [path for pattern in (_PREFIX, _DEAD) for path in folder.glob(f"{pattern}{_NAME}") if _is_ours(path)]
+    return sum(_reap(path) for path in found)
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+
+
 def _reap(path: Path) -> bool:
     """Remove it where nobody holds its lock, one without a lock too: its owner died making or removing it."""
     try:
@@ -147,7 +164,7 @@ def _reap(path: Path) -> bool:
         return False
     if lock is None:
         return False
-    dead = path.with_name(f"{_DEAD}{secrets.token_hex(8)}")
+    dead = path.with_name(f"{_DEAD}{secrets.token_hex(_NAME_BYTES)}")
     try:
         path.rename(dead)  # from here on nobody who makes it can find it, with a lock or without
     except OSError:

@@ -97,7 +97,7 @@ class Meltano:
     """Starts Meltano; holds no state, so one serves every run of a process.
 
     home:       where launchers are kept, and run directories where there is no memory-backed storage
-    runs:       where run directories are made; None decides by the machine
+    runs:       where run directories are made, and nothing else; None decides by the machine
     inherited:  variables handed to Meltano and its plugins as they are (certificates, proxies); never secrets
     grace:      between asking a process to end and ending it
     readable:   files and folders that plugins may read besides what they need
@@ -204,7 +204,8 @@ class Meltano:
 
     def reap(self) -> int:
         """Remove the directories of runs whose processes are dead; how many there were."""
-        return directory.reap(self.runs_root)
+        former = 0 if self.runs is None else directory.reap_former(self.runs.parent)
+        return directory.reap(self.runs_root) + former
 
     @contextmanager
     def _session(

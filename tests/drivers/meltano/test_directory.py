@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator.drivers.meltano import removal
-from orchestrator.drivers.meltano.directory import default_root, reap, run_directory
+from orchestrator.drivers.meltano.directory import default_root, reap, reap_former, root_in, run_directory
 from orchestrator.drivers.meltano.errors import RunStorageError
 from orchestrator.drivers.meltano.removal import remove
+from orchestrator.drivers.meltano.runner import Meltano
 
 
 def test_a_run_directory_is_for_its_owner_only_and_goes_with_the_block(tmp_path):
@@ -42,6 +43,38 @@ def test_the_reaper_leaves_the_living_and_takes_the_dead(tmp_path):
 
 def test_the_reaper_has_nothing_to_do_where_nothing_ever_ran(tmp_path):
     assert reap(tmp_path / "never") == 0
+
+
+ONES = "run-0123456789abcdef"  # as run directories are called
+
+
+def test_what_was_left_in_a_folder_that_others_use_too_is_taken_and_nothing_else(tmp_path):
+    for name in (ONES, "dead-0123456789abcdef", "run-0123456789ABCDEF", "run-of-somebody", "dead-letters"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("secret")
+    (tmp_path / "run-0000000000000000").touch()
+    (tmp_path / "run-1111111111111111").symlink_to(tmp_path / "dead-letters")
+    with run_directory(tmp_path) as living:
+        assert reap_former(tmp_path) == 2
+        kept = {path.name for path in tmp_path.iterdir()} - {living.path.name}
+    assert kept == {
+        "run-0123456789ABCDEF", "run-of-somebody", "dead-letters", "run-0000000000000000", "run-1111111111111111",
+    }  # fmt: skip
+    assert [path.name for path in (tmp_path / "dead-letters").iterdir()] == ["config.json"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_what_another_user_left_there_stays(tmp_path):
+    (tmp_path / ONES).mkdir()
+    os.chown(tmp_path / ONES, 65534, 65534)
+    assert reap_former(tmp_path) == 0
+    assert (tmp_path / ONES).exists()
+
+
+def test_run_directories_from_before_they_had_a_folder_of_their_own_are_taken(tmp_path):
+    (tmp_path / ONES).mkdir()
+    assert Meltano(home=tmp_path / "home", runs=root_in(tmp_path)).reap() == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_root_that_is_a_link_is_refused(tmp_path):
