@@ -89,6 +89,7 @@ class _Watch:
         self._pipes, self._spared = set[str](), {os.getpid()}
         self._kill_at: float | None = None
         self._ready = select.poll()
+        self._ready.register(_STDIN, select.POLLIN)
         if watched:
             records, meltano = watched
             self._pipes = {records, os.readlink(f"/proc/self/fd/{_STDIN}")}  # noqa: PTH115
@@ -97,17 +98,16 @@ class _Watch:
 
     def chunks(self) -> Iterator[bytes]:
         """What is said, until nobody can say more."""
-        self._ready.register(_STDIN, select.POLLIN)
         while True:
             if _STDIN in self._wait():
                 chunk = os.read(_STDIN, _CHUNK)
                 if not chunk:
-                    break
+                    return
                 yield chunk
-        self._ready.unregister(_STDIN)
 
     def to_the_end(self) -> None:
-        """Wait until nobody can write records either."""
+        """Wait until nobody can write records either. Stdin may be closed by now, of which poll would tell for ever."""
+        self._ready.unregister(_STDIN)
         while self._pipes and (self._kill_at is None or any(self._holders())):
             self._wait()
 
