@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from orchestrator.drivers.meltano import directory
 from orchestrator.drivers.meltano.process import Isolation, possible_isolation
 from orchestrator.drivers.meltano.removal import remove
 from tests.drivers.meltano.conftest import program
@@ -20,6 +22,7 @@ from tests.drivers.meltano.conftest import program
 ORCHESTRATOR = """
 import sys, time
 from pathlib import Path
+from orchestrator.drivers.meltano import directory
 from orchestrator.drivers.meltano.process import Isolation, Lease
 from orchestrator.drivers.meltano.runner import Meltano
 from orchestrator.drivers.meltano.values import Plugin, Project, Side
@@ -285,6 +288,7 @@ time.sleep(4)
 WAYS = (
     "files", "closed folder", "deep folders", "file without a name", "memfd", "mapped memfd", "shared memory",
 )  # fmt: skip
+HAS_MEMORY = os.access("/dev/shm", os.W_OK) and shutil.disk_usage("/dev/shm").free >= directory._LEAST_FREE
 BREEDER = """
 import os, time
 while True:
@@ -301,7 +305,7 @@ def test_what_takes_more_memory_together_than_it_may_is_ended(supervised, isolat
     assert done.code == 112
 
 
-@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="needs memory-backed storage")
+@pytest.mark.skipif(not HAS_MEMORY, reason="needs memory-backed storage, and room in it")
 @pytest.mark.parametrize("way", [*WAYS, "system v"])
 @pytest.mark.parametrize("user", [None, pytest.param(65534, marks=ORDINARY)], ids=["ourselves", "nobody"])
 def test_memory_that_no_process_has_mapped_counts_too(supervised, run_directory, way, user):
