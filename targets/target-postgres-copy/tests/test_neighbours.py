@@ -176,7 +176,7 @@ def test_a_table_that_somebody_reads_is_changed_later_and_keeps_nobody_else_out(
         assert not changed.done()
         somebody.rollback()
         changed.result(20)
-    assert max(took) < 1
+    assert max(took) < 5  # seconds; the lock's timeout and what a busy machine takes
     assert ("2", "new") in warehouse.rows("T", "Id", "Name")
 
 
