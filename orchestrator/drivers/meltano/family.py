@@ -61,7 +61,7 @@ def numbers(path: str) -> Iterator[tuple[bytes, int]]:
     A line ends at a line feed alone: of all that breaks lines, the kernel escapes no more in what a process is called.
     """
     try:
-        with open(path, "rb") as file:  # noqa: PTH123
+        with open(path, "rb") as file:
             lines = file.read().split(b"\n")
     except OSError:
         return
@@ -75,13 +75,13 @@ def numbers(path: str) -> Iterator[tuple[bytes, int]]:
 def _children(pid: int) -> list[int]:
     """Of a process, whichever of its threads started them; of all processes only where the kernel keeps no list."""
     try:
-        threads = os.listdir(f"/proc/{pid}/task") if _THERE else []  # noqa: PTH208 - keeps pathlib unloaded
+        threads = os.listdir(f"/proc/{pid}/task") if _THERE else []
     except OSError:
         return []
     found = []
     for thread in threads:
         try:
-            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:  # noqa: PTH123
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
                 found += [int(child) for child in file.read().split()]
         except FileNotFoundError:
             if thread == str(pid):
@@ -93,7 +93,7 @@ def _children(pid: int) -> list[int]:
 
 def _looked_for(parent: int) -> list[int]:
     """The same from every process's own word."""
-    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     return [pid for pid in pids if (b"PPid", parent) in numbers(f"/proc/{pid}/status")]
 
 
@@ -107,7 +107,7 @@ def _is_there(pid: int) -> bool:
 
 def _state(pid: int) -> str:
     try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:  # noqa: PTH123
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
             return file.read().rpartition(")")[2].split()[0]
     except OSError:
         return ""

@@ -56,7 +56,7 @@ def confine(*, readable: Iterable[str], writable: Iterable[str]) -> bool:
 
 def _each(paths: Iterable[str], access: int) -> Iterator[tuple[str, int]]:
     for path in paths:
-        yield path, access if os.path.isdir(path) else access & _OF_FILES  # noqa: PTH112 - keeps pathlib unloaded
+        yield path, access if os.path.isdir(path) else access & _OF_FILES
 
 
 def _allow(rules: int, path: str, access: int) -> None:

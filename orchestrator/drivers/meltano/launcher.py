@@ -52,12 +52,12 @@ _KILLED_FIRST = b"1000"
 def _decoded(path: str, settings: Sequence[str]) -> str:
     import json
 
-    with open(path, encoding="utf-8") as file:  # noqa: PTH123 - keeps pathlib unloaded, this is on every start's path
+    with open(path, encoding="utf-8") as file:
         config = json.load(file)
     for name in settings:
         if name in config:
             config[name] = json.loads(config[name])
-    with open(f"{path}.decoded", "w", encoding="utf-8") as file:  # noqa: PTH123
+    with open(f"{path}.decoded", "w", encoding="utf-8") as file:
         json.dump(config, file)
     return f"{path}.decoded"
 
@@ -73,11 +73,11 @@ def _own(program: str) -> Iterator[str]:
 
 
 def _files(texts: Iterable[str]) -> Iterator[str]:
-    return (text for text in texts if text.startswith(os.sep) and os.path.isfile(text))  # noqa: PTH113
+    return (text for text in texts if text.startswith(os.sep) and os.path.isfile(text))
 
 
 def _description(path: str) -> dict[str, list[str]]:
-    with open(path, "rb") as file:  # noqa: PTH123
+    with open(path, "rb") as file:
         words = file.read().decode(errors="surrogateescape").split("\0")
     said: dict[str, list[str]] = {}
     for name, value in zip(words[::2], words[1::2], strict=False):  # the last is followed by nothing
@@ -97,7 +97,7 @@ def _limit(kind: int, value: int) -> None:
 
 def _first_to_go() -> None:
     try:
-        with open("/proc/self/oom_score_adj", "wb") as file:  # noqa: PTH123
+        with open("/proc/self/oom_score_adj", "wb") as file:
             file.write(_KILLED_FIRST)
     except OSError:
         return  # no such thing here
@@ -129,7 +129,7 @@ def main(arguments: list[str]) -> None:
     _first_to_go()
     landlock.confine(
         readable=(*_SYSTEM, *_FACTS, *_own(program), *_files(environment.values()), *said.get("readable", ())),
-        writable=(*_DEVICES, own, *_files(rest), *(os.path.join(root, path) for path in said.get("writable", ()))),  # noqa: PTH118
+        writable=(*_DEVICES, own, *_files(rest), *(os.path.join(root, path) for path in said.get("writable", ()))),
     )
     os.execve(program, [program, *rest], environment)  # noqa: S606 - no shell is wanted
 

@@ -61,7 +61,7 @@ def keep_few_capabilities() -> None:
 
 def _map_own_user(uid: int, gid: int) -> None:
     for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:  # noqa: PTH123 - keeps pathlib unloaded
+        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
             file.write(text)
 
 
@@ -109,19 +109,19 @@ def own_view(directories: Sequence[str]) -> None:
     for path in _HIDDEN:
         if any(directory.startswith(f"{path}/") for directory in directories):
             continue
-        if os.path.isdir(path):  # noqa: PTH112 - keeps pathlib unloaded
+        if os.path.isdir(path):
             _libc().mount(b"none", path.encode(), b"tmpfs", plain, b"size=4k,mode=0")
-        elif os.path.exists(path):  # noqa: PTH110
+        elif os.path.exists(path):
             _libc().mount(os.devnull.encode(), path.encode(), None, _MS_BIND, None)
     _hide_others(directories[0])
 
 
 def _hide_others(directory: str) -> None:
     """Leave of the folder that a directory is in that directory alone: other runs' names and sockets are there."""
-    root, own = os.path.dirname(directory), os.open(directory, os.O_PATH)  # noqa: PTH120
+    root, own = os.path.dirname(directory), os.open(directory, os.O_PATH)
     libc, folder = _libc(), os.fsencode(root)
     if libc.mount(b"none", folder, b"tmpfs", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, b"size=4k,mode=700") == 0:
-        os.mkdir(directory, 0o700)  # noqa: PTH102
+        os.mkdir(directory, 0o700)
         if libc.mount(b"/proc/self/fd/%d" % own, os.fsencode(directory), None, _MS_BIND | _MS_REC, None):
             libc.umount2(folder, _MNT_DETACH)
     os.close(own)

@@ -62,7 +62,7 @@ def stand_between() -> None:
 def _watched() -> "tuple[()] | tuple[int, str, str]":
     """Our process as a pidfd, the pipe that carries records, Meltano; nothing where the system has no such things."""
     with _passing():
-        records = os.readlink(f"/proc/self/fd/{_STDOUT}")  # noqa: PTH115 - keeps pathlib unloaded
+        records = os.readlink(f"/proc/self/fd/{_STDOUT}")
         if records.startswith("pipe:") and hasattr(os, "pidfd_open"):
             return os.pidfd_open(os.getpid()), records, str(os.getppid())
     return ()
@@ -92,7 +92,7 @@ class _Watch:
         self._ready.register(_STDIN, select.POLLIN)
         if watched:
             records, meltano = watched
-            self._pipes = {records, os.readlink(f"/proc/self/fd/{_STDIN}")}  # noqa: PTH115
+            self._pipes = {records, os.readlink(f"/proc/self/fd/{_STDIN}")}
             self._spared |= set(_lineage(int(meltano)))
             self._ready.register(_PLUGIN, select.POLLIN)
 
@@ -127,10 +127,10 @@ class _Watch:
 
     def _holders(self) -> Iterator[int]:
         """Processes that could still write to one of the pipes; not those of others, or that hide from us."""
-        for name in os.listdir("/proc"):  # noqa: PTH208 - keeps pathlib unloaded
+        for name in os.listdir("/proc"):
             if name.isdigit() and int(name) not in self._spared:
                 with _passing():
-                    files = os.listdir(f"/proc/{name}/fd")  # noqa: PTH208
+                    files = os.listdir(f"/proc/{name}/fd")
                     if any(_can_write(f"/proc/{name}", file, self._pipes) for file in files):
                         yield int(name)
 
@@ -140,15 +140,15 @@ def _lineage(process: int) -> Iterator[int]:
     with _passing():
         while process:
             yield process
-            with open(f"/proc/{process}/stat", encoding="utf-8", errors="replace") as facts:  # noqa: PTH123
+            with open(f"/proc/{process}/stat", encoding="utf-8", errors="replace") as facts:
                 process = int(facts.read().rpartition(")")[2].split()[1])
 
 
 def _can_write(process: str, file: str, pipes: set[str]) -> bool:
     """Whether a process has one of them open for writing; who reads the other end, as Meltano does, is left alone."""
     with _passing():  # it was closed meanwhile
-        if os.readlink(f"{process}/fd/{file}") in pipes:  # noqa: PTH115
-            with open(f"{process}/fdinfo/{file}", encoding="ascii") as facts:  # noqa: PTH123
+        if os.readlink(f"{process}/fd/{file}") in pipes:
+            with open(f"{process}/fdinfo/{file}", encoding="ascii") as facts:
                 flags = next(line for line in facts if line.startswith("flags:"))
             return int(flags.split()[1], 8) & os.O_ACCMODE != os.O_RDONLY
     return False

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 def remove(path: str) -> None:
     """Remove the whole tree, whatever modes and depth plugins gave it; what is gone already is fine."""
-    if os.path.islink(path):  # noqa: PTH114 - as below
+    if os.path.islink(path):
         _done(os.unlink, path)
         return
     import shutil
@@ -32,11 +32,11 @@ def _flatten(top: str) -> None:
 
 
 def _gone(top: str, path: str) -> bool:
-    if os.path.islink(path) or not os.path.isdir(path):  # noqa: PTH112, PTH114 - keeps pathlib unloaded
+    if os.path.islink(path) or not os.path.isdir(path):
         return _done(os.unlink, path)
     for name in _names(path):
         inner = f"{path}/{name}"
-        if os.path.isdir(inner) and not os.path.islink(inner):  # noqa: PTH112, PTH114
+        if os.path.isdir(inner) and not os.path.islink(inner):
             _done(os.chmod, inner, 0o700)  # a directory that moves is written to
         _done(os.rename, inner, f"{top}/{os.urandom(16).hex()}")
     return _done(os.rmdir, path)
@@ -45,7 +45,7 @@ def _gone(top: str, path: str) -> bool:
 def _names(directory: str) -> list[str]:
     _done(os.chmod, directory, 0o700)
     try:
-        return os.listdir(directory)  # noqa: PTH208
+        return os.listdir(directory)
     except OSError:
         return []
 

@@ -87,8 +87,8 @@ def _shared_by_all() -> int:
 
 def _in_memory(path: str) -> bool:
     try:
-        device = os.stat(path).st_dev  # noqa: PTH116 - keeps pathlib unloaded
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace", newline="\n") as file:  # noqa: PTH123
+        device = os.stat(path).st_dev
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace", newline="\n") as file:
             mounts = [line.split() for line in file]
     except OSError:
         return False
@@ -116,7 +116,7 @@ def _below(directory: str) -> Files:
         if not isinstance(error, FileNotFoundError):
             raise error
 
-    files = _taken(os.stat(directory))  # noqa: PTH116
+    files = _taken(os.stat(directory))
     for _, _, names, folder in os.fwalk(directory, onerror=failed):
         for name in names:
             try:
@@ -132,12 +132,12 @@ def _open(pid: int, devices: set[int]) -> Files:
     """Of what a process has open on these devices."""
     files: Files = {}
     try:
-        numbers = os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208
+        numbers = os.listdir(f"/proc/{pid}/fd")
     except OSError:
         return files
     for number in numbers:
         try:
-            facts = os.stat(f"/proc/{pid}/fd/{number}")  # noqa: PTH116
+            facts = os.stat(f"/proc/{pid}/fd/{number}")
         except OSError:
             continue  # just closed
         if stat.S_ISREG(facts.st_mode) and facts.st_dev in devices:
@@ -149,7 +149,7 @@ def _mapped(pid: int, device: int) -> Iterator[tuple[tuple[int, int], int]]:
     """Of what a process has mapped of this device: as much as there may be, since nothing tells how much there is."""
     number = f"{os.major(device):02x}:{os.minor(device):02x}"
     try:
-        with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace", newline="\n") as file:  # noqa: PTH123
+        with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace", newline="\n") as file:
             lines = file.readlines()  # what is mapped may have a carriage return in its name
     except OSError:
         return
@@ -162,7 +162,7 @@ def _mapped(pid: int, device: int) -> Iterator[tuple[tuple[int, int], int]]:
 
 def _system_v() -> int:
     try:
-        with open(_SHM, encoding="ascii") as file:  # noqa: PTH123
+        with open(_SHM, encoding="ascii") as file:
             rows = [line.split() for line in file][1:]
     except OSError:
         return 0
