@@ -3,14 +3,16 @@
 import os
 import subprocess
 import threading
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import create_engine, text
 
-from orchestrator.domains.runs import service
+from orchestrator.domains.runs import queries, service
 from orchestrator.domains.runs.types import RunStatus
 from orchestrator.drivers.embedded_postgres import binaries
-from orchestrator.kernel.db import Database, engine, normalised
+from orchestrator.drivers.liveness import WorkerMark
+from orchestrator.kernel.db import Database, Role, engine, normalised
 from orchestrator.kernel.settings import RunSettings
 from tests.domains.runs.test_queue import handed, join
 from tests.fixtures.drivers import as_killed
@@ -118,12 +120,13 @@ def test_a_copy_is_worked_on_by_nobody_even_where_nobody_remembers_anything(driv
 
 
 def test_looking_at_the_workers_ends_nothing_of_a_restored_database(drivers, ready, command):
-    run = service.request(drivers, ready)
-    as_killed(drivers.worker)
+    run, dead = service.request(drivers, ready), WorkerMark(drivers.workers_folder)
+    with drivers.db.transaction(ready.org_id, role=Role.WORKER) as tx:
+        queries.claim(tx, run.id, worker=dead.name, lease=timedelta(minutes=5))
+    as_killed(dead)
     assert command("workers", "list", "--json").json == []
-    assert service.find(drivers, ready.org_id, run.id).status is RunStatus.QUEUED
-    assert [one.id for one in service.recover(drivers)] == [run.id], "what it left is still known"
-    drivers.__dict__.pop("worker")
+    assert service.find(drivers, ready.org_id, run.id).status is RunStatus.RUNNING
+    assert [one.id for one in service.recover(drivers)] == [run.id], "that its worker died is still known"
 
 
 def join_again(drivers):
