@@ -1,5 +1,6 @@
 """The `orchestrator` command: mounts every domain's commands, and turns errors into a sentence and an exit code."""
 
+import logging
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -47,6 +48,7 @@ def root(
     """Connect sources, run their syncs through Meltano, and keep their secrets safe."""
     if context.obj is None:
         memory.keep_private()
+        logging.getLogger("orchestrator").addHandler(logging.NullHandler())  # a command's stderr is for its caller
         context.obj = wiring.drivers()
     context.call_on_close(context.obj.close)
 

@@ -65,3 +65,16 @@ def test_the_module_runs_as_the_command_does():
     done = subprocess.run([sys.executable, "-m", "orchestrator", "--version"], capture_output=True, check=True)
 
     assert done.stdout.strip()
+
+
+def test_what_is_logged_for_operators_is_not_on_the_stderr_of_a_command():
+    program = """
+import logging
+from orchestrator.entry import main
+
+main.run(["connectors", "list", "--json"])
+logging.getLogger("orchestrator.domains.runs").error("A run of somebody else could not be ended.")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+
+    assert done.stderr == ""
