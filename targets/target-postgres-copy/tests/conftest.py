@@ -5,7 +5,7 @@ import logging
 import signal
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from psycopg import sql
 
 sys.path.insert(0, str(Path(__file__).parent))  # for copydesk: tests are no package
 
-from copydesk import Batches, Load, Warehouse, config, lines
+from copydesk import Batches, Load, Warehouse, config, lines, start
+from firstload import Run
 
 from orchestrator.drivers.embedded_postgres import EmbeddedPostgres, ServerAddress
 from target_postgres_copy.target import TargetPostgresCopy
@@ -97,3 +98,26 @@ def batches(tmp_path: Path) -> Batches:
     folder = tmp_path / "batches"
     folder.mkdir()
     return Batches(folder)
+
+
+@pytest.fixture
+def begun(warehouse: Warehouse, tmp_path: Path) -> Iterator[Callable[..., Run]]:
+    """Starts loaders."""
+    runs: list[Run] = []
+
+    def begin(**changes: Any) -> Run:
+        folder = tmp_path / str(len(runs))
+        folder.mkdir()
+        runs.append(Run(start(folder, config(warehouse, **changes))))
+        return runs[-1]
+
+    yield begin
+    for run in runs:
+        if run.process.poll() is None:
+            run.kill()
+
+
+@pytest.fixture
+def names(batches: Batches) -> Callable[..., dict]:
+    """A batch of people with one name."""
+    return lambda name, *keys: batches.csv("T", "Id,Name\n" + "".join(f"{key},{name}\n" for key in keys))

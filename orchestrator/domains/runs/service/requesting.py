@@ -203,6 +203,6 @@ def _seen_to(drivers: Drivers, lost: OpenAttempt) -> Run | None:
         return None
     except DatabaseAwayError:
         raise
-    except Exception:
+    except Exception:  # one that cannot be ended must hold up no other; it is looked at again
         log.exception("%s lost its worker and could not be ended; it is tried again.", lost.run_id)
         return None
