@@ -225,7 +225,6 @@ class Place:
     def history(self, integrations: Sequence[Integration], began: datetime, *, compare: bool = True) -> History:
         """What is known of these integrations, all of whose runs began at `began` or later on these machines."""
         left = self._left()
-        sleep(0.5)  # a last look at the process table
         with self.office.drivers() as drivers:
             server, warehouse = drivers.postgres.start(), drivers.warehouse_url
             superuser = server.url("orchestrator")

@@ -76,7 +76,7 @@ def process_left() -> None:
 
     def beside(process: Any, **callbacks: Any) -> Any:
         subprocess.Popen(
-            ("sleep", "60"),
+            ("sleep", "600"),
             cwd=process.directory.path,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

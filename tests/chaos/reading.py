@@ -132,6 +132,7 @@ class Watcher:
     def __init__(self, machines: Sequence[Machine]) -> None:
         self.machines = list(machines)
         self._seen: dict[tuple[str, str, int], ProcessSeen] = {}
+        self._looking = threading.Lock()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -144,11 +145,16 @@ class Watcher:
         self._thread.join()
 
     def since(self, moment: datetime) -> tuple[ProcessSeen, ...]:
-        """What was seen of processes that were new then or later."""
+        """What was seen of processes that were new then or later, up to this moment."""
+        self._look_around()
         return tuple(one for one in list(self._seen.values()) if one.first >= moment)
 
     def _watch(self) -> None:
         while not self._over.wait(_LOOK_EVERY):
+            self._look_around()
+
+    def _look_around(self) -> None:
+        with self._looking:
             for machine in self.machines:
                 self._look(machine)
 
