@@ -103,6 +103,7 @@ class Worker:
 
     def _take(self, ticket: Ticket) -> None:
         try:
+            self._look_back()  # once more: what is begun can't be taken back
             if self._paused is not None or not self._fit():
                 return  # handed over just before that was known; it goes back into the line
             log.info("%s begins.", ticket.run_id)
@@ -125,15 +126,15 @@ class Worker:
         while not self._over.wait(_TICK):
             self._kept_house = monotonic()
             self._quietly(self._fit)
+            confirmed = self._quietly(self._look_back) and self._paused is None
             if monotonic() >= due:
                 due = monotonic() + beat_every
                 self._quietly(self._beat)
-                self._quietly(self._look_back)
-                if self._paused is None:
+                if confirmed:
                     self._quietly(self._look_after)
-            elif self._paused is None and runs.died_here(self._drivers):
+            elif confirmed and runs.died_here(self._drivers):
                 self._quietly(self._look_after)
-            if not self._drain.is_set() and self._paused is None:
+            if confirmed and not self._drain.is_set():
                 self._quietly(runs.dispatch, self._drivers)
                 for tick in self._ticks:
                     self._quietly(tick, self._drivers)
@@ -172,8 +173,8 @@ class Worker:
             log.info("Going on: somebody has said that this database is the one.")
         self._paused = because
 
-    def _quietly(self, do: Callable[..., object], *arguments: object) -> None:
-        """Do something that may fail now and is done again soon."""
+    def _quietly(self, do: Callable[..., object], *arguments: object) -> bool:
+        """Do something that may fail now and is done again soon; answers whether it was done."""
         try:
             do(*arguments)
         except DatabaseAwayError as error:
@@ -188,3 +189,5 @@ class Worker:
             if self._away:
                 log.info("The control-plane database is back.")
             self._away = False
+            return True
+        return False

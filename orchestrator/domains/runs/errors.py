@@ -1,7 +1,14 @@
 """What can be wrong with a run."""
 
 from orchestrator.domains.runs.types import Failure, FailureKind, Origin, Run, RunStatus
-from orchestrator.kernel.errors import ConflictError, NotFoundError, OrchestratorError, TemporaryError, UsageError
+from orchestrator.kernel.errors import (
+    ActionNeededError,
+    ConflictError,
+    NotFoundError,
+    OrchestratorError,
+    TemporaryError,
+    UsageError,
+)
 
 
 class RunInProgressError(ConflictError):
@@ -14,6 +21,19 @@ class RunInProgressError(ConflictError):
             f"'{name}' has a run under way ({run_id}).",
             hint=f"Watch it: orchestrator runs logs {run_id} -f. Stop it: orchestrator runs cancel {run_id}.",
             run_id=run_id,
+        )
+
+
+class UnconfirmedDatabaseError(ActionNeededError):
+    """The database was restored or copied, and nobody has said yet that it is the one to work in."""
+
+    code = "unconfirmed_database"
+
+    def __init__(self, because: str) -> None:
+        super().__init__(
+            f"Nothing is begun, since {because}.",
+            hint="Look at what came back (orchestrator runs list), then say that it is the one to work in: "
+            "orchestrator workers resume.",
         )
 
 

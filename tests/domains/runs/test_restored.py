@@ -1,5 +1,6 @@
 """A control-plane database that was restored from a backup or copied: workers begin nothing until somebody says so."""
 
+import json
 import os
 import subprocess
 import threading
@@ -119,14 +120,105 @@ def test_a_copy_is_worked_on_by_nobody_even_where_nobody_remembers_anything(driv
     assert service.look_back(drivers) is None, "the original works on"
 
 
-def test_looking_at_the_workers_ends_nothing_of_a_restored_database(drivers, ready, command):
+def lost_run(drivers, ready):
+    """One whose worker died here, and nobody has looked since."""
     run, dead = service.request(drivers, ready), WorkerMark(drivers.workers_folder)
     with drivers.db.transaction(ready.org_id, role=Role.WORKER) as tx:
         queries.claim(tx, run.id, worker=dead.name, lease=timedelta(minutes=5))
     as_killed(dead)
+    return run
+
+
+def moved(drivers):
+    """As if the database had been copied into another."""
+    with drivers.db.connection() as connection:
+        connection.execute(text("UPDATE orchestrator.installation SET database = 1"))
+
+
+def test_looking_at_the_workers_ends_nothing_of_a_restored_database(drivers, ready, command):
+    run = lost_run(drivers, ready)
+    moved(drivers)
     assert command("workers", "list", "--json").json == []
     assert service.find(drivers, ready.org_id, run.id).status is RunStatus.RUNNING
+    service.resume(drivers)
     assert [one.id for one in service.recover(drivers)] == [run.id], "that its worker died is still known"
+
+
+def test_a_command_is_enough_to_find_that_the_database_was_set_back(drivers, ready, backup, command):
+    lost = lost_run(drivers, ready)
+    backup.take()
+    assert [one.id for one in service.recover(drivers)] == [lost.id]
+    later = service.execute(drivers, ready, service.request(drivers, ready))
+    assert later.status is RunStatus.SUCCEEDED
+    backup.restore()
+    answer = command("runs", "list", "--json")
+    assert [(one["id"], one["status"]) for one in answer.json] == [(lost.id, "running")]
+    assert later.id in answer.err
+    assert command("sync", "Our code").code == 8
+
+
+READING = [
+    ("runs", "list"),
+    ("runs", "show", "{run}"),
+    ("runs", "explain", "{run}"),
+    ("runs", "logs", "{run}"),
+    ("plan", "Our code"),
+    ("state", "Our code"),
+    ("state", "Our code", "reset", "--yes"),
+    ("workers", "list"),
+]
+
+
+@pytest.mark.parametrize("words", READING, ids=" ".join)
+def test_reading_a_restored_database_stays_reading_and_says_what_to_call(drivers, ready, command, words):
+    run = lost_run(drivers, ready)
+    moved(drivers)
+    answer = command(*(word.format(run=run.id) for word in words))
+    assert answer.code == 0, answer.err
+    assert answer.err.count("orchestrator workers resume") == 1
+    assert service.find(drivers, ready.org_id, run.id).status is RunStatus.RUNNING
+    service.resume(drivers)
+    again = command("runs", "list", "--json")
+    assert [one["status"] for one in again.json] == ["failed"]
+    assert "workers resume" not in again.err
+
+
+ACTING = [
+    ("sync", "Our code"),
+    ("sync", "Our code", "--dry-run"),
+    ("backfill", "Our code", "--from", "2024-01-01"),
+    ("runs", "retry", "{run}"),
+    ("runs", "discard", "{run}"),
+    ("runs", "prune", "--older-than", "90d", "--yes"),
+]
+
+
+@pytest.mark.parametrize("words", ACTING, ids=lambda words: " ".join(words[:3]))
+def test_nothing_is_begun_in_a_restored_database(drivers, ready, command, meltano, words):
+    run = service.execute(drivers, ready, service.request(drivers, ready))
+    moved(drivers)
+    before, meltano.act = list_ids(drivers, ready), pytest.fail
+    answer = command(*(word.format(run=run.id) for word in words), "--json")
+    assert answer.code == 8
+    error = json.loads(answer.err.splitlines()[-1])["error"]
+    assert error["code"] == "unconfirmed_database"
+    assert "orchestrator workers resume" in error["hint"]
+    assert list_ids(drivers, ready) == before
+
+
+def test_what_is_left_to_workers_waits_for_the_word_of_a_person(drivers, ready, command):
+    service.look_back(drivers)
+    moved(drivers)
+    answer = command("sync", "Our code", "--detach")
+    assert answer.code == 0
+    assert "orchestrator workers resume" in answer.err
+    assert "orchestrator worker\n" not in answer.err
+    join(drivers)
+    assert (service.dispatch(drivers), handed(drivers)) == (0, {})
+
+
+def list_ids(drivers, ready):
+    return [one.id for one in service.listing(drivers, ready.org_id)]
 
 
 def join_again(drivers):

@@ -9,7 +9,7 @@ import typer
 from orchestrator.domains.identity import service as identity
 from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.runs import service
-from orchestrator.domains.runs.cli import showing
+from orchestrator.domains.runs.cli import pausing, showing
 from orchestrator.domains.runs.types import Forecast, StreamForecast, Unknown
 from orchestrator.drivers.inject import of_command
 from orchestrator.kernel import console
@@ -31,7 +31,7 @@ def plan(
     """What a sync would do now: streams, from where, and how much, going by earlier runs. Starts nothing."""
     drivers = of_command(context)
     place = identity.find(drivers.db, drivers.settings.organization)
-    service.recover(drivers)
+    pausing.look_after(drivers)
     found = integrations.find(drivers, place.org_id, integration)
     told = service.forecast(drivers, found, streams=stream or None, full_refresh=full_refresh)
     if as_json:

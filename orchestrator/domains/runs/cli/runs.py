@@ -8,7 +8,7 @@ import typer
 from orchestrator.domains.identity import service as identity
 from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.runs import rules, service
-from orchestrator.domains.runs.cli import showing, sync, watching
+from orchestrator.domains.runs.cli import pausing, showing, sync, watching
 from orchestrator.domains.runs.errors import TimeoutArgumentError, TooRecentError
 from orchestrator.domains.runs.types import LogEntry, Run, RunStatus
 from orchestrator.drivers.bundle import Drivers
@@ -35,7 +35,7 @@ def list_(
     """The newest runs first."""
     drivers = of_command(context)
     place = identity.find(drivers.db, drivers.settings.organization)
-    service.recover(drivers)
+    pausing.look_after(drivers)
     only = integrations.find(drivers, place.org_id, integration).id if integration else None
     older_than = service.find(drivers, place.org_id, before).id if before else None
     found = service.listing(
@@ -239,7 +239,7 @@ def prune(
 def _found(context: typer.Context, wanted: str) -> tuple[Drivers, Run, str | None]:
     drivers = of_command(context)
     place = identity.find(drivers.db, drivers.settings.organization)
-    service.recover(drivers)
+    pausing.look_after(drivers)
     run = service.find(drivers, place.org_id, wanted)
     return drivers, run, _names(drivers, place.org_id).get(run.integration_id)
 

@@ -10,7 +10,7 @@ from orchestrator.domains.identity import service as identity
 from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.integrations.types import Integration
 from orchestrator.domains.runs import rules, service
-from orchestrator.domains.runs.cli import showing
+from orchestrator.domains.runs.cli import pausing, showing
 from orchestrator.domains.runs.types import StateEntry, StateMove
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.inject import of_command
@@ -48,6 +48,7 @@ def state(
     drivers = of_command(context)
     place = identity.find(drivers.db, drivers.settings.organization)
     found = integrations.find(drivers, place.org_id, integration)
+    pausing.unconfirmed(drivers)
     streams = tuple(stream or ())
     if action is Action.SHOW:
         chosen = [one for one in service.show(drivers, found) if not streams or one.stream in streams]

@@ -10,7 +10,7 @@ from orchestrator.domains.identity import service as identity
 from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.integrations.types import Integration
 from orchestrator.domains.runs import service
-from orchestrator.domains.runs.cli import showing, watching
+from orchestrator.domains.runs.cli import pausing, showing, watching
 from orchestrator.domains.runs.errors import RunFailedError, TimeoutArgumentError
 from orchestrator.domains.runs.types import Run, RunKind, RunStatus
 from orchestrator.drivers.bundle import Drivers
@@ -42,7 +42,7 @@ def sync(
     """Sync now, and wait for it; with --detach, have a worker do it.
 
     Exits 0 where everything arrived, 9 where a part did, 1 where it failed, 5 where a sync is under way already,
-    8 where somebody must sign in again, 124 where it took too long.
+    8 where a person is needed, as to sign in again, 124 where it took too long.
     """
     if keep and not dry_run:
         raise UsageError("--keep is about what a dry run loaded.", hint="Say --dry-run --keep.")
@@ -108,7 +108,8 @@ def detached(drivers: Drivers, integration: Integration, run: Run, *, as_json: b
         console.show_json(showing.run_json(run, integration.name))
         return
     console.show_lines(run.id)
-    if not any(worker.alive and not worker.draining for worker in service.workers(drivers)):
+    waits = pausing.unconfirmed(drivers)
+    if not waits and not any(worker.alive and not worker.draining for worker in service.workers(drivers)):
         console.say("No worker runs yet, so it waits. Start one: orchestrator worker")
     console.say(f"Watch it: orchestrator runs logs {run.id} -f")
 

@@ -3,6 +3,7 @@
 import typer
 
 from orchestrator.domains.runs import service
+from orchestrator.domains.runs.cli import pausing
 from orchestrator.domains.runs.types import Worker
 from orchestrator.drivers.inject import of_command
 from orchestrator.kernel import console
@@ -20,12 +21,9 @@ def root() -> None:
 def list_(context: typer.Context, *, as_json: Json = False) -> None:
     """All workers of this installation, the oldest first."""
     drivers = of_command(context)
-    service.strike_off_dead(drivers)
+    if not pausing.unconfirmed(drivers):
+        service.strike_off_dead(drivers)
     found = service.workers(drivers)
-    because = service.paused(drivers)
-    if because is not None:
-        console.say(f"Workers are paused, since {because}.")
-        console.say("Look at what came back, then let them go on: orchestrator workers resume")
     if as_json:
         console.show_json([_json(one) for one in found])
         return

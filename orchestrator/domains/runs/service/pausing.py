@@ -1,10 +1,12 @@
-"""Whether the database still is the one that workers knew.
+"""Whether the database still is the one that was worked in.
 
 One that was restored or copied is worked on by nobody until a person says so: runs would go on from an older state,
-with access that was renewed since, or beside another installation that works with the same.
+with access that was renewed since, or beside another installation that works with the same. It can be read, and a
+person may change what is in it.
 """
 
 from orchestrator.domains.runs import queries
+from orchestrator.domains.runs.errors import UnconfirmedDatabaseError
 from orchestrator.domains.runs.types import Attempt
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.last_claim import Claim
@@ -15,7 +17,7 @@ LOST = "the control-plane database no longer knows of run {run_id}, or not that 
 
 
 def look_back(drivers: Drivers) -> str | None:
-    """Compare the database with what is known of it, and pause every worker where it isn't as it was.
+    """Compare the database with what is known of it, and pause all work where it isn't as it was.
 
     Answers why workers are paused; None where they are not. It can't be told where no run was begun from this home
     since the backup and the server is the same: then nothing this machine knows of is missing.
@@ -41,6 +43,13 @@ def look_back(drivers: Drivers) -> str | None:
     with drivers.db.anonymous(role=Role.WORKER) as tx:
         queries.pause(tx, LOST.format(run_id=last.run_id))
         return queries.paused(tx)
+
+
+def refuse_unconfirmed(drivers: Drivers) -> None:
+    """Raise UnconfirmedDatabaseError where nothing may be done in this database yet."""
+    because = look_back(drivers)
+    if because is not None:
+        raise UnconfirmedDatabaseError(because)
 
 
 def paused(drivers: Drivers) -> str | None:

@@ -7,6 +7,7 @@ from time import monotonic
 from orchestrator.domains.identity import service as identity
 from orchestrator.domains.runs import queries
 from orchestrator.domains.runs.errors import TooRecentError
+from orchestrator.domains.runs.service.pausing import refuse_unconfirmed
 from orchestrator.domains.runs.service.scratching import clear
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.kernel.db import Role
@@ -21,10 +22,11 @@ def prune(drivers: Drivers, org_id: str, *, keep: timedelta) -> int:
 
     That is what runs said and counted, what became of slots, and events. Runs themselves and state stay, all of an
     integration's newest run and its newest that succeeded, and every schedule's newest slot.
-    Raises TooRecentError.
+    Raises TooRecentError, UnconfirmedDatabaseError.
     """
     if keep < LEAST_KEPT:
         raise TooRecentError
+    refuse_unconfirmed(drivers)
     gone = 0
     while (batch := _one_batch(drivers, org_id, keep=keep)) is not None:
         gone += batch

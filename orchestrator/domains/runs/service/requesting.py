@@ -17,6 +17,7 @@ from orchestrator.domains.runs.errors import (
     UnknownRunError,
 )
 from orchestrator.domains.runs.service.ending import announce
+from orchestrator.domains.runs.service.pausing import look_back, refuse_unconfirmed
 from orchestrator.domains.runs.service.queueing import (
     TRIES,
     end_or_try_again,
@@ -55,9 +56,10 @@ def request(
     streams:       these instead of the selected ones
     full_refresh:  read them from the start; the state of other streams stays
     retry_of:      the ended run it does again; a backfill goes on where that one was
-    Raises RunInProgressError, UnknownIntegrationError where it was deleted meanwhile, RunInTheWayError, and what
-    `look` raises.
+    Raises UnconfirmedDatabaseError, RunInProgressError, UnknownIntegrationError where it was deleted meanwhile,
+    RunInTheWayError, and what `look` raises.
     """
+    refuse_unconfirmed(drivers)
     recover(drivers)
     look(drivers, integration, kind=kind, streams=streams, window=window)
     for _ in range(TRIES):
@@ -177,8 +179,11 @@ def recover(drivers: Drivers) -> list[Run]:
     """End every run whose worker is gone, of every organization, and remove what its processes left behind.
 
     A detached run is not over with its worker: it waits for the next, unless it has cost too many already. Answers all.
+    In a database that nobody has confirmed since it was restored or copied, all runs stay as they came back.
     """
     drivers.meltano.reap()
+    if look_back(drivers) is not None:
+        return []
     gone = strike_off_dead(drivers)
     with drivers.db.anonymous() as tx:
         unended = queries.open_attempts(tx)

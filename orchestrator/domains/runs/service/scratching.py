@@ -9,6 +9,7 @@ from orchestrator.domains.integrations.errors import UnknownIntegrationError
 from orchestrator.domains.integrations.types import Integration
 from orchestrator.domains.runs import queries
 from orchestrator.domains.runs.errors import NothingKeptError, RunUnendedError
+from orchestrator.domains.runs.service.pausing import refuse_unconfirmed
 from orchestrator.domains.runs.types import Run, RunKind
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.scratch import SchemaTakenError
@@ -42,7 +43,11 @@ def scratch(drivers: Drivers, integration: Integration, run: Run, *, lost: Calla
 
 
 def discard(drivers: Drivers, run: Run) -> None:
-    """Drop the schema that a dry run kept. Raises NothingKeptError, RunUnendedError and what dropping raises."""
+    """Drop the schema that a dry run kept.
+
+    Raises NothingKeptError, RunUnendedError, UnconfirmedDatabaseError and what dropping raises.
+    """
+    refuse_unconfirmed(drivers)
     if not run.status.ended:
         raise RunUnendedError(run)
     if run.scratch_schema is None:
