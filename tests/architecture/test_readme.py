@@ -1,4 +1,4 @@
-"""What README promises exists: every command it shows, every exit code, every setting."""
+"""What README and the pages it links to promise exists: commands, exit codes, settings, links."""
 
 import importlib
 import pkgutil
@@ -18,8 +18,10 @@ from orchestrator.kernel.errors import OrchestratorError
 from sandboxes.salesforce.__main__ import parser as sandbox_parser
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text("utf-8")
-BLOCKS = re.findall(r"^```\w*\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+EAGER = {"--help", "--version", "--install-completion"}  # asking for these does something at once
+FENCED = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINKED = (*PAGES, ROOT / "bench/README.md", *ROOT.glob("ta*s/*/README.md"))
 
 
 def arguments(call):
@@ -31,9 +33,12 @@ def arguments(call):
 
 def commands():
     """Every call of ours in a block or a span of code; the tree of folders is no call."""
-    lines = [line for block in BLOCKS for line in block.splitlines() if line.startswith("orchestrator ")]
-    spans = re.findall(r"`(orchestrator [^`]+)`", re.sub(r"^```.*?^```", "", README, flags=re.MULTILINE | re.DOTALL))
-    return sorted({shlex.join(arguments(one)) for one in (*lines, *spans)})
+    texts = [page.read_text("utf-8") for page in PAGES]
+    blocks = [block for text in texts for block in FENCED.findall(text)]
+    lines = [line for block in blocks for line in block.splitlines() if line.startswith("orchestrator ")]
+    spans = [span for text in texts for span in re.findall(r"`(orchestrator\s[^`]+)`", FENCED.sub("", text))]
+    given = [arguments(one) for one in (*lines, *spans)]
+    return sorted({shlex.join(one) for one in given if one[0] not in EAGER})
 
 
 @cache
@@ -54,7 +59,7 @@ def parsed(command, arguments, *, parent=None, name="orchestrator"):
 
 def test_there_are_commands_to_look_at():
     assert len(commands()) >= 20
-    assert "sync CRM --stream User --full-refresh" in commands()
+    assert {"sync CRM", "schedules export", "schedules export --format systemd"} <= set(commands())
 
 
 @pytest.mark.parametrize("line", commands())
@@ -70,9 +75,9 @@ def test_what_is_no_command_is_noticed(line):
         parsed(program(), shlex.split(line))
 
 
-def rows(heading):
-    """The cells of the table under a heading."""
-    section = README.partition(f"{heading}\n")[2]
+def rows(page, heading):
+    """The cells of the table under a heading of a page."""
+    section = (ROOT / "docs" / page).read_text("utf-8").partition(f"{heading}\n")[2]
     lines = re.findall(r"^\|(.*)\|$", section.partition("\n#")[0], re.MULTILINE)
     return [[cell.strip() for cell in line.split(" | ")] for line in lines[2:]]
 
@@ -81,7 +86,8 @@ def test_every_exit_code_is_in_the_table_and_no_other():
     for module in pkgutil.walk_packages(orchestrator.__path__, "orchestrator."):
         if module.name.endswith(".errors"):
             importlib.import_module(module.name)
-    told = {int(code) for row in rows("### Exit codes") for cell in row[::2] for code in re.findall(r"\d+", cell)}
+    cells = [cell for row in rows("command-line.md", "## Exit codes") for cell in row[::2]]
+    told = {int(code) for cell in cells for code in re.findall(r"\d+", cell)}
     assert told == {0, *classes(OrchestratorError), *EXIT_CODES.values(), 130, 143}
 
 
@@ -92,10 +98,32 @@ def classes(error):
 
 
 def test_every_setting_is_in_the_table_and_no_other():
-    cells = [row[0] for row in rows("## Configuration")]
+    cells = [row[0] for row in rows("configuration.md", "# Configuration")]
     told = set()
     for cell in cells:
         names = re.findall(r"`([^`]+)`", cell)
         section = names[0].partition("__")[0]
         told |= {name.replace("…", section) for name in names}
     assert told == {name for name, _, _ in settings.variables()}
+
+
+def anchors(page):
+    """What can be linked to in a page: its headings as GitHub writes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_within_the_repository_leads_somewhere(page):
+    for target in re.findall(r"\]\(([^)]+)\)", FENCED.sub("", page.read_text("utf-8"))):
+        if target.startswith("http"):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path) if path else page
+        assert there.exists(), f"{target} leads nowhere"
+        assert not anchor or anchor in anchors(there), f"{target} leads to no heading"
+
+
+def test_every_page_is_linked_from_the_first():
+    linked = set(re.findall(r"\]\((docs/[^)#]+)", PAGES[0].read_text("utf-8")))
+    assert linked >= {f"docs/{page.name}" for page in PAGES[1:]}
