@@ -10,7 +10,7 @@ from typing import Any, Final
 from psycopg import Connection, sql
 from psycopg.errors import DependentObjectsStillExist
 
-from target_postgres_copy import building, growing, names, tables
+from target_postgres_copy import building, fitting, growing, names, tables
 from target_postgres_copy.layout import DELETED_AT, VERSION, Layout
 from target_postgres_copy.loading import PREPARE
 from target_postgres_copy.patience import BRIEFLY, patiently
@@ -65,6 +65,8 @@ def _prepare(connection: Connection[Any], place: Place, *, keyed: bool, anew: bo
         if found is not None and (lacking := growing.lacks(found)):
             growing.finish(connection, layout.schema, layout.table, lacking)
         if anew:
+            if found is not None:
+                tables.refuse_computed(layout, found)
             connection.execute(
                 sql.SQL("DROP TABLE IF EXISTS {}").format(tables.named(layout.schema, names.aside(layout.table)))
             )
@@ -190,16 +192,30 @@ def _who(role: str, *, everybody: bool) -> sql.Composable:
 def _replace_rows(connection: Connection[Any], place: Place, *, keyed: bool) -> None:
     layout = place.layout
     old, new = tables.named(layout.schema, layout.table), tables.named(layout.schema, place.table)
-    columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in layout.columns)
     with connection.transaction():
         connection.execute(PREPARE)
         connection.execute(_LOCK, (layout.label,))
         connection.execute(BRIEFLY)
         building.hold(connection, place)
         found = tables.find(connection, layout.schema, layout.table)
-        if found is not None:
-            tables.evolve(connection, layout, layout.table, found, keyed=keyed)
+        types = tables.evolve(connection, layout, layout.table, found, keyed=keyed).types if found else {}
+        others = [
+            (column, type_)
+            for column in layout.columns
+            if (type_ := types.get(column.name)) is not None and type_.base != column.kind.value
+        ]
+        fitting.judge(connection, new, others, layout.label)
         connection.execute(sql.SQL("DELETE FROM {}").format(old))
-        connection.execute(sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {}").format(old, columns, columns, new))
+        connection.execute(
+            sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {} AS s").format(
+                old,
+                sql.SQL(", ").join(sql.Identifier(column.name) for column in layout.columns),
+                sql.SQL(", ").join(
+                    fitting.converted(column, types.get(column.name), sql.Identifier("s", column.name))
+                    for column in layout.columns
+                ),
+                new,
+            )
+        )
         connection.execute(sql.SQL("DROP TABLE {}").format(new))
     log.info("%s kept what hangs on it: its rows were replaced in one transaction.", layout.label)

@@ -17,7 +17,7 @@ from typing import Any, Final, LiteralString, Protocol
 from psycopg import Connection, sql
 from psycopg.errors import InvalidParameterValue, InvalidTextRepresentation, UniqueViolation
 
-from target_postgres_copy import building, growing, tables, wholes
+from target_postgres_copy import building, fitting, growing, tables, wholes
 from target_postgres_copy.deriving import derive
 from target_postgres_copy.kinds import Kind
 from target_postgres_copy.layout import BATCH_WIDE, DELETED_AT, Column
@@ -106,6 +106,7 @@ class Batch:
             if not direct and self.place.decimals:
                 wholes.settle(stage, self.place)
             self._say_nuls(stage)
+            self._judge(stage)
             if direct:
                 self._finish(stage)
             else:
@@ -209,13 +210,10 @@ class Batch:
         return stage
 
     def _stage_type(self, column: Column) -> sql.Composable:
-        """As the table's, so that a value is judged while it is copied; where text would lose meaning, as ours."""
-        existing = self.place.types.get(column.name, column.kind.value)
-        if existing.startswith("timestamp") or existing.endswith("[]"):
-            existing = column.kind.value
-        if self.place.decimals and existing == Kind.BIGINT.value:
-            existing = Kind.NUMERIC.value
-        return sql.SQL(existing)  # out of the catalog, quoted by Postgres
+        type_ = fitting.staged(column, self.place.types.get(column.name))
+        if self.place.decimals and type_ == Kind.BIGINT.value:
+            type_ = Kind.NUMERIC.value
+        return sql.SQL(type_)  # out of the catalog, quoted by Postgres
 
     def _set_common(self, stage: Stage) -> None:
         """As defaults, which COPY fills in by itself."""
@@ -287,7 +285,7 @@ class Batch:
         marks = [*self.source.marks, *(column for column in layout.columns if self._is_common(column))]
         changes = [
             sql.SQL("{} = COALESCE({}, {})").format(
-                sql.Identifier(column.name), sql.Identifier("s", column.name), sql.Identifier("t", column.name)
+                sql.Identifier(column.name), self._value(column), sql.Identifier("t", column.name)
             )
             for column in dict.fromkeys(marks)
         ]
@@ -297,17 +295,25 @@ class Batch:
 
     def _value(self, column: Column) -> sql.Composable:
         name = sql.Identifier("s", column.name)
-        existing = self.place.types.get(column.name, "")
-        if column.kind is not Kind.JSONB or not existing.endswith("[]"):
-            return name
-        elements = "jsonb_array_elements" if existing == "jsonb[]" else "jsonb_array_elements_text"
-        return sql.SQL("CASE WHEN jsonb_typeof({}) = 'array' THEN ARRAY(SELECT e FROM {}({}) AS e)::{} END").format(
-            name, sql.SQL(elements), name, sql.SQL(existing)
-        )  # the type comes out of the catalog, quoted by Postgres
+        type_ = self.place.types.get(column.name)
+        own = fitting.staged(column, type_) == column.kind.value
+        return fitting.converted(column, type_, name) if own else name
+
+    def _judge(self, stage: Stage) -> None:
+        """Values for columns whose type somebody else chose, where Postgres has not judged them while they came."""
+        types = self.place.types
+        others = [
+            (column, type_)
+            for column in stage.layout.columns
+            if (type_ := types.get(column.name)) is not None
+            and column.kind.value not in {type_.name, type_.base}
+            and fitting.staged(column, type_) == column.kind.value
+        ]
+        fitting.judge(stage.connection, stage.where, others, stage.layout.label)
 
     def _same_key(self) -> sql.Composable:
         """The row t of the table is the row s of the stage."""
-        pairs = ((sql.Identifier("t", key.name), sql.Identifier("s", key.name)) for key in self.place.layout.keys)
+        pairs = ((sql.Identifier("t", key.name), self._value(key)) for key in self.place.layout.keys)
         return sql.SQL(" AND ").join(sql.SQL("{} = {}").format(*pair) for pair in pairs)
 
     def _keys(self) -> sql.Composable:

@@ -87,7 +87,7 @@ def _forbidden(error: psycopg.Error, what: str) -> LoadError:
 def misfit(column: str, what: str, state: str | None) -> LoadError:
     """A value that its column cannot hold. column: with a space before it, or empty if it is not known."""
     return MisfitError(
-        f"A value does not fit{column} of {what} ({state}).",
+        f"A value does not fit{column and f'{column} of'} {what} ({state}).",
         hint="Run discovery again; if the column was changed by hand, give it back its type or make it text.",
     )
 

@@ -9,6 +9,7 @@ from psycopg import Connection, sql
 
 from target_postgres_copy.batchfiles import Nuls
 from target_postgres_copy.layout import Layout
+from target_postgres_copy.tables import ColumnType
 
 
 @dataclass(slots=True)
@@ -35,7 +36,7 @@ class Place:
     exists: bool = False
     growing: bool = False
     decimals: bool = False
-    types: Mapping[str, str] = field(default_factory=dict)
+    types: Mapping[str, ColumnType] = field(default_factory=dict)
     made: Made = field(default_factory=Made)
 
     @property

@@ -31,22 +31,41 @@ SELECT c.oid::bigint, c.relkind::text,
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s
 """
 _COLUMNS: Final = """
-SELECT a.attname::text, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a
-WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
+WITH RECURSIVE found AS (
+    SELECT attname::text AS name, format_type(atttypid, atttypmod) AS said, atttypid AS type, atttypmod AS modifier,
+           CASE WHEN attgenerated <> '' THEN 'EXPRESSION' WHEN attidentity = 'a' THEN 'IDENTITY' END AS computed
+    FROM pg_attribute WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped
+    UNION ALL
+    SELECT name, said, typbasetype, typtypmod, computed FROM found JOIN pg_type t ON t.oid = type AND typtype = 'd')
+SELECT name, said, format_type(type, modifier), computed FROM found
+WHERE type NOT IN (SELECT oid FROM pg_type WHERE typtype = 'd')
 """
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnType:
+    """A column's type, as format_type says it.
+
+    base:     the same, or what the domain is made of
+    computed: EXPRESSION or IDENTITY where Postgres lets nobody store a value
+    """
+
+    name: str
+    base: str
+    computed: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """A table as Postgres knows it.
 
-    types:        column → type, as format_type says it
+    types:        column → type
     primary:      columns of the primary key, and `constraint`, its name
     unique:       sets of columns that are unique together
     comment:      what is said about it
     """
 
-    types: Mapping[str, str]
+    types: Mapping[str, ColumnType]
     primary: frozenset[str]
     constraint: str | None
     unique: frozenset[frozenset[str]]
@@ -78,7 +97,7 @@ def find(connection: Connection[Any], schema: str, table: str) -> Table | None:
         )
     columns = connection.execute(_COLUMNS, (oid,)).fetchall()
     return Table(
-        types=dict(columns),
+        types={name: ColumnType(*facts) for name, *facts in columns},
         primary=frozenset(primary),
         constraint=constraint,
         unique=frozenset(frozenset(names.split("\x1f")) for names in unique),
@@ -118,12 +137,13 @@ def add_key(connection: Connection[Any], layout: Layout, table: str) -> None:
 def evolve(connection: Connection[Any], layout: Layout, name: str, table: Table, *, keyed: bool) -> Table:
     """Add the columns the table lacks, widen those too narrow, and see to its key; the table afterwards."""
     where = named(layout.schema, name)
+    refuse_computed(layout, table)
     for column in layout.columns:
         existing = table.types.get(column.name)
         if existing is None:
             definition = _definition(column.name, column.kind.value)
             ddl(connection, "ALTER TABLE {} ADD COLUMN IF NOT EXISTS {}", where, definition)
-        elif wider := widened(existing, column.kind):
+        elif wider := widened(existing.name, column.kind):
             _widen(connection, where, column, wider)
     keys = frozenset(column.name for column in layout.keys)
     if keyed and keys not in table.unique:
@@ -132,6 +152,18 @@ def evolve(connection: Connection[Any], layout: Layout, name: str, table: Table,
     if found is None:  # dropped by somebody in between; the next sync finds it so
         raise DestinationError(f"{layout.label} disappeared while it was prepared.", hint="Sync again.", retryable=True)
     return found
+
+
+def refuse_computed(layout: Layout, table: Table) -> None:
+    """DestinationError where something comes for a column in which Postgres lets nobody store it."""
+    for column in layout.columns:
+        existing = table.types.get(column.name)
+        if existing is not None and existing.computed:
+            raise DestinationError(
+                f'Postgres computes the column "{column.name}" of {layout.label} itself, so nothing can be loaded'
+                " into it.",
+                hint=f'Deselect the field, or: ALTER TABLE … ALTER COLUMN "{column.name}" DROP {existing.computed}.',
+            )
 
 
 def _widen(connection: Connection[Any], where: sql.Composable, column: Column, type_: str) -> None:

@@ -7,6 +7,7 @@ in place of `bigint`. Every value is then whole and becomes `bigint`, digit for 
 from psycopg import sql
 
 from target_postgres_copy.errors import LoadError
+from target_postgres_copy.fitting import staged
 from target_postgres_copy.kinds import Kind
 from target_postgres_copy.layout import Column
 from target_postgres_copy.refusals import misfit
@@ -17,11 +18,9 @@ _OUT_OF_RANGE, _NOT_WHOLE = "22003", "22P02"  # SQLSTATE, as of bigint itself
 
 
 def columns(place: Place) -> list[Column]:
-    """The columns that hold bigint."""
+    """The columns that are staged as bigint."""
     return [
-        column
-        for column in place.layout.columns
-        if place.types.get(column.name, column.kind.value) == Kind.BIGINT.value
+        column for column in place.layout.columns if staged(column, place.types.get(column.name)) == Kind.BIGINT.value
     ]
 
 
