@@ -18,9 +18,9 @@ class ScheduleChanged(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleFailed(Event):
-    """It could not be fired, for a reason nobody foresaw; told once, until it can be again. It is tried again.
+    """It could not be fired, as it can't be read or for a reason nobody foresaw; told once, until it can be again.
 
-    retry_at:  as ISO 8601
+    retry_at:  when it is tried again, as ISO 8601
     """
 
     name: ClassVar[str] = "schedule.failed.v1"

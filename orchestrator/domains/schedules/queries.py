@@ -270,17 +270,15 @@ def settle_slots(tx: Session, settled: Sequence[Slot]) -> None:
 
 
 _MOVE = text("""
-    UPDATE orchestrator.schedules s SET next_slot = one.next_slot, next_fire_at = one.next_fire_at,
-        paused_at = CASE WHEN one.paused THEN clock_timestamp() ELSE s.paused_at END
+    UPDATE orchestrator.schedules s SET next_slot = one.next_slot, next_fire_at = one.next_fire_at
     FROM unnest(CAST(:orgs AS uuid[]), CAST(:schedules AS uuid[]), CAST(:slots AS timestamptz[]),
-        CAST(:starts AS timestamptz[]), CAST(:paused AS boolean[]))
-        AS one (org_id, schedule_id, next_slot, next_fire_at, paused)
+        CAST(:starts AS timestamptz[])) AS one (org_id, schedule_id, next_slot, next_fire_at)
     WHERE s.org_id = one.org_id AND s.id = one.schedule_id
 """)
 
 
 def move_all(tx: Session, decided: Sequence[tuple[Schedule, Verdict]]) -> None:
-    """Say where schedules go on, and which of them rest."""
+    """Say where schedules go on."""
     if decided:
         tx.execute(
             _MOVE,
@@ -289,7 +287,6 @@ def move_all(tx: Session, decided: Sequence[tuple[Schedule, Verdict]]) -> None:
                 "schedules": [ids.decode("sch", one.id) for one, _ in decided],
                 "slots": [verdict.next_slot for _, verdict in decided],
                 "starts": [verdict.next_fire_at for _, verdict in decided],
-                "paused": [verdict.paused for _, verdict in decided],
             },
         )
 

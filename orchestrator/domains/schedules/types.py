@@ -66,7 +66,7 @@ class Schedule:
     """One rule that starts syncs of one integration. `next_slot` and `next_fire_at` are None while it waits or rests.
 
     streams:   only these; None means the selected ones
-    failures:  how often in a row it could not be fired, for a reason nobody foresaw
+    failures:  how often in a row it could not be fired: it can't be read any more, or for a reason nobody foresaw
     failure:   that reason, as a sentence; None where all is well
     retry_at:  when it is tried again
     """
@@ -123,16 +123,12 @@ class Due:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What is decided about a due schedule: slots to record, the one to fire among them, and where it goes on.
-
-    paused:  from now on it rests
-    """
+    """What is decided about a due schedule: slots to record, the one to fire among them, and where it goes on."""
 
     slots: tuple[Slot, ...]
     fire: datetime | None
     next_slot: datetime | None
     next_fire_at: datetime | None
-    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

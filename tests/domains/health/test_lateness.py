@@ -40,6 +40,7 @@ def later(drivers):
                 "schedules SET created_at = created_at - :by, anchor = anchor - :by",
                 "runs SET started_at = started_at - :by, finished_at = finished_at - :by",
                 "integration_health SET next_look_at = next_look_at - :by",
+                "schedules SET next_fire_at = next_fire_at - :by",
             ):
                 connection.execute(text(f"UPDATE orchestrator.{change}"), {"by": timedelta(hours=hours)})
 
@@ -149,7 +150,33 @@ def test_a_schedule_that_nobody_can_read_keeps_no_other_from_being_looked_at(
         connection.execute(text(f"UPDATE orchestrator.schedules SET {change} WHERE id = :id"), one)
     later(3)
     service.note_freshness(drivers)
-    assert [(fact["integration_id"], fact["late"]) for fact in told()] == [(scheduled.id, True)]
+    assert (scheduled.id, True) in [(fact["integration_id"], fact["late"]) for fact in told()]
+
+
+UNREADABLE = ["zone = 'Europe/Nowhere'", "cron = 'often', every = NULL", "jitter = '-1 second'"]
+
+
+@pytest.mark.parametrize("change", UNREADABLE)
+def test_data_of_a_schedule_that_nobody_can_read_any_more_becomes_late_and_fresh_by_what_it_named_last(
+    drivers, scheduled, later, told, sync, command, change
+):
+    service.note_freshness(drivers)
+    with drivers.db.connection() as connection:
+        connection.execute(text(f"UPDATE orchestrator.schedules SET {change}"))
+    later(1.5)
+    service.note_freshness(drivers)
+    assert told() == []
+    later(1)
+    service.note_freshness(drivers)
+    assert [fact["late"] for fact in told()] == [True]
+    [condition] = command("health", "--json").json
+    assert condition["attention"]["cause"] == "late"
+    sync()
+    service.note_freshness(drivers)
+    assert [fact["late"] for fact in told()] == [False]
+    later(1.5)
+    service.note_freshness(drivers)
+    assert [fact["late"] for fact in told()] == [True], "nothing renews it"
 
 
 def test_an_organization_that_can_not_be_looked_at_keeps_no_other_from_it(

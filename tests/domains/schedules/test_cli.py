@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.schedules import service
+from orchestrator.kernel import ids
 
 
 def test_a_schedule_is_added_said_in_words_and_looks_ahead(command, github):
@@ -135,6 +136,22 @@ def test_one_that_can_not_be_fired_says_so_and_when_it_is_tried_again(command, d
     [document] = command("schedules", "list", "--json").json
     assert (document["failures"], document["failure"] in said) == (1, True)
     assert document["retry_at"]
+
+
+@pytest.mark.parametrize("change", ["zone = 'Mars/Olympus'", "cron = 'often'"])
+def test_a_schedule_that_nobody_can_read_any_more_is_listed_among_the_others(drivers, command, ready, change):
+    for cron in ("0 2 * * *", "0 3 * * *"):
+        assert command("schedules", "add", "Our code", "--cron", cron).code == 0
+    first, second = (one["id"] for one in command("schedules", "list", "--json").json)
+    with drivers.db.connection() as connection:
+        broken = text(f"UPDATE orchestrator.schedules SET {change} WHERE id = :id")
+        connection.execute(broken, {"id": ids.decode("sch", first)})
+    listed = command("schedules", "list")
+    assert (listed.code, "⚠" in listed.out, second in listed.out) == (0, True, True)
+    shown = command("schedules", "show", first)
+    assert (shown.code, f"orchestrator schedules edit {first}" in shown.out.replace("\n", " ")) == (0, True)
+    assert command("schedules", "edit", first, "--cron", "0 4 * * *", "--zone", "UTC").code == 0
+    assert "⚠" not in command("schedules", "list").out
 
 
 def test_editing_changes_what_is_given_and_keeps_the_rest(command, ready):

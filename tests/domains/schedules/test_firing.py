@@ -197,8 +197,8 @@ def test_a_deleted_schedule_never_fires_again_and_its_history_is_kept(drivers, p
     assert len(service.slots(drivers, added)) == 1
 
 
-def test_a_schedule_that_can_no_longer_be_read_is_paused_and_holds_up_no_other(
-    drivers, place, integration, schedule, clock, outcomes
+def test_a_schedule_that_can_no_longer_be_read_is_told_and_holds_up_no_other(
+    drivers, place, integration, schedule, clock, outcomes, caplog
 ):
     broken, sound = (
         schedule(integration("A"), Timing(cron="0 * * * *", zone="Europe/Berlin")),
@@ -206,10 +206,24 @@ def test_a_schedule_that_can_no_longer_be_read_is_paused_and_holds_up_no_other(
     )
     clock.sql("UPDATE orchestrator.schedules SET zone = 'Mars/Olympus' WHERE cron IS NOT NULL")
     clock.by(HOUR)
-    assert service.fire_due(drivers) == Fired(fired=1, skipped=1)
-    assert "no time zone 'Mars/Olympus'" in outcomes(broken)[0][1]
-    assert service.find(drivers, place.org_id, broken.id).paused_at is not None
+    assert service.fire_due(drivers) == Fired(fired=1)
+    held = service.find(drivers, place.org_id, broken.id)
+    assert (held.paused_at, held.failures, "no time zone 'Mars/Olympus'" in held.failure) == (None, 1, True)
+    assert outcomes(broken) == []
     assert outcomes(sound)[0][0] == "fired"
+    [fact] = clock.sql("SELECT payload FROM orchestrator.events WHERE name = 'schedule.failed.v1'").scalars().all()
+    assert (fact["schedule_id"], fact["reason"]) == (broken.id, held.failure)
+    assert "Traceback" not in caplog.text
+
+
+def test_a_schedule_whose_zone_came_back_goes_on_by_itself(drivers, place, integration, schedule, clock, outcomes):
+    added = schedule(integration("A"), Timing(cron="0 * * * *", zone="Europe/Berlin"))
+    clock.sql("UPDATE orchestrator.schedules SET zone = 'Mars/Olympus'")
+    clock.by(HOUR)
+    service.fire_due(drivers)
+    clock.sql("UPDATE orchestrator.schedules SET zone = 'Europe/Berlin', retry_at = now()")
+    assert service.fire_due(drivers) == Fired(fired=1)
+    assert service.find(drivers, place.org_id, added.id).failure is None
 
 
 BREAK = "UPDATE orchestrator.schedules SET jitter = '-1 second' WHERE id = :id"  # makes a division by zero

@@ -51,7 +51,8 @@ def show(context: typer.Context, schedule: options.Wanted, *, count: Count = 10,
     """One schedule: its rule, when it starts next, what became of its last slots."""
     drivers, found = options.found(context, schedule)
     names = showing.names(drivers, found.org_id)
-    ahead = [] if found.paused_at or found.failure else service.preview(drivers, found, most=count)
+    trouble = showing.failure(found)
+    ahead = [] if found.paused_at or trouble else service.preview(drivers, found, most=count)
     behind = service.slots(drivers, found, limit=count)
     off = showing.hindrances(drivers, found.org_id)
     if as_json:
@@ -69,7 +70,7 @@ def show(context: typer.Context, schedule: options.Wanted, *, count: Count = 10,
             "rules": rules.policy_described(found.policy) if found.timing.by_clock else None,
             "paused": found.paused_at,
             "next": showing.next_start(found, off),
-            "failure": showing.failure(found),
+            "failure": trouble,
         }
     )
     _show_ahead(ahead, found.timing.zone)

@@ -6,8 +6,10 @@ from typing import Any
 
 from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.schedules import rules
+from orchestrator.domains.schedules.errors import UnknownZoneError
 from orchestrator.domains.schedules.types import Outcome, Schedule, Slot, Upcoming
 from orchestrator.drivers.bundle import Drivers
+from orchestrator.kernel.errors import InvalidConfigError
 
 _MARKS = {
     Outcome.WAITING: "○ waiting",
@@ -42,13 +44,20 @@ def said(schedule: Schedule, known: Mapping[str, str]) -> str:
 
 
 def when(schedule: Schedule, known: Mapping[str, str]) -> str:
-    """When it starts, in words."""
-    return rules.described(schedule.timing, after=known.get(schedule.timing.after or "", ""))
+    """When it starts, in words; as it is written where nobody can read it any more."""
+    try:
+        return rules.described(schedule.timing, after=known.get(schedule.timing.after or "", ""))
+    except InvalidConfigError:
+        return f"cron {schedule.timing.cron} {schedule.timing.zone}"
 
 
 def moment(at: datetime, zone: str) -> str:
-    """A moment as the clocks of the schedule's zone show it."""
-    return f"{at.astimezone(rules.zone(zone)):%a %Y-%m-%d %H:%M}" + (f":{at.second:02}" if at.second else "")
+    """A moment as the clocks of the schedule's zone show it; in UTC where there is no such zone any more."""
+    try:
+        clocks, named = rules.zone(zone), ""
+    except UnknownZoneError:
+        clocks, named = rules.zone("UTC"), " UTC"
+    return f"{at.astimezone(clocks):%a %Y-%m-%d %H:%M}" + (f":{at.second:02}" if at.second else "") + named
 
 
 def next_start(schedule: Schedule, hindered: Mapping[str, str]) -> str:
@@ -61,6 +70,8 @@ def next_start(schedule: Schedule, hindered: Mapping[str, str]) -> str:
         return f"failed, again {moment(schedule.retry_at, schedule.timing.zone)}"
     if schedule.next_fire_at is None or schedule.next_slot is None:
         return "when it happens"
+    if (problem := unreadable(schedule)) is not None:
+        return f"⚠ {problem}"
     start, zone = schedule.next_fire_at, schedule.timing.zone
     if rules.blocked(schedule.policy, zone, start):
         later = rules.upcoming(schedule, schedule.next_slot, 1)
@@ -68,11 +79,23 @@ def next_start(schedule: Schedule, hindered: Mapping[str, str]) -> str:
     return moment(start, zone)
 
 
+def unreadable(schedule: Schedule) -> str | None:
+    """Why nobody can tell any more when it starts, such as that its zone is gone; None where that can be told."""
+    try:
+        rules.zone(schedule.timing.zone)
+        rules.slots(schedule.timing)
+    except InvalidConfigError as error:
+        return error.message
+    return None
+
+
 def failure(schedule: Schedule) -> str | None:
-    """Why it could not be fired and what to do about it, where that is so."""
+    """Why it can't be fired and what to do about it, where that is so."""
+    problem = unreadable(schedule)
     if schedule.failure is None:
-        return None
-    return f"{schedule.failure} It failed {schedule.failures} × in a row; a worker's log says why."
+        return None if problem is None else f"{problem} Change it: orchestrator schedules edit {schedule.id}"
+    todo = "a worker's log says why" if problem is None else f"change it: orchestrator schedules edit {schedule.id}"
+    return f"{schedule.failure} It failed {schedule.failures} × in a row; {todo}."
 
 
 def outcome(slot: Slot | None) -> str:

@@ -18,7 +18,7 @@ from orchestrator.domains.schedules.rules.deciding import (
     upcoming,
 )
 from orchestrator.domains.schedules.rules.exporting import Exported, crontab, crontab_environment, systemd
-from orchestrator.domains.schedules.rules.lateness import promised
+from orchestrator.domains.schedules.rules.lateness import promised, promised_last
 from orchestrator.domains.schedules.rules.policy import blocked, check, delayed
 from orchestrator.domains.schedules.rules.reading import jitter, misfire, timing
 from orchestrator.domains.schedules.rules.slots import newest, slots
@@ -47,6 +47,7 @@ __all__ = [
     "parse",
     "policy_described",
     "promised",
+    "promised_last",
     "settled",
     "slots",
     "spent",

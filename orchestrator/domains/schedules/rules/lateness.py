@@ -21,3 +21,16 @@ def promised(schedule: Schedule, *, last_began: datetime | None, took: timedelta
     since = schedule.created_at if last_began is None else max(last_began, schedule.created_at)
     waited_for = next((one for one in upcoming(schedule, since, 1) if not one.blocked), None)
     return None if waited_for is None else waited_for.fire_at + took + grace
+
+
+def promised_last(
+    schedule: Schedule, *, last_began: datetime | None, took: timedelta, grace: timedelta
+) -> datetime | None:
+    """The same of a schedule that nobody can read any more: the start that it named last is waited for.
+
+    Where that was kept, nobody knows the next; data is late then as soon as it could be, since nothing renews it.
+    """
+    if schedule.paused_at is not None or not schedule.timing.by_clock:
+        return None
+    known = (schedule.next_fire_at, last_began, schedule.created_at)
+    return max(one for one in known if one is not None) + took + grace

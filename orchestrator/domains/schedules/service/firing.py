@@ -22,7 +22,7 @@ from orchestrator.domains.runs import service as runs
 from orchestrator.domains.runs.types import Run, RunKind, RunRequest
 from orchestrator.domains.schedules import queries, rules
 from orchestrator.domains.schedules.events import ScheduleFailed, SlotsMissed
-from orchestrator.domains.schedules.types import Due, Fired, Outcome, Schedule, Slot, Verdict
+from orchestrator.domains.schedules.types import Due, Fired, Outcome, Schedule, Slot
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.kernel.db import Role, work_for
 from orchestrator.kernel.errors import InvalidConfigError
@@ -73,14 +73,20 @@ def _fire_apart(drivers: Drivers, tx: Session, due: Sequence[Due], now: datetime
 
 
 def _hold_back(tx: Session, schedule: Schedule, error: Exception) -> None:
-    """Try it again later, and say so once, by its kind alone: what an error quotes could be anything.
+    """Try it again later, and say so once; what nobody foresaw by its kind alone, as an error may quote anything.
+
+    One that nobody can read any more, such as one whose zone is gone, stays so until a person or an update mends it.
 
     Of a slot that waited only the slot is locked so far, so that two schedulers may wait for each other here. Postgres
     ends the transaction of one, whose next tick does it again.
     """
-    failure = f"Something unexpected went wrong in orchestrator itself ({type(error).__name__})."
+    foreseen = isinstance(error, InvalidConfigError)
+    failure = (
+        str(error) if foreseen else f"Something unexpected went wrong in orchestrator itself ({type(error).__name__})."
+    )
     held = queries.hold_back(tx, schedule.id, failure=failure, delay=rules.held_back(schedule.failures))
-    log.error("%s can't be fired, and is tried again at %s.", held.id, held.retry_at, exc_info=error)
+    said = "%s can't be fired, and is tried again at %s: %s"
+    log.error(said, held.id, held.retry_at, failure, exc_info=None if foreseen else error)
     if schedule.failures == 0 and held.retry_at is not None:
         fact = ScheduleFailed(
             org_id=held.org_id,
@@ -94,7 +100,7 @@ def _hold_back(tx: Session, schedule: Schedule, error: Exception) -> None:
 
 def _fire(drivers: Drivers, tx: Session, due: Sequence[Due], now: datetime) -> Fired:
     """Everything of a batch, whose organizations the transaction sees: a few statements, however many they are."""
-    verdicts = [(one, _decided(one, now)) for one in due if one.waiting is None]
+    verdicts = [(one, rules.decide(one, now)) for one in due if one.waiting is None]
     decided = [slot for _, verdict in verdicts for slot in verdict.slots]
     fresh = queries.insert_slots(tx, decided)
     wanting = [
@@ -110,21 +116,6 @@ def _fire(drivers: Drivers, tx: Session, due: Sequence[Due], now: datetime) -> F
     queries.move_all(tx, [(one.schedule, verdict) for one, verdict in verdicts])
     _tell_missed(tx, due, decided)
     return _counted(decided, settled)
-
-
-def _decided(due: Due, now: datetime) -> Verdict:
-    """The verdict; a schedule that nobody can read any more, such as one whose zone is gone, is paused and says why."""
-    try:
-        return rules.decide(due, now)
-    except InvalidConfigError as error:
-        slot = Slot(
-            org_id=due.schedule.org_id,
-            schedule_id=due.schedule.id,
-            slot=due.schedule.next_slot or now,
-            outcome=Outcome.SKIPPED,
-            reason=f"paused: {error.message}",
-        )
-        return Verdict(slots=(slot,), fire=None, next_slot=due.schedule.next_slot, next_fire_at=None, paused=True)
 
 
 def _queued(drivers: Drivers, tx: Session, wanting: Sequence[Due]) -> list[Slot]:
