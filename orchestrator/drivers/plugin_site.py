@@ -3,6 +3,8 @@
 Two of its intervals are capped. Plugins made with it report their counters once a minute, and its targets say STATE at
 the end or every five minutes (a full sink drains without one), so that a run killed in its fourth minute would start
 again from nothing. No setting changes either. This does, whoever the plugin's author is; other plugins are not touched.
+Its targets read any file that a tap names as a batch file, their own configuration too: here they read none unless they
+were given `batch_config`, and then plain files of its folder alone.
 What it imports for functions that few runs call is imported when they are called: a fifth of what starting a plugin
 takes. Python looks for garbage less often, too, and not at all as the process ends: what plugins import stays, and
 their records are no cycles; that is a tenth of a sync's CPU. Copied into the environment by the plugin store; standard
@@ -46,7 +48,55 @@ def _cap_record_age(target_base: ModuleType) -> None:
     target_base.Target._MAX_RECORD_AGE_IN_MINUTES = STATE_INTERVAL / 60  # noqa: SLF001 - there is no public name
 
 
-_AFTER = {"singer_sdk.metrics": _cap_metrics, "singer_sdk.target_base": _cap_record_age}
+def _expect_batches_if_told(target_base: ModuleType) -> None:
+    original = target_base.Target._process_batch_message  # noqa: SLF001 - the method that targets override
+
+    def _process_batch_message(self: "Any", message_dict: "Any") -> None:
+        if not self.config.get("batch_config"):
+            sys.exit("The tap names batch files, but this loader was not set to read any.")
+        original(self, message_dict)
+
+    target_base.Target._process_batch_message = _process_batch_message  # noqa: SLF001
+
+
+def _change_targets(target_base: ModuleType) -> None:
+    _cap_record_age(target_base)
+    _expect_batches_if_told(target_base)
+
+
+def _read_own_files_only(batch: ModuleType) -> None:
+    """What is read has to be a plain file in the root, with no other name and by no link: a tap may name anything."""
+    original = batch.StorageTarget.open
+
+    def open_(self: "Any", filename: str, mode: str = "rb") -> "Any":
+        if "r" not in mode:
+            return original(self, filename, mode)
+        import os
+        import stat
+        from urllib.parse import unquote, urlsplit
+
+        root = urlsplit(self.root)
+        if root.scheme not in {"", "file"} or root.netloc not in {"", "localhost"} or os.sep in filename:
+            sys.exit(f"The batch file {filename} is not in the folder of batch files.")
+        try:
+            folder = os.open(unquote(root.path), os.O_RDONLY | os.O_DIRECTORY)
+            number = os.open(filename, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+            os.close(folder)
+        except OSError as error:
+            sys.exit(f"The batch file {filename} cannot be read ({error.strerror}).")
+        found = os.fstat(number)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+            sys.exit(f"The batch file {filename} is no plain file of its own.")
+        return os.fdopen(number, mode)
+
+    batch.StorageTarget.open = open_
+
+
+_AFTER = {
+    "singer_sdk.metrics": _cap_metrics,
+    "singer_sdk.target_base": _change_targets,
+    "singer_sdk.helpers._batch": _read_own_files_only,
+}
 _WITHOUT = {
     "singer_sdk.target_base": ("joblib",),  # drains several sinks at once
     "singer_sdk.helpers._batch": ("upath",),  # files of the SDK's own BATCH messages

@@ -1,5 +1,6 @@
 """What plugins start with: intervals of the SDK capped, imports put off until something is called, less garbage looked for."""
 
+import json
 import runpy
 import subprocess
 import sys
@@ -57,6 +58,60 @@ def test_the_sdk_is_imported_without_what_few_runs_call():
     program = "import sys, singer_sdk; print(*{'joblib', 'upath', 'fsspec', 'packaging.specifiers', 'backoff'} & set(sys.modules))"
 
     assert _said(program) == []
+
+
+@pytest.fixture
+def load(tmp_path):
+    """What a target of the SDK's says that is told of a batch file, and given these settings."""
+    program = """
+import json, sys
+from singer_sdk import BatchSink, Target
+class Sink(BatchSink):
+    def process_batch(self, context): print(context["records"])
+class Loader(Target):
+    name = "target-odd"
+    config_jsonschema = {"properties": {"batch_config": {"type": "object"}}}
+    default_sink_class = Sink
+messages = [
+    {"type": "SCHEMA", "stream": "s", "schema": {"properties": {"a": {"type": "integer"}}}, "key_properties": []},
+    {"type": "BATCH", "stream": "s", "encoding": {"format": "jsonl"}, "manifest": [sys.argv[1]]},
+]
+Loader(config=json.loads(sys.argv[2])).listen(iter([json.dumps(message) for message in messages]))
+"""
+
+    def ended(url, config):
+        command = [sys.executable, "-I", "-c", SITE + program, url, json.dumps(config)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    return ended
+
+
+def test_a_target_of_the_sdk_reads_batch_files_of_the_folder_it_was_given(load, tmp_path):
+    folder = tmp_path / "batches ü"
+    folder.mkdir()
+    (folder / "one.jsonl").write_text('{"a": 5}\n')
+    (tmp_path / "config.json").write_text('{"password": "hidden"}\n')
+    (folder / "link").symlink_to(tmp_path / "config.json")
+    (folder / "hard").hardlink_to(tmp_path / "config.json")
+    (folder / "folder").mkdir()
+    config = {"batch_config": {"encoding": {"format": "jsonl"}, "storage": {"root": folder.as_uri()}}}
+
+    assert "[{'a': 5}]" in load((folder / "one.jsonl").as_uri(), config).stdout
+    for name in ("link", "hard", "folder", "../config.json", ".."):
+        ended = load(f"{folder.as_uri()}/{name}", config)
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert "batch file" in ended.stderr
+        assert "Traceback" not in ended.stderr
+    assert "hidden" not in load((tmp_path / "config.json").as_uri(), config).stdout
+
+
+def test_a_target_of_the_sdk_that_was_given_no_folder_reads_no_batch_file(load, tmp_path):
+    (tmp_path / "one.jsonl").write_text('{"a": 5}\n')
+
+    ended = load((tmp_path / "one.jsonl").as_uri(), {})
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "not set to read any" in ended.stderr
 
 
 def test_the_sdk_still_reads_batch_files_and_drains_sinks_in_parallel(tmp_path):

@@ -60,8 +60,8 @@ class DamagedBatchError(LoadError):
     kind = "source_error"
     origin = "source"
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, hint="Sync again: the tap fetches it once more.", retryable=True)
+    def __init__(self, message: str, *, hint: str = "Sync again: the tap fetches it once more.") -> None:
+        super().__init__(message, hint=hint, retryable=True)
 
 
 class MessageError(LoadError):

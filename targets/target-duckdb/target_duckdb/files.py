@@ -2,12 +2,13 @@
 
 import csv
 import gzip
+import io
 import secrets
-import stat
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -16,44 +17,63 @@ from urllib.parse import unquote, urlsplit
 
 import simplejson  # type: ignore[import-untyped]  # its stubs are a package of their own
 
+from target_duckdb import batchfolder
 from target_duckdb.errors import ConfigError, DamagedBatchError, MessageError, MissingKeyError
 from target_duckdb.kinds import Kind
 from target_duckdb.layout import EXTRACTED_AT, VERSION, Layout
 
 TOMBSTONE: Final = "\0tombstone"  # no property's name, since identifiers lose the NUL
 NULL: Final = f"\x02{secrets.token_hex(8)}\x02"  # stands for null in files of ours, so that '' can stay ''
-_GLOB: Final = frozenset("*?[{")
 csv.field_size_limit(sys.maxsize)
 
 
+@dataclass(frozen=True, slots=True)
+class BatchFile:
+    """A file that a manifest names. within: the folder it has to be in; None: it may be anywhere."""
+
+    path: Path
+    within: Path | None
+
+    @contextmanager
+    def opened(self) -> Iterator[int]:
+        """A descriptor for reading; DamagedBatchError where it is no batch file."""
+        try:
+            with batchfolder.opened(self.path, within=self.within) as number:
+                yield number
+        except batchfolder.NoBatchFileError:
+            raise DamagedBatchError("A batch file is no plain file in the folder of batch files.", hint="") from None
+        except FileNotFoundError as error:
+            raise DamagedBatchError("A batch file does not exist.") from error
+
+    def delete(self) -> None:
+        """Remove it, if the folder is known: no link is followed, no device is touched."""
+        if self.within is not None:
+            batchfolder.remove(self.path, within=self.within)
+
+    @property
+    def size(self) -> int:
+        """Bytes as they are; 0 where it is missing."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+
 def local(url: str) -> Path:
-    """The file on this machine that a manifest names; ConfigError if DuckDB could take it for something else."""
-    parts = urlsplit(url)
-    path = Path(unquote(parts.path) if parts.scheme else url)
+    """The file or folder on this machine that a URL names; ConfigError where it names something else."""
+    elsewhere = ConfigError(
+        "Batch files must lie on this machine.", hint="Set batch_config.storage.root to a file:///…."
+    )
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise elsewhere from None
     if parts.scheme not in {"", "file"} or parts.netloc not in {"", "localhost"}:
-        raise ConfigError("Batch files must lie on this machine.", hint="Set batch_config.storage.root to a file:///….")
-    if _GLOB & set(str(path)):
-        raise ConfigError(
-            "The name of a batch file has one of * ? [ {.", hint="Set another batch_config.storage.prefix."
-        )
-    return path
+        raise elsewhere
+    return Path(unquote(parts.path) if parts.scheme else url)
 
 
-def delete(path: Path, *, within: Path) -> None:
-    """Remove a batch file, if it is a plain file in the folder: no link is followed, no device is touched."""
-    if stat.S_ISREG(path.lstat().st_mode) and path.parent.resolve().is_relative_to(within.resolve()):
-        path.unlink()
-
-
-def size(paths: Sequence[Path]) -> int:
-    """Bytes of files as they are; 0 for one that is missing."""
-    return sum(path.stat().st_size for path in paths if path.exists())
-
-
-def header(path: Path, compression: str) -> list[str]:
+def header(file: BatchFile, compression: str) -> list[str]:
     """The names in the first row; none for an empty file."""
     try:
-        with _text(path, compression) as lines:
+        with _text(file, compression) as lines:
             fields = next(csv.reader(lines, strict=True), [])
     except (UnicodeDecodeError, csv.Error, OSError, EOFError) as error:
         raise _damaged(error) from error
@@ -62,10 +82,10 @@ def header(path: Path, compression: str) -> list[str]:
     return fields
 
 
-def records(path: Path, compression: str) -> Iterator[Any]:
+def records(file: BatchFile, compression: str) -> Iterator[Any]:
     """The records of a file of JSON Lines."""
     try:
-        with _text(path, compression) as lines:
+        with _text(file, compression) as lines:
             for line in lines:
                 if not line.isspace():
                     yield simplejson.loads(line, use_decimal=True)
@@ -79,17 +99,15 @@ def other_count(stream: str, rows: int, announced: int) -> DamagedBatchError:
 
 
 def _damaged(error: Exception) -> DamagedBatchError:
-    if isinstance(error, FileNotFoundError):
-        return DamagedBatchError("A batch file does not exist.")
     return DamagedBatchError(f"A batch file is cut off, or is not what it says it is ({type(error).__name__}).")
 
 
-def _text(path: Path, compression: str) -> IO[str]:
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError  # a pipe would be waited for, a device may have no end
-    if compression == "gzip":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
+@contextmanager
+def _text(file: BatchFile, compression: str) -> Iterator[IO[str]]:
+    with file.opened() as number, ExitStack() as stack:
+        raw = stack.enter_context(open(number, "rb", closefd=False))
+        unpacked: Any = stack.enter_context(gzip.open(raw)) if compression == "gzip" else raw
+        yield stack.enter_context(io.TextIOWrapper(unpacked, encoding="utf-8-sig", newline=""))
 
 
 class RecordFile:
@@ -102,9 +120,10 @@ class RecordFile:
         self.count = 0
         self._stack = ExitStack()
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="target-duckdb-"))
-        self.path = Path(folder) / "records.csv"
+        path = Path(folder) / "records.csv"
+        self.file = BatchFile(path, within=None)
         # Halves of surrogate pairs have no UTF-8.
-        self._file = self._stack.enter_context(self.path.open("w", encoding="utf-8", errors="replace", newline=""))
+        self._file = self._stack.enter_context(path.open("w", encoding="utf-8", errors="replace", newline=""))
         self._write = csv.writer(self._file, lineterminator="\n", quoting=csv.QUOTE_ALL).writerow
         # DuckDB takes the first line break of a file for the end of all rows, be it within quotes.
         self._write(f"f{at}" for at in range(len(self.fields)))
@@ -142,6 +161,8 @@ def _text_of(kind: Kind, value: object) -> str:
     return value.isoformat() if isinstance(value, (datetime, date, time)) else str(value)
 
 
-def paths(urls: Sequence[str]) -> list[Path]:
-    """The files of a manifest."""
-    return [local(url) for url in urls]
+def batch_files(urls: Sequence[str], config: Mapping[str, Any]) -> list[BatchFile]:
+    """The files of a manifest. config: of the target."""
+    root: str | None = ((config.get("batch_config") or {}).get("storage") or {}).get("root")
+    within = None if root is None else local(root)
+    return [BatchFile(local(url), within) for url in urls]

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk import metrics
@@ -12,7 +11,7 @@ from singer_sdk.sinks import BatchSink
 
 from target_duckdb import files
 from target_duckdb.errors import ConfigError, MessageError
-from target_duckdb.files import RecordFile
+from target_duckdb.files import BatchFile, RecordFile
 from target_duckdb.layout import DELETED_AT, EXTRACTED_AT, OURS, VERSION, arrange
 from target_duckdb.stage import Source, batch_sources
 
@@ -95,29 +94,31 @@ class DuckDBSink(BatchSink):  # type: ignore[misc]  # the SDK's types are not fo
         if counts and len(counts) != len(urls):
             raise MessageError(f"A BATCH message of {self.stream_name} counts other files than it lists.")
         self._target.drain_one(self)  # what came before
-        paths = files.paths(urls)
+        batch = files.batch_files(urls, self.config)
         if encoding.format == "jsonl":
-            self._load_lines(paths, encoding.compression, counts, extracted)
+            self._load_lines(batch, encoding.compression, counts, extracted)
         else:
-            sources = batch_sources(self.layout, paths, encoding.format, encoding.compression, counts)
+            sources = batch_sources(self.layout, batch, encoding.format, encoding.compression, counts)
             with self.batch_processing_timer:
                 self._load(sources, extracted=extracted)
-        self.loaded(files.size(paths))
-        self._clean(paths)
+        self.loaded(sum(file.size for file in batch))
+        for file in batch:
+            with suppress(OSError):
+                file.delete()
 
     def loaded(self, size: int) -> None:
         """So many bytes that the tap handed over are in the table."""
         self._volume.increment(size)
 
     def _load_lines(
-        self, paths: Sequence[Path], compression: str | None, counts: Sequence[int], extracted: str | None
+        self, batch: Sequence[BatchFile], compression: str | None, counts: Sequence[int], extracted: str | None
     ) -> None:
         """JSON Lines take the way of records: DuckDB's own reader would round their decimals."""
         file = RecordFile(self.layout)
         try:
-            for at, path in enumerate(paths):
+            for at, batch_file in enumerate(batch):
                 before = file.count
-                for record in files.records(path, compression or "none"):
+                for record in files.records(batch_file, compression or "none"):
                     file.add(record, extracted=extracted, version=None)
                 if counts and file.count - before != counts[at]:
                     raise files.other_count(self.stream_name, file.count - before, counts[at])
@@ -125,14 +126,6 @@ class DuckDBSink(BatchSink):  # type: ignore[misc]  # the SDK's types are not fo
                 self._load([Source.of(file)])
         finally:
             file.close()
-
-    def _clean(self, paths: Sequence[Path]) -> None:
-        root: str | None = ((self.config.get("batch_config") or {}).get("storage") or {}).get("root")
-        if root is None:
-            return
-        for path in paths:
-            with suppress(OSError):
-                files.delete(path, within=files.local(root))
 
     # ---- both
 

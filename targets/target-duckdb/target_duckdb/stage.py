@@ -3,14 +3,13 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Self
 
 from duckdb import DuckDBPyConnection
 
 from target_duckdb import files
 from target_duckdb.errors import MessageError
-from target_duckdb.files import NULL, TOMBSTONE, RecordFile
+from target_duckdb.files import NULL, TOMBSTONE, BatchFile, RecordFile
 from target_duckdb.kinds import Kind, inexact
 from target_duckdb.layout import EXTRACTED_AT, OURS, VERSION, Column, Layout
 from target_duckdb.names import literal, quoted
@@ -29,7 +28,7 @@ class Source:
     announced: how many rows it has, if that is known
     """
 
-    path: Path
+    file: BatchFile
     fields: Sequence[str]
     compression: str = "none"
     null: str = NULL
@@ -39,7 +38,7 @@ class Source:
     def of(cls, records: RecordFile) -> Self:
         """Records that were written by us."""
         records.finish()
-        return cls(path=records.path, fields=records.fields, announced=records.count)
+        return cls(file=records.file, fields=records.fields, announced=records.count)
 
 
 class Stage:
@@ -75,13 +74,14 @@ class Stage:
         rows = 0
         if used:
             columns = ", ".join(f"'f{at}': 'VARCHAR'" for at in range(len(source.fields)))
-            [(rows,)] = self.connection.execute(
-                f"INSERT INTO {_TABLE} ({', '.join(name for _, name in used)})"
-                f" SELECT {', '.join(f'f{at}' for at, _ in used)} FROM read_csv({literal(str(source.path))},"
-                f" columns = {{{columns}}}, header = true, compression = {literal(source.compression)},"
-                f" nullstr = {literal(source.null)}, delim = ',', quote = '\"', escape = '\"', auto_detect = false,"
-                f" max_line_size = {_LONGEST_ROW})"
-            ).fetchall()
+            with source.file.opened() as number:  # whatever has the file's name meanwhile, and nothing is a pattern
+                [(rows,)] = self.connection.execute(
+                    f"INSERT INTO {_TABLE} ({', '.join(name for _, name in used)})"
+                    f" SELECT {', '.join(f'f{at}' for at, _ in used)} FROM read_csv('/dev/fd/{number}',"
+                    f" columns = {{{columns}}}, header = true, compression = {literal(source.compression)},"
+                    f" nullstr = {literal(source.null)}, delim = ',', quote = '\"', escape = '\"', auto_detect = false,"
+                    f" max_line_size = {_LONGEST_ROW})"
+                ).fetchall()
         if source.announced is not None and rows != source.announced:
             raise files.other_count(self.layout.stream, rows, source.announced)
         self.given.update(source.fields)
@@ -186,7 +186,7 @@ class Stage:
 
 
 def batch_sources(
-    layout: Layout, paths: Sequence[Path], encoding: str, compression: str | None, counts: Sequence[int]
+    layout: Layout, batch: Sequence[BatchFile], encoding: str, compression: str | None, counts: Sequence[int]
 ) -> list[Source]:
     """The files of a BATCH message of CSV, their headers read."""
     if encoding != "csv" or compression not in {"gzip", "none", None}:
@@ -194,18 +194,18 @@ def batch_sources(
             f"Batch files of {layout.stream} are {encoding} packed with {compression}.", hint="Use csv or jsonl."
         )
     packed = compression or "none"
-    headers = [files.header(path, packed) for path in paths]
+    headers = [files.header(file, packed) for file in batch]
     known = {column.source for column in layout.columns}
     known.update(name for rule in layout.derived for name in (rule.when, rule.value))
     if unknown := sorted({name for fields in headers for name in fields} - known):
         log.warning("%s: not in the schema, so left out: %s", layout.stream, ", ".join(unknown))
     return [
         Source(
-            path=path,
+            file=file,
             fields=headers[at],
             compression=packed,
             null="",
             announced=counts[at] if counts else None,
         )
-        for at, path in enumerate(paths)
+        for at, file in enumerate(batch)
     ]

@@ -87,7 +87,7 @@ _CONFIG: Final[dict[str, Any]] = th.PropertiesList(
             th.Property("encoding", _ENCODING, title="Encoding"), th.Property("storage", _STORAGE, title="Storage")
         ),
         title="Batches",
-        description="Of storage.root batch files are deleted when they are loaded, and of nowhere else.",
+        description="Of storage.root batch files are read, and deleted when they are loaded, and of nowhere else.",
     ),
 ).to_dict()
 
@@ -229,8 +229,8 @@ class TargetDuckDB(Target):  # type: ignore[misc]  # the SDK's types are not fol
             sink: DuckDBSink = self._sinks_active[maps[0].stream_alias]
             sink.process_batch_files(encoding, urls, counts=_counts(counts, urls), extracted=extracted)
         elif encoding.format == "jsonl":
-            for path in files.paths(urls):
-                for record in files.records(path, encoding.compression or "none"):
+            for file in files.batch_files(urls, self.config):
+                for record in files.records(file, encoding.compression or "none"):
                     self._take(record, message_dict, size=0)
         else:
             raise no_maps(stream)

@@ -134,7 +134,7 @@ def test_what_cannot_be_read_is_refused_with_a_reason(desk: Desk, load: Load) ->
     batch = desk.csv("A", "Id\n1\n")
     for url, error in (
         ("s3://bucket/x", ConfigError),
-        ("file:///tmp/*.csv", ConfigError),
+        ("file:///tmp/*.csv", DamagedBatchError),
         ("file:///nowhere", DamagedBatchError),
         ("file:///dev/zero", DamagedBatchError),
     ):
@@ -170,21 +170,34 @@ def test_a_number_that_is_not_whole_is_never_rounded(desk: Desk, load: Load, val
         load(WHOLE, desk.csv("A", f"Id,Whole\n1,12.0\n2,{value}\n"))
 
 
-def test_only_plain_files_of_the_storages_folder_are_deleted(desk: Desk, load: Load, tmp_path: Path) -> None:
+def test_nothing_but_plain_files_of_the_storages_folder_is_read(desk: Desk, load: Load, tmp_path: Path) -> None:
     outside = tmp_path / "outside.csv"
-    outside.write_text("Id\n1\n")
-    link = desk.batches / "link"
-    link.symlink_to(outside)
-    inside = desk.batches / "inside"
-    inside.write_text("Id\n2\n")
-    manifest = [outside.as_uri(), link.as_uri(), inside.as_uri(), f"{desk.batches.as_uri()}/../outside.csv"]
+    outside.write_text("Id\nprecious\n")
+    (desk.batches / "link").symlink_to(outside)
+    (desk.batches / "hard").hardlink_to(outside)
+    (desk.batches / "up").symlink_to(tmp_path)
+    folder = desk.batches.as_uri()
+    named = [f"{folder}/{name}" for name in ("link", "hard", "up/outside.csv", "../outside.csv", "%2e%2e/outside.csv")]
+    for url in [*named, outside.as_uri(), "/dev/zero", "/proc/self/environ", f"{folder}/a\0b"]:
+        for kind in ("csv", "jsonl"):
+            with pytest.raises(DamagedBatchError, match="no plain file in the folder"):
+                load(SHAPE, {"type": "BATCH", "stream": "A", "encoding": {"format": kind}, "manifest": [url]})
+    assert outside.exists()
+
+
+def test_names_are_no_patterns(desk: Desk, load: Load) -> None:
+    for name in ("*.csv", "[a]?{b}.csv", "a.csv"):
+        (desk.batches / name).write_text(f"Id\n{name}\n")
+    manifest = [f"{desk.batches}/{name}" for name in ("*.csv", "[a]?{b}.csv")]
     load(SHAPE, {"type": "BATCH", "stream": "A", "encoding": {"format": "csv"}, "manifest": manifest})
-    assert desk.rows("A", "Id") == [("1",), ("2",)]
-    assert (outside.exists(), link.is_symlink(), inside.exists()) == (True, True, False)
+    assert desk.rows("A", "Id") == [("*.csv",), ("[a]?{b}.csv",)]
+
+
+def test_files_stay_where_no_folder_is_known(desk: Desk, load: Load) -> None:
+    inside = desk.batches / "inside"
     inside.write_text("Id\n3\n")
-    load(
-        SHAPE,
-        {"type": "BATCH", "stream": "A", "encoding": {"format": "csv"}, "manifest": manifest[2:3]},
-        batch_config={},
-    )
+    message = {"type": "BATCH", "stream": "A", "encoding": {"format": "csv"}, "manifest": [inside.as_uri()]}
+    load(SHAPE, message, batch_config={})
     assert inside.exists()
+    load(SHAPE, message)
+    assert not inside.exists()

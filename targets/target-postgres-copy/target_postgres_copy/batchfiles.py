@@ -4,8 +4,6 @@ Whatever is large stays a stream: a file of any size costs a few hundred KB here
 """
 
 import csv
-import os
-import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from isal import isal_zlib
 from singer_sdk.helpers._batch import StorageTarget
 
+from target_postgres_copy import batchfolder
 from target_postgres_copy.errors import DamagedBatchError, MessageError
 
 _READ: Final = 1 << 17
@@ -46,53 +45,66 @@ class Nuls:
 
 def local(url: str) -> Path | None:
     """The file on this machine that a manifest names, or None if it is elsewhere."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise _no_batch_file(url) from None
     if parts.scheme == "file" and parts.netloc in {"", "localhost"}:
         return Path(unquote(parts.path))
     return None if parts.scheme else Path(url)
 
 
-def delete(url: str, *, within: Path | None) -> None:
+def delete(url: str, *, within: str | None) -> None:
     """Remove a batch file of this machine, if it is a plain file in the folder `within` (None: in any).
 
     A manifest may name anything, and we may run as root: no link is followed, no device is touched.
     """
-    path = local(url)
-    if path is None or not stat.S_ISREG(path.lstat().st_mode):
-        return
-    if within is None or path.parent.resolve().is_relative_to(within.resolve()):
-        path.unlink()
+    path, root = local(url), None if within is None else local(within)
+    if path is not None and (within is None or root is not None):
+        batchfolder.remove(path, within=root)
 
 
 def size(urls: Iterable[str]) -> int:
     """Bytes of batch files of this machine, as they are; 0 for one that is elsewhere or missing."""
     total = 0
     for path in filter(None, map(local, urls)):
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             total += path.stat().st_size
     return total
 
 
 @contextmanager
-def opened(url: str) -> Iterator[IO[bytes]]:
-    """The file, for reading; DamagedBatchError where there is none, or where it is something that never ends."""
-    path = local(url)
+def opened(url: str, *, within: str | None) -> Iterator[IO[bytes]]:
+    """The file, for reading. within: the folder or address that it has to be below; None: it may be anywhere.
+
+    Raises DamagedBatchError where there is none, and for something that never ends or lies elsewhere.
+    """
+    path, root = local(url), None if within is None else local(within)
+    if within is not None and (path is None or root is None) and not _is_below(url, within):
+        raise _no_batch_file(url)
     try:
         if path is None:
             head, tail = StorageTarget.split_url(url)
             with StorageTarget.from_url(head).open(tail, mode="rb") as remote:
                 yield remote
         else:
-            with open(path, "rb", buffering=0, opener=_at_once) as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise DamagedBatchError(f"The batch file {url} is no plain file.")
+            with (
+                batchfolder.opened(path, within=root) as number,
+                open(number, "rb", buffering=0, closefd=False) as file,
+            ):
                 yield file
     except FileNotFoundError as error:
         raise DamagedBatchError(f"The batch file {url} does not exist.") from error
+    except batchfolder.NoBatchFileError:
+        raise _no_batch_file(url) from None
 
 
-def _at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # a pipe would be waited for
+def _is_below(url: str, address: str) -> bool:
+    return url.startswith(f"{address.rstrip('/')}/") and ".." not in unquote(urlsplit(url).path).split("/")
+
+
+def _no_batch_file(url: str) -> DamagedBatchError:
+    return DamagedBatchError(f"The batch file {url} is no plain file in the folder of batch files.", hint="")
 
 
 def unpacked(file: IO[bytes], compression: str | None) -> Iterator[bytes]:

@@ -100,7 +100,7 @@ CONFIG_SCHEMA: Final[dict[str, Any]] = th.PropertiesList(
             th.Property("encoding", _ENCODING, title="Encoding"), th.Property("storage", _STORAGE, title="Storage")
         ),
         title="Batches",
-        description="Of storage.root batch files are deleted, and of nowhere else. The rest is said by every BATCH.",
+        description="Of storage.root batch files are read and deleted, and of nowhere else. BATCH says the rest.",
     ),
 ).to_dict()
 
@@ -113,7 +113,7 @@ class Settings:
     address:    host and database as messages may show them
     batch_rows: RECORD messages per batch
     clean_up:   whether batch files are deleted; never where they are known to be on another machine
-    storage:    folder of batch files, where it is known: nothing outside of it is deleted
+    storage:    folder of batch files, where it is known: nothing outside of it is read or deleted
     """
 
     connection: Mapping[str, Any]
@@ -127,7 +127,7 @@ class Settings:
     batch_rows: int
     connections: int
     clean_up: bool
-    storage: Path | None
+    storage: str | None
 
 
 def read(config: Mapping[str, Any]) -> Settings:
@@ -136,7 +136,6 @@ def read(config: Mapping[str, Any]) -> Settings:
         raise ConfigError("This loader opens no SSH tunnel.", hint="Unset ssh_tunnel, or use target-postgres.")
     connection = _from_url(config["sqlalchemy_url"]) if config.get("sqlalchemy_url") else _from_parts(config)
     root = ((config.get("batch_config") or {}).get("storage") or {}).get("root")
-    storage = local(root) if root else None
     host = str(connection.get("host") or connection.get("hostaddr") or "the default socket")
     return Settings(
         connection=connection,
@@ -149,8 +148,8 @@ def read(config: Mapping[str, Any]) -> Settings:
         activate=config["activate_version"] and config.get("process_activate_version_messages", True),
         batch_rows=config["batch_size_rows"],
         connections=config["max_connections"],
-        clean_up=config["clean_up_batch_files"] and (not root or storage is not None),
-        storage=storage,
+        clean_up=config["clean_up_batch_files"] and (not root or local(root) is not None),
+        storage=root or None,
     )
 
 

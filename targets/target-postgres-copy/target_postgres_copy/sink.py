@@ -189,6 +189,7 @@ class CopySink(Sink):  # type: ignore[misc]  # the SDK's types are not followed
         source = BatchFiles(
             stream=self.stream_name,
             urls=tuple(files),
+            within=self.engine.settings.storage,
             format=encoding.format,
             compression=encoding.compression,
             counts=tuple(counts),

@@ -73,12 +73,14 @@ class RecordBuffer:
 class BatchFiles:
     """The files of one BATCH message.
 
+    within: the folder they have to be in; None: anywhere
     counts: rows of each file, as the tap announced; 0 files where it did not
     shape:  how records become rows; not for CSV
     """
 
     stream: str
     urls: Sequence[str]
+    within: str | None
     format: str
     compression: str | None
     counts: Sequence[int]
@@ -99,7 +101,7 @@ class BatchFiles:
         """Copy all files into the stage, one after the other; DamagedBatchError if one has another number of rows."""
         total = 0
         for at, url in enumerate(self.urls):
-            with batchfiles.opened(url) as file:
+            with batchfiles.opened(url, within=self.within) as file:
                 rows = self._copy(stage, file)
             if self.counts and rows != self.counts[at]:
                 raise DamagedBatchError(
@@ -142,7 +144,9 @@ class BatchFiles:
             yield text
 
 
-def records_in(stream: str, urls: Sequence[str], encoding: str, compression: str | None) -> Iterator[Mapping[str, Any]]:
+def records_in(
+    stream: str, urls: Sequence[str], encoding: str, compression: str | None, *, within: str | None
+) -> Iterator[Mapping[str, Any]]:
     """The records of batch files one by one, for stream maps; ConfigError for CSV, which has no types."""
     if encoding not in {"jsonl", "parquet"}:
         raise ConfigError(
@@ -150,7 +154,7 @@ def records_in(stream: str, urls: Sequence[str], encoding: str, compression: str
             hint="Remove them, or let the tap write jsonl.",
         )
     for url in urls:
-        with batchfiles.opened(url) as file:
+        with batchfiles.opened(url, within=within) as file:
             if encoding == "parquet":
                 yield from _parquet(file)
             else:

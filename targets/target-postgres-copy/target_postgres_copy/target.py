@@ -135,7 +135,10 @@ class TargetPostgresCopy(Target):  # type: ignore[misc]  # the SDK's types are n
                 extracted=message_dict.get("time_extracted"),
             )
         else:
-            for record in records_in(message_dict["stream"], files, encoding.format, encoding.compression):
+            storage = self.engine.settings.storage
+            for record in records_in(
+                message_dict["stream"], files, encoding.format, encoding.compression, within=storage
+            ):
                 self._transform(maps, record, message_dict)
             self.engine.flush_all()
             self.engine.settle()

@@ -137,19 +137,43 @@ def test_files_are_deleted_when_they_are_loaded(load: Load, batches: Batches) ->
     assert len(list(batches.folder.iterdir())) == 1
 
 
-def test_only_plain_files_where_batch_files_are_known_to_be_are_deleted(load: Load, batches: Batches, tmp_path) -> None:
+def test_nothing_but_plain_files_of_their_folder_is_read_where_that_is_known(
+    load: Load, warehouse: Warehouse, batches: Batches, tmp_path
+) -> None:
+    load(schema("T"), record("T", Id="before"))
     storage = {"batch_config": {"storage": {"root": batches.folder.as_uri()}}}
-    inside = batches.csv("T", "Id\n1\n", packed=False)
     outside = tmp_path / "precious.csv"
-    outside.write_text("Id\n2\n")
+    outside.write_text("Id\nprecious\n")
+    (batches.folder / "link.csv").symlink_to(outside)
+    (batches.folder / "hard.csv").hardlink_to(outside)
+    (batches.folder / "up").symlink_to(tmp_path)
+    folder = batches.folder.as_uri()
+    named = [outside.as_uri(), str(outside), "link.csv", "hard.csv", "up/precious.csv", "../precious.csv"]
+    named += [
+        "%2e%2e/precious.csv",
+        "",
+        "missing/../../precious.csv",
+        "a\0b",
+        "s3://bucket/a",
+        "file://[a",
+        "/proc/self/environ",
+    ]
+    for name in named:
+        url = name if "/" in name[:1] or "://" in name else f"{folder}/{name}"
+        message = batches.csv("T", "Id\n1\n", packed=False)
+        with pytest.raises(DamagedBatchError, match="no plain file in the folder"):
+            load(schema("T"), {**message, "manifest": [*message["manifest"], url]}, **storage)
+    assert warehouse.rows("T", "Id") == [("before",)]
+    assert outside.read_text() == "Id\nprecious\n"
+    assert {"link.csv", "up"} <= {path.name for path in batches.folder.iterdir()}
+
+
+def test_links_are_followed_where_no_folder_is_known_but_not_deleted(load: Load, batches: Batches, tmp_path) -> None:
+    outside = tmp_path / "precious.csv"
+    outside.write_text("Id\n1\n")
     link = batches.folder / "link.csv"
     link.symlink_to(outside)
-    dotted = f"{batches.folder}/../precious.csv"
-    manifest = [*inside["manifest"], outside.as_uri(), link.as_uri(), dotted]
-    load(schema("T"), inside | {"manifest": manifest}, **storage)
-    assert outside.exists()
-    assert list(batches.folder.iterdir()) == [link]
-    load(schema("T"), inside | {"manifest": [link.as_uri()]})
+    load(schema("T"), batches.csv("T", "Id\n1\n", packed=False) | {"manifest": [link.as_uri()]})
     assert outside.exists() and link.is_symlink()
 
 
@@ -162,10 +186,19 @@ def test_what_is_no_plain_file_is_not_read(load: Load, batches: Batches, what) -
         load(schema("T"), message | {"manifest": [what if what.startswith("/") else str(path)]})
 
 
-def test_no_file_of_this_machine_is_deleted_where_batch_files_are_known_to_be_elsewhere(
+def test_no_file_of_this_machine_is_read_or_deleted_where_batch_files_are_known_to_be_elsewhere(
     load: Load, batches: Batches
 ) -> None:
-    load(schema("T"), batches.csv("T", "Id\n1\n"), batch_config={"storage": {"root": "s3://bucket/batches"}})
+    message = batches.csv("T", "Id\n1\n")
+    elsewhere = [
+        message["manifest"][0],
+        "s3://bucket/other/a.csv",
+        "s3://bucket/batches/../a",
+        "s3://bucket/batches2/a",
+    ]
+    for url in elsewhere:
+        with pytest.raises(DamagedBatchError, match="no plain file in the folder"):
+            load(schema("T"), message | {"manifest": [url]}, batch_config={"storage": {"root": "s3://bucket/batches"}})
     assert len(list(batches.folder.iterdir())) == 1
 
 

@@ -59,8 +59,15 @@ def test_a_loader_whose_file_lists_json_lines_gets_them_from_a_source_that_does(
     }  # fmt: skip
 
 
-def test_nothing_is_said_of_batches_where_one_of_them_has_none(pair):
-    assert rules.agreed_settings(*pair((), ("csv+gzip",)), folder="file:///run/batches") == ({}, {})
+def test_a_loader_that_reads_batch_files_knows_their_folder_whoever_the_source_is(pair):
+    for writes in ((), ("jsonl",)):
+        given, taken = rules.agreed_settings(*pair(writes, ("csv+gzip",)), folder="file:///run/batches")
+        assert given == {}
+        assert taken["batch_config"]["storage"] == {"root": "file:///run/batches"}
+
+
+def test_nothing_is_said_of_batches_to_a_loader_that_reads_none(pair):
+    assert rules.agreed_settings(*pair(("csv+gzip",), ()), folder="file:///run/batches") == ({}, {})
 
 
 @pytest.mark.parametrize(("announces", "understands"), [(True, True), (True, False), (False, True)])

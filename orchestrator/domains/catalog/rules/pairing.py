@@ -19,12 +19,15 @@ def encoding(source: Variant, destination: Variant) -> str | None:
 def agreed_settings(source: Variant, destination: Variant, *, folder: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Settings of the source's plugin and of the destination's that hold for this pair of them.
 
-    folder:  where batch files are handed over, as a file:// URL or something that stands for it
+    folder:  where batch files are handed over, as a file:// URL or something that stands for it. A loader that reads
+             them is always told: a tap can name files without being asked for any, and no others may be read
     source: singer_sdk.helpers._batch.BatchConfig; README of taps/tap-salesforce (hard_deletes)
     """
     chosen = encoding(source, destination)
-    batches = {} if chosen is None else {"batch_config": _batch_config(chosen, folder)}
-    return {**batches, **deletion_settings(source, destination)}, batches
+    given = {} if chosen is None else {"batch_config": _batch_config(chosen, folder)}
+    expected = chosen or next(iter(destination.batch), None)
+    taken = {} if expected is None else {"batch_config": _batch_config(expected, folder)}
+    return {**given, **deletion_settings(source, destination)}, taken
 
 
 def deletion_settings(source: Variant, destination: Variant) -> dict[str, Any]:
