@@ -19,7 +19,8 @@ _TURN = 1.0  # seconds
 class Checks:
     """Makes checks that are due, for a second; those under way then go on by themselves, also into the next turns.
 
-    The threads end with the process, so that a worker that stops waits for nobody's answer.
+    The threads end with the process, so that a worker that stops waits for nobody's answer; what it leaves unmade is
+    due again soon, by its claim.
     """
 
     def __init__(self, observer: Observer) -> None:

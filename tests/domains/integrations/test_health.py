@@ -196,6 +196,17 @@ def test_a_check_that_is_due_is_made_once_and_the_next_one_moves_on(drivers, sal
     assert service.find(drivers, salesforce.org_id, "CRM").health is Health.HEALTHY
 
 
+def test_a_check_that_was_claimed_and_never_made_is_soon_due_again(drivers, salesforce, due):
+    due()
+    assert service.claim_check(drivers, after="").id == salesforce.id, "and then its worker stops"
+    assert checked(drivers) is None
+    with drivers.db.connection() as connection:
+        later = "UPDATE orchestrator.integration_health SET next_check_at = next_check_at - interval '10 minutes'"
+        connection.execute(text(later))
+    assert checked(drivers) == ("CRM", ["passed", "passed", "passed"])
+    assert facts(drivers, salesforce).next_check_at - facts(drivers, salesforce).checked_at > timedelta(minutes=50)
+
+
 def test_a_check_that_is_let_in_no_more_says_that_somebody_must_sign_in(drivers, salesforce, due, org, monkeypatch):
     checked(drivers)
     monkeypatch.setattr(org.app, "client_secret", "another")

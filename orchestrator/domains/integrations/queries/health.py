@@ -146,7 +146,9 @@ def figures(tx: Session) -> list[HealthFigures]:
 
 
 def claim_due_check(tx: Session, *, every: timedelta | None, after: str) -> tuple[str, str, bool] | None:
-    """Claim one check that is due, of whatever organization, for nobody else to make; None where none is.
+    """Claim one check that is due, of whatever organization, for nobody else in ten minutes; None where none is.
+
+    `put_off_check` is to say by then when the next one is due.
 
     Answers (organization, integration, whether it is to be checked at all).
     every: between checks, for integrations without a time of their own; None: never

@@ -65,6 +65,7 @@ def test(
 def claim_check(drivers: Drivers, *, after: str) -> Integration | None:
     """Claim the next check that is due; None where none is. Any number of workers may call it.
 
+    One that isn't made within ten minutes, by `look_in`, is due again.
     A sync is a check as well and puts the next one off, so these fill the gaps.
 
     after: the organization that had its turn, as others with checks that are due come first; empty for none
@@ -96,6 +97,7 @@ def look_in(drivers: Drivers, integration: Integration) -> tuple[CheckResult, ..
     results = _made(_named_checks(source, try_again=False), ignore)
     with drivers.db.transaction(integration.org_id) as tx:
         note_checks(tx, integration, results, signs_in=signs_in)
+        queries.put_off_check(tx, integration.id, check_every=drivers.settings.health.check_every)
     return results
 
 
