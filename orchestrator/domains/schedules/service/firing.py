@@ -63,7 +63,7 @@ def _fire_apart(drivers: Drivers, tx: Session, due: Sequence[Due], now: datetime
     except (OperationalError, InterfaceError):  # the database's trouble is no schedule's; all are tried again soon
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, the other schedules must not wait for it
-        parts = [list(slots) for _, slots in groupby(sorted(due, key=_schedule), key=_schedule)]
+        parts = [list(slots) for _, slots in groupby(sorted(due, key=_in_order), key=_schedule)]
         if len(parts) == 1:
             _hold_back(tx, due[0].schedule, error)
             return Fired()
@@ -76,9 +76,6 @@ def _hold_back(tx: Session, schedule: Schedule, error: Exception) -> None:
     """Try it again later, and say so once; what nobody foresaw by its kind alone, as an error may quote anything.
 
     One that nobody can read any more, such as one whose zone is gone, stays so until a person or an update mends it.
-
-    Of a slot that waited only the slot is locked so far, so that two schedulers may wait for each other here. Postgres
-    ends the transaction of one, whose next tick does it again.
     """
     foreseen = isinstance(error, InvalidConfigError)
     failure = (
@@ -176,6 +173,11 @@ def _counted(decided: Iterable[Slot], settled: Iterable[Slot]) -> Fired:
         missed=ends[Outcome.MISSED],
         skipped=ends[Outcome.SKIPPED],
     )
+
+
+def _in_order(due: Due) -> tuple[str, str]:
+    """As runs are queued, so that schedulers that fire in parts never wait for each other crosswise."""
+    return due.schedule.integration_id, due.schedule.id
 
 
 def _schedule(due: Due) -> str:
