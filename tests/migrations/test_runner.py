@@ -292,6 +292,27 @@ def test_a_schema_that_two_organizations_share_stops_the_migration_and_is_named(
         assert runner.current(connection) == "2026_11_21_1000"
 
 
+def test_a_history_with_absurd_counts_is_totalled(pool, migrated_to):
+    migrated_to("2026_11_29_1800")
+    with pool.begin() as connection:
+        org = fill(connection, "one")
+        connection.execute(
+            text("INSERT INTO orchestrator.runs (org_id, id, integration_id, trigger, timeout, status, started_at,"
+                 " finished_at) VALUES (:org, :org, :org, 'person', '1 hour', 'succeeded', now(), now())"),
+            {"org": org},
+        )  # fmt: skip
+        for stream in ("users", "teams", "issues"):
+            connection.execute(
+                text("INSERT INTO orchestrator.run_streams (org_id, run_id, stream, records_read, records_written, bytes)"
+                     " VALUES (:org, :org, :stream, :most, :most, :most)"),
+                {"org": org, "stream": stream, "most": 2**63 - 1},
+            )  # fmt: skip
+    runner.migrate(pool)
+    with pool.begin() as connection:
+        totals = connection.execute(text("SELECT runs, records_read, bytes FROM orchestrator.run_totals")).one()
+    assert tuple(totals) == (1, 3 * (2**63 - 1), 3 * (2**63 - 1))
+
+
 def test_a_schema_of_the_warehouse_is_claimed_once_whoever_looks(pool):
     runner.migrate(pool)
     with pool.begin() as connection:

@@ -7,7 +7,8 @@ down_revision = "2026_11_29_1800"
 branch_labels = None
 depends_on = None
 
-# No organization's name or id. What is here stays where the history it was counted from is pruned.
+# No organization's name or id. What is here stays where the history it was counted from is pruned. Counts come from
+# plugins, so that their sums have no bound.
 _TABLE = """
 CREATE TABLE orchestrator.run_totals (
     connector TEXT NOT NULL,
@@ -17,10 +18,10 @@ CREATE TABLE orchestrator.run_totals (
     failure_origin TEXT NOT NULL,
     runs BIGINT NOT NULL,
     seconds FLOAT NOT NULL,
-    records_read BIGINT NOT NULL,
-    records_written BIGINT NOT NULL,
-    records_deleted BIGINT NOT NULL,
-    bytes BIGINT NOT NULL,
+    records_read NUMERIC NOT NULL,
+    records_written NUMERIC NOT NULL,
+    records_deleted NUMERIC NOT NULL,
+    bytes NUMERIC NOT NULL,
     PRIMARY KEY (connector, kind, status, failure_kind, failure_origin)
 );
 GRANT SELECT ON orchestrator.run_totals TO orchestrator_worker;

@@ -1,4 +1,7 @@
-"""Totals of all runs have no upper bound: counts come from plugins, and one that overflowed stopped all runs' ends."""
+"""Totals of all runs have no upper bound: counts come from plugins, and one that overflowed stopped all runs' ends.
+
+Changes something only where the totals were begun as BIGINT, as they were at first.
+"""
 
 from alembic import op
 
