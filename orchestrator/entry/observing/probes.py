@@ -84,6 +84,7 @@ class _Server(ThreadingHTTPServer):
     """Bounded, whoever calls and however slowly."""
 
     daemon_threads = True
+    request_queue_size = 128  # the library's 5 make callers who come together wait a second and more to be heard at all
 
     def __init__(self, host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
