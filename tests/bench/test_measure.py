@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -31,9 +32,16 @@ def test_cpu_is_told_apart_and_counts_what_a_program_starts():
     assert cost.wall >= 0.4
 
 
-def test_memory_is_that_of_all_together_and_of_the_largest():
-    hold = "b = bytearray(80 << 20); import time; time.sleep(0.6)"
-    cost = run([python(hold, "one"), python(hold, "other")])
+def test_memory_is_that_of_all_together_and_of_the_largest(tmp_path):
+    hold = f"""if True:
+        import os, sys, time
+        b = bytearray(80 << 20)
+        open(os.path.join({str(tmp_path)!r}, sys.argv[1]), "x")
+        while len(os.listdir({str(tmp_path)!r})) < 2: time.sleep(0.01)
+        time.sleep(1)
+    """
+    one, other = (replace(python(hold, name), argv=(*python(hold).argv, name)) for name in ("one", "other"))
+    cost = run([one, other])
     assert 80 < cost.rss_largest < 120
     assert cost.rss > 150
 

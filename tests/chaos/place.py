@@ -245,7 +245,7 @@ class Place:
 
     def _left(self) -> tuple[str, ...]:
         """Run directories, processes and secrets in clear that are still there, a moment after the last run's end."""
-        until = monotonic() + 5
+        until = monotonic() + 15
         while monotonic() < until and any(self._remains()):
             sleep(0.1)
         return tuple(self._remains())

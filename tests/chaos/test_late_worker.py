@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from tests.chaos.checker import check
 from tests.chaos.machines import LEASE
 from tests.chaos.place import Place
+from tests.e2e.installation import eventually
 
 
 def test_a_paused_worker_ends_its_processes_by_its_lease_and_writes_nothing_when_it_wakes_up(place: Place) -> None:
@@ -22,8 +23,10 @@ def test_a_paused_worker_ends_its_processes_by_its_lease_and_writes_nothing_when
         second.work()
         second.awake()
         place.patiently(lambda: place.latest(integration).epoch > 1, "another attempt")
-        assert first.processes() == {}, "ended by their supervisor, since the worker can't"
-        assert list(first.runs.iterdir()) == []
+        eventually(
+            lambda: not first.processes(), "the end of its processes by their supervisor, since the worker can't"
+        )
+        eventually(lambda: not list(first.runs.iterdir()), "the removal of its run's directory")
         place.org.rows_per_second = 0.0
         ended = place.ended(integration)
         before = place.rows_of(ended)

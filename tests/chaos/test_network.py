@@ -116,7 +116,7 @@ def test_a_worker_that_is_cut_off_ends_its_run_and_another_goes_on_and_later_it_
     with place.befalls(far, "cut off"):
         cut = datetime.now(UTC)
         network.cut()
-        eventually(lambda: not far.processes(), "the end of its processes by their supervisor", within=LEASE + 2)
+        eventually(lambda: not far.processes(), "the end of its processes by their supervisor", within=LEASE + 10)
         near = place.machines[0]
         near.work()
         near.awake()

@@ -69,7 +69,7 @@ def at_most(seconds):
 
 def wait_until_free(lock):
     """Returns when the last process that holds the lock is gone."""
-    with at_most(20), lock.open() as file:
+    with at_most(120), lock.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
 
 
@@ -333,7 +333,7 @@ def test_a_stale_pid_file_with_a_living_stranger_in_it_is_no_obstacle(home):
 
 def test_a_start_killed_inside_initdb_is_begun_anew(home):
     aside = files_of(home).server / "data.tmp"
-    with client(home) as process, at_most(20):
+    with client(home) as process, at_most(120):
         while not (aside / "base").exists() and process.poll() is None:
             pass
         process.send_signal(signal.SIGKILL)

@@ -126,7 +126,7 @@ NOTICE = b"N\0\0\x04\x0bM" + b"x" * 1028 + b"\0\0"
     ],
 )
 def test_a_server_that_lets_us_in_and_never_comes_to_an_end_is_hung_up_on(monkeypatch, answer):
-    monkeypatch.setattr(postgres_login, "_LONGEST", 20 if answer else 0.3)
+    monkeypatch.setattr(postgres_login, "_LONGEST", 120 if answer else 0.3)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with Server(("127.0.0.1", 0), welcoming(answer)) as listening:
         threading.Thread(target=listening.serve_forever, daemon=True).start()
@@ -136,5 +136,5 @@ def test_a_server_that_lets_us_in_and_never_comes_to_an_end_is_hung_up_on(monkey
         with pytest.raises(LoginRefusedError):
             check(login, address="127.0.0.1")
         listening.shutdown()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 256 * 1024, "kB: more than it may send"

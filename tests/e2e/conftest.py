@@ -61,7 +61,7 @@ def installation(_installed: Installation) -> Iterator[Installation]:
     """The session's installation; a test leaves no process of its runs behind."""
     yield _installed
     _installed.close()
-    _installed.assert_nothing_left(within=15)
+    _installed.assert_nothing_left()
 
 
 @pytest.fixture(scope="session")

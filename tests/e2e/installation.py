@@ -28,7 +28,7 @@ from orchestrator.entry import installing
 from orchestrator.kernel import settings as kernel_settings
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60.0  # seconds before something awaited counts as never coming
+PATIENCE = 120.0  # seconds before something awaited counts as never coming
 
 T = TypeVar("T")
 
@@ -100,7 +100,7 @@ class Running:
         """Wait for its end."""
         code = self.process.wait(within)
         for thread in self._threads:
-            thread.join(5)
+            thread.join(PATIENCE)
         return Done(code=code, out="".join(self._said["out"]), err=self.err)
 
     def close(self) -> None:
@@ -239,7 +239,7 @@ class Installation:
         """Run directories that are there."""
         return sorted(self.runs_root.glob("run-*"))
 
-    def assert_nothing_left(self, *, within: float = 5.0) -> None:
+    def assert_nothing_left(self, *, within: float = 30.0) -> None:
         """No process and no file of any run."""
         eventually(lambda: not self.processes(), f"the end of {self.processes()}", within=within)
         eventually(lambda: not self.directories(), f"the removal of {self.directories()}", within=within)

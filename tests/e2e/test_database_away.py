@@ -28,7 +28,7 @@ def test_a_database_that_stays_away_ends_the_command_with_a_sentence_and_the_run
     running = under_way(own_home, made, org)
     run = own_home.latest(made)
     kill_postgres(own_home.home)
-    done = running.end(within=40)
+    done = running.end(within=120)
     assert "Traceback" not in done.err
     assert done.code == 75, done.err
     assert "Error: The control-plane database can't be reached" in done.err
@@ -48,7 +48,7 @@ def test_a_database_that_comes_back_gets_the_runs_end(own_home: Installation, or
     kill_postgres(own_home.home)
     assert own_home.run("runs", "list").code == 0
     org.faults.clear()
-    done = running.end(within=40)
+    done = running.end(within=120)
     assert "Traceback" not in done.err
     own_home.assert_nothing_left()
     run = own_home.latest(made)

@@ -70,7 +70,7 @@ def get(worker: Running, path: str) -> str:
     address = eventually(
         lambda: re.search(r"Metrics at http://(\S+)/metrics", worker.err), "the address of the metrics"
     )
-    with urllib.request.urlopen(f"http://{address[1]}{path}", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{address[1]}{path}", timeout=60) as answer:
         return answer.read().decode()
 
 

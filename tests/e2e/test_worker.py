@@ -39,7 +39,7 @@ def drained(worker: Running) -> None:
 
 
 def assert_drained(worker: Running) -> None:
-    done = worker.end(within=90)
+    done = worker.end(within=150)
     assert done.code == 0, done.err
     assert "Traceback" not in done.err
 
@@ -111,8 +111,8 @@ def test_a_worker_that_is_told_twice_ends_at_once_and_leaves_nothing(
     worker.process.send_signal(signal.SIGTERM)
     eventually(lambda: "Draining" in worker.err, "the first signal is heard")
     worker.process.send_signal(signal.SIGINT)
-    assert worker.end(within=5).code == -signal.SIGINT
-    installation.assert_nothing_left(within=15)
+    assert worker.end(within=30).code == -signal.SIGINT
+    installation.assert_nothing_left()
     assert installation.run("runs", "cancel", run_id).code == 0
 
 

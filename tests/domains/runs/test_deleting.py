@@ -47,7 +47,7 @@ def test_a_run_that_is_asked_for_while_it_is_being_deleted_is_refused_and_never_
 
     monkeypatch.setattr(queries, "mark_deleted", slowly)
     integrations.delete(drivers, ready)
-    asking.join(10)
+    asking.join(60)
     assert answers == ["unknown_integration"]
     assert service.listing(drivers, ready.org_id) == []
 

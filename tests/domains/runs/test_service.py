@@ -184,7 +184,7 @@ def test_somebody_else_can_cancel_a_running_sync(drivers, ready, all_well):
 
     def cancel_and_wait(meltano):
         service.cancel(drivers, run)
-        assert meltano.cancel.wait(10), "the heartbeat sees it"
+        assert meltano.cancel.wait(60), "the heartbeat sees it"
 
     all_well.act = cancel_and_wait
     ended = service.execute(drivers, ready, run)
@@ -290,7 +290,7 @@ def test_a_worker_that_lost_its_run_writes_no_state(drivers, ready, all_well):
     def overtaken(meltano):
         with drivers.db.pool.begin() as connection:
             connection.execute(text("UPDATE orchestrator.runs SET epoch = epoch + 1"))
-        assert meltano.cancel.wait(10), "the heartbeat sees it"
+        assert meltano.cancel.wait(60), "the heartbeat sees it"
 
     all_well.act = overtaken
     with pytest.raises(LeaseLostError):

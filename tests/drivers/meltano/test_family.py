@@ -28,7 +28,7 @@ child = os.fork()
 if child == 0:
     libc.prctl(4, 0, 0, 0, 0)  # as init and Meltano do
     os.write(writing, b"x")
-    time.sleep(5)
+    time.sleep(600)
 os.read(reading, 1)
 living = family.is_below(child, os.getpid())
 os.kill(child, 9)
@@ -48,7 +48,7 @@ def test_of_a_process_that_is_hidden_nothing_is_said_but_of_one_that_is_gone(scr
 
 
 def test_a_process_is_below_who_started_it_and_below_nobody_else():
-    with subprocess.Popen(("sleep", "5")) as process:
+    with subprocess.Popen(("sleep", "600")) as process:
         assert family.is_below(process.pid, os.getpid()) is True
         assert family.is_below(os.getpid(), process.pid) is False
         process.kill()
@@ -59,7 +59,7 @@ CALLED = """
 import ctypes, time
 ctypes.CDLL(None).prctl(15, {name!r}, 0, 0, 0)
 print(flush=True)
-time.sleep(5)
+time.sleep(600)
 """
 
 

@@ -285,10 +285,10 @@ def test_a_process_that_holds_a_pipe_of_a_plugin_that_is_over_keeps_the_run_for_
     extractor = tap(streams={"users": 3}, daemon=str(tmp_path / "held"), daemon_keeps=keeps)
     other = Meltano(home=meltano.home, runs=meltano.runs, isolation=isolation)
 
-    end = Callbacks().run(other, Project(extractor=extractor, loader=target()), timeout=timedelta(seconds=60))
+    end = Callbacks().run(other, Project(extractor=extractor, loader=target()), timeout=timedelta(minutes=5))
 
     assert (end.code, end.stopped, end.written) == (0, None, {"users": 3})
-    assert end.seconds < 20
+    assert end.seconds < 240, "the daemon lives for ten minutes"
     with (tmp_path / "held").open() as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
@@ -436,5 +436,5 @@ def test_a_tap_can_neither_count_for_the_target_nor_end_the_run(meltano, tap, ta
 
 def test_meltano_is_spared_where_a_plugin_that_is_over_wrote_to_its_own_pipe(meltano, tap, tmp_path):
     extractor = tap(streams={"users": 1}, discovery_daemon=str(tmp_path / "held"))
-    catalog = meltano.discover(extractor, on_output=lambda _: None, timeout=timedelta(seconds=60))
+    catalog = meltano.discover(extractor, on_output=lambda _: None, timeout=timedelta(minutes=5))
     assert [stream["tap_stream_id"] for stream in catalog["streams"]] == ["users"]
