@@ -46,7 +46,10 @@ def mount(app: typer.Typer) -> None:
 
 
 def demo(context: typer.Context, *, as_json: Json = False) -> None:
-    """See the main job in a minute: a local Salesforce org, synced into the warehouse, changed, and synced again."""
+    """Sync a local Salesforce org into the warehouse, twice.
+
+    Everything but the org is the product as it is. Between the syncs records are changed and deleted at the source.
+    """
     drivers = _local(of_command(context))
     story = _Story(quiet=as_json)
     try:

@@ -1,18 +1,20 @@
 """The `orchestrator` command: mounts every domain's commands, and turns errors into a sentence and an exit code."""
 
 import logging
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from orchestrator.drivers.bundle import Drivers
+from orchestrator.entry import help as presenting
 from orchestrator.entry import wiring
 from orchestrator.kernel import console, memory
-from orchestrator.kernel.errors import InvalidConfigError, OrchestratorError
+from orchestrator.kernel.errors import InvalidConfigError, OrchestratorError, UsageError
 from orchestrator.kernel.printable import escaped_json
 
 _INTERRUPTED = 130
@@ -20,11 +22,13 @@ _OF_PYDANTIC = "Value error, "  # typer leaves it before the sentence
 
 app = typer.Typer(
     name="orchestrator",
+    cls=presenting.Root,
     help="Connect sources, run their syncs through Meltano, and keep their secrets safe.",
+    epilog=presenting.EPILOG,
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -75,6 +79,7 @@ def mount(command: str = "") -> None:
         if door not in _mounted:
             import_module(door).mount(app)
             _mounted.add(door)
+    presenting.dress(app)
 
 
 def run(arguments: Sequence[str], *, drivers: Drivers | None = None) -> int:
@@ -97,9 +102,20 @@ def run(arguments: Sequence[str], *, drivers: Drivers | None = None) -> int:
         if shown is None:
             raise
         vars(error)["message"] = str(vars(error).get("message", "")).removeprefix(_OF_PYDANTIC)
-        shown()
+        _refuse(error, as_json="--json" in arguments)
         return int(getattr(error, "exit_code", 2))
     return result if isinstance(result, int) else 0
+
+
+def _refuse(error: Any, *, as_json: bool) -> None:
+    """Say what is wrong with the call itself, as other errors are said; for a group without a command show its help."""
+    context = getattr(error, "ctx", None)
+    if context is None or type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return
+    said = re.sub(r": (-\S+) \(Possible options?: (.*)\)", r" '\1'. Did you mean \2?", error.format_message())
+    hint = f"{context.get_usage()}\nMore: {context.command_path} --help"
+    _render(UsageError(said, hint=hint), as_json=as_json)
 
 
 def _render(error: OrchestratorError, *, as_json: bool) -> None:

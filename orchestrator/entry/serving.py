@@ -25,16 +25,21 @@ def mount(app: typer.Typer) -> None:
 
 
 def worker(context: typer.Context, *, concurrency: Concurrency = 4) -> None:
-    """Execute runs that wait for a worker, here, until stopped; any number of workers may share one DATABASE_URL.
+    """Execute runs that wait for a worker, until stopped.
+
+    Any number of workers, on any machines, may share one DATABASE_URL and master key.
 
     The first Ctrl-C or SIGTERM drains: nothing new is taken, runs go on until they have committed state, and others
-    take them over from there. The second stops them at once; they are tried again elsewhere.
+    take them over from there. The second stops them at once; another worker takes them from there.
     """
     _work(of_command(context), concurrency)
 
 
 def up(context: typer.Context, *, concurrency: Concurrency = 4) -> None:
-    """Set up what is missing, then run everything here: scheduler and worker."""
+    """Set up what is missing, then run scheduler and worker.
+
+    One process and Postgres is all there is to run. It stops as `orchestrator worker` does.
+    """
     from orchestrator.entry import installing
 
     drivers = of_command(context)

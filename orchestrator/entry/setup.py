@@ -21,11 +21,15 @@ def mount(app: typer.Typer) -> None:
     app.command()(doctor)
     app.command()(query)
     app.command()(db)
-    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(sandbox)
+    its_own = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+    app.command(context_settings=its_own)(sandbox)
 
 
 def init(context: typer.Context, *, as_json: Json = False) -> None:
-    """Set up this installation: database, master key, first organization. Safe to repeat."""
+    """Set up this installation: database, key, organization.
+
+    Safe to repeat: what is there stays as it is.
+    """
     drivers = of_command(context)
     done = installing.install(drivers)
     embedded = drivers.settings.database_url is None
@@ -68,7 +72,10 @@ def migrate(context: typer.Context, *, as_json: Json = False) -> None:
 
 
 def doctor(context: typer.Context, *, as_json: Json = False) -> None:
-    """Look at everything a sync needs, and say what to do about what is missing."""
+    """Check all that a sync needs, and say how to mend it.
+
+    Exits 1 where something is missing.
+    """
     drivers = of_command(context)
     findings = checkup.findings(drivers)
     failed = any(finding.state is checkup.State.BAD for finding in findings)
@@ -89,10 +96,15 @@ def query(
     context: typer.Context,
     sql: Annotated[str, typer.Argument(metavar="SQL", help="A statement that only reads.")],
     *,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Rows at most.")] = 50,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="Rows at most.")] = 50,
     as_json: Json = False,
 ) -> None:
-    """Look at the warehouse: run one statement that only reads, and show its rows."""
+    """Run one statement that only reads in the warehouse.
+
+    For example:
+
+      orchestrator query 'SELECT count(*) FROM crm."Account"'
+    """
     from orchestrator.drivers import warehouse
 
     drivers = of_command(context)
@@ -118,7 +130,10 @@ def db(
     *,
     as_json: Json = False,
 ) -> None:
-    """The embedded Postgres: how it is, or stop it now instead of ten minutes after its last use."""
+    """Show or stop the embedded Postgres.
+
+    It starts when it is needed, and stops by itself ten minutes after its last use.
+    """
     drivers = of_command(context)
     postgres = drivers.postgres
     if action is DbAction.STOP:
@@ -146,9 +161,15 @@ def db(
 def sandbox(
     context: typer.Context, name: Annotated[str, typer.Argument(help="Which service: salesforce.")] = "salesforce"
 ) -> None:
-    """Run a stand-in for a provider on this machine; options after the name are its own (try --help)."""
+    """Run a stand-in for a provider on this machine.
+
+    Options are its own: orchestrator sandbox salesforce --help
+    """
+    given = context.args
+    if name.startswith("-"):
+        name, given = "salesforce", [name, *given]
     if name != "salesforce":
         raise UsageError(f"There is no sandbox '{name}'.", hint="There is: salesforce.")
     from sandboxes.salesforce.__main__ import main
 
-    sys.exit(main(context.args))
+    sys.exit(main(given, program="orchestrator sandbox salesforce"))

@@ -20,9 +20,9 @@ def _count(text: str) -> tuple[str, int]:
     return name, int(number)
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command's options."""
-    made = argparse.ArgumentParser(prog="python -m sandboxes.salesforce", description=__doc__)
+def parser(program: str = "python -m sandboxes.salesforce") -> argparse.ArgumentParser:
+    """The command's options. program: how it was called."""
+    made = argparse.ArgumentParser(prog=program, description="A local Salesforce org, until Ctrl-C or SIGTERM.")
     made.add_argument("--host", default="127.0.0.1", help="a loopback address (default: %(default)s)")
     made.add_argument("--port", type=int, default=9001, help="0 takes a free one (default: %(default)s)")
     made.add_argument("--seed", type=int, default=1, help="decides data and credentials (default: %(default)s)")
@@ -52,9 +52,9 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the org; 0 after a signal, 2 for options that make no sense."""
-    options = parser().parse_args(argv)
+def main(argv: Sequence[str] | None = None, *, program: str = "python -m sandboxes.salesforce") -> int:
+    """Run the org; 0 after a signal, 2 for options that make no sense. program: how it was called."""
+    options = parser(program).parse_args(argv)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())

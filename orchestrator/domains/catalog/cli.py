@@ -10,7 +10,7 @@ from orchestrator.domains.catalog.types import Choice, Connector, FilledBy, Form
 from orchestrator.kernel import console
 from orchestrator.kernel.console import Json
 
-app = typer.Typer(no_args_is_help=True, help="See what can be connected, and what each connector asks for.")
+app = typer.Typer(no_args_is_help=True, help="List what can be connected, and what it asks for.")
 
 _STATUS = {
     Status.AVAILABLE: "● available",
@@ -31,7 +31,7 @@ def list_(
     kind: Annotated[Kind | None, typer.Option(help="Only sources, or only destinations.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Everything that can be connected."""
+    """List everything that can be connected."""
     catalog = service.installed()
     kinds = (kind,) if kind else (Kind.SOURCE, Kind.DESTINATION)
     found = [connector for one in kinds for connector in catalog.of(one)]
@@ -50,12 +50,12 @@ def list_(
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="As `connectors list` names it.")],
+    name: Annotated[str, typer.Argument(metavar="CONNECTOR", help="As `connectors list` names it.")],
     *,
     variant: Annotated[str | None, typer.Option(help="Show the fields of this plugin, not of the default one.")] = None,
     as_json: Json = False,
 ) -> None:
-    """One connector: ways to sign in, fields, variants, checks."""
+    """Show a connector: sign-in, fields, variants, checks."""
     connector = service.installed().get(name)
     chosen = rules.variant_of(connector, variant or connector.default_variant).name
     if as_json:

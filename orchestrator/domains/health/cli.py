@@ -32,7 +32,10 @@ def health(
     every: Annotated[bool, typer.Option("--all", "-a", help="Those that are well, too.")] = False,
     as_json: Json = False,
 ) -> None:
-    """What needs attention, and what to type. Exits 8 where something does."""
+    """Show what needs attention, and what to type.
+
+    Exits 8 where something does.
+    """
     drivers = of_command(context)
     found = service.conditions(drivers, identity.find(drivers.db, drivers.settings.organization).org_id)
     pressing = [one for one in found if one.attention is not None]

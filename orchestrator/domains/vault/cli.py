@@ -16,7 +16,7 @@ from orchestrator.kernel import console
 from orchestrator.kernel.console import Json
 from orchestrator.kernel.errors import OrchestratorError
 
-app = typer.Typer(no_args_is_help=True, help="See which keys lock the stored secrets, and renew them.")
+app = typer.Typer(no_args_is_help=True, help="Show and renew the keys that secrets are encrypted with.")
 
 
 def mount(root: typer.Typer) -> None:
@@ -26,7 +26,10 @@ def mount(root: typer.Typer) -> None:
 
 @app.command()
 def status(context: typer.Context, *, as_json: Json = False) -> None:
-    """Which keys there are, and how many secrets hang on each. Needs no key, and opens nothing."""
+    """Show which keys there are, and what hangs on each.
+
+    Needs no key, and opens nothing.
+    """
     drivers = of_command(context)
     uses = service.uses(drivers)
     here, problem = _master_keys(drivers)

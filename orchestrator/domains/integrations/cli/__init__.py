@@ -8,7 +8,7 @@ from orchestrator.domains.integrations.cli import adding, checking, editing, lis
 def mount(app: typer.Typer) -> None:
     """Add the commands of this domain."""
     app.command("add")(adding.add)
-    group = typer.Typer(no_args_is_help=True, help="See, change, switch off and delete what is connected.")
+    group = typer.Typer(no_args_is_help=True, help="List, change, disable and delete what is connected.")
     group.command("list")(listing.list_)
     group.command("show")(listing.show)
     group.command("edit")(editing.edit)

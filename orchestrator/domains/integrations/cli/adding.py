@@ -39,14 +39,18 @@ def add(
     variant: Annotated[str | None, typer.Option(help="Which plugin does the work; see connectors show.")] = None,
     destination: Annotated[str, typer.Option(help="Where it loads to.")] = rules.WAREHOUSE,
     schema: Annotated[str | None, typer.Option(help="Schema of its tables; from the name otherwise.")] = None,
-    streams: Annotated[str | None, typer.Option(help="What to read: names and patterns, with commas between.")] = None,
+    stream: Annotated[
+        list[str] | None,
+        typer.Option("--stream", "-s", help="Read this, or what fits: 'Opp*'; can be given several times."),
+    ] = None,
     test: Annotated[bool, typer.Option("--test/--no-test", help="Check the connection after saving.")] = True,
     discover: Annotated[bool, typer.Option("--discover/--no-discover", help="Ask the source for its streams.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Connect a source: asks for everything, checks it and shows what there is to read.
+    """Connect a source, or a destination.
 
-    Where nobody can answer, give its fields as a document; it may refer to the environment and to files:
+    It asks for everything, checks the connection and shows what there is to read. Where nobody can answer, give its
+    fields as a document; it may refer to the environment and to files:
 
       orchestrator add salesforce --config salesforce.yaml
 
@@ -78,8 +82,7 @@ def add(
             destination=destination,
             target_schema=schema,
         )
-        wanted = tuple(part.strip() for part in (streams or "").split(",") if part.strip())
-        _straight(drivers, place, new, wanted, test=test, discover=discover, as_json=as_json)
+        _straight(drivers, place, new, tuple(stream or ()), test=test, discover=discover, as_json=as_json)
 
 
 def _destination(

@@ -20,7 +20,10 @@ _WIDE = 200  # characters of a plugin's line that fit beside the spinner
 
 
 def test(context: typer.Context, integration: Wanted, *, as_json: Json = False) -> None:  # noqa: PT028 - a command
-    """Check the connection, step by step; the last step reads a first record. Exits 7 where a step fails."""
+    """Check a connection step by step.
+
+    The last step reads a first record. Exits 7 where a step fails.
+    """
     drivers, found = finding.found(context, integration)
     done = verified(drivers, found, quiet=as_json)
     if as_json:
@@ -31,7 +34,10 @@ def test(context: typer.Context, integration: Wanted, *, as_json: Json = False) 
 
 
 def discover(context: typer.Context, integration: Wanted, *, as_json: Json = False) -> None:
-    """Ask the source which streams it has; choices made before stay."""
+    """Ask the source which streams it has.
+
+    Choices made before stay.
+    """
     drivers, found = finding.found(context, integration)
     change = discovered(drivers, found)
     if as_json:

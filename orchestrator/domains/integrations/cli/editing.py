@@ -22,10 +22,12 @@ T = TypeVar("T")
 _DEFAULT = "default"
 _LEAST_FAILURES, _MOST_FAILURES = 2, 1000  # a warning comes before
 CheckEvery = Annotated[
-    str | None, typer.Option(help="Check the connection where no sync used it for so long: 30m, off, default.")
+    str | None,
+    typer.Option(metavar="DURATION", help="Check the connection where no sync used it for so long: 30m, off, default."),
 ]
 DisableAfter = Annotated[
-    str | None, typer.Option(help="Disable it after so many failures that a person must mend: 5, off, default.")
+    str | None,
+    typer.Option(metavar="N", help="Disable it after so many failures that a person must mend: 5, off, default."),
 ]
 
 
@@ -43,7 +45,9 @@ def edit(
     disable_after: DisableAfter = None,
     as_json: Json = False,
 ) -> None:
-    """Change an integration: asks with what is stored as defaults; secrets left empty stay.
+    """Change an integration.
+
+    It asks, with what is stored as defaults; secrets left empty stay.
 
     With --config, --set or --secret it doesn't ask: the fields of the document take the place of the stored ones
     with the same name at the top level, all others stay. With --name alone it is only renamed, with --check-every or

@@ -12,7 +12,7 @@ from orchestrator.domains.integrations.types import Integration
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.inject import of_command
 
-Wanted = Annotated[str, typer.Argument(metavar="ID", help="Id, beginning of an id, or name.")]
+Wanted = Annotated[str, typer.Argument(metavar="INTEGRATION", help="Name, id, or the beginning of an id.")]
 
 
 def here(context: typer.Context) -> tuple[Drivers, Place]:

@@ -26,7 +26,7 @@ def list_(
     deleted: Annotated[bool, typer.Option("--deleted", help="Those that were deleted and can be restored.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Every integration, and how it is."""
+    """List integrations, and how they are."""
     drivers, place = finding.here(context)
     found = service.listing(drivers, place.org_id, deleted=deleted)
     counts, health = service.stream_counts(drivers, place.org_id), service.health_facts(drivers, place.org_id)
@@ -67,7 +67,10 @@ def _short(whole: str, among: list[Integration]) -> str:
 
 
 def show(context: typer.Context, integration: Wanted, *, as_json: Json = False) -> None:
-    """One integration: state, configuration, what is selected. Secrets only as set or not."""
+    """Show an integration: state, configuration, selection.
+
+    Secrets are shown as set or not.
+    """
     drivers, found = finding.found(context, integration)
     counts = service.stream_counts(drivers, found.org_id).get(found.id)
     config, health = service.public(drivers, found), service.health_facts(drivers, found.org_id)[found.id]
@@ -119,12 +122,12 @@ def _destination(drivers: Drivers, found: Integration) -> str:
 
 
 def enable(context: typer.Context, integration: Wanted, *, as_json: Json = False) -> None:
-    """Switch its syncs on."""
+    """Enable an integration's syncs."""
     _switch(context, integration, enabled=True, as_json=as_json)
 
 
 def disable(context: typer.Context, integration: Wanted, *, as_json: Json = False) -> None:
-    """Switch its syncs off; everything is kept."""
+    """Disable an integration's syncs; everything is kept."""
     _switch(context, integration, enabled=False, as_json=as_json)
 
 
@@ -145,9 +148,10 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Delete an integration; it can be restored. What it loaded stays in the destination.
+    """Delete an integration; it can be restored.
 
-    Refused while one of its runs is under way. Its secrets stay encrypted for `restore`, unless they are to go.
+    What it loaded stays in the destination. Refused while one of its runs is under way. Its secrets stay encrypted
+    for `restore`, unless they are to go.
     """
     drivers, found = finding.found(context, integration)
     if not yes:
@@ -162,7 +166,10 @@ def delete(
 
 
 def restore(context: typer.Context, integration: Wanted, *, as_json: Json = False) -> None:
-    """Bring a deleted integration back, with its configuration, secrets and state."""
+    """Restore a deleted integration.
+
+    Its configuration, secrets and state come back with it.
+    """
     drivers, found = finding.found(context, integration, deleted=True)
     _answer(service.restore(drivers, found), "is back.", as_json=as_json)
 

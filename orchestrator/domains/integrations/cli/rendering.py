@@ -10,7 +10,10 @@ from orchestrator.kernel.console import Json
 
 
 def render(context: typer.Context, integration: Wanted, *, as_json: Json = False) -> None:
-    """The meltano.yml of a sync and its environment variables, secrets masked. Starts nothing."""
+    """Show the meltano.yml and the environment of a sync.
+
+    Secrets are masked, and nothing is started.
+    """
     drivers, found = finding.found(context, integration)
     preview, encoding = service.preview(drivers, found), service.handover(drivers, found)
     if as_json:

@@ -39,13 +39,13 @@ def streams(
     fields: Annotated[bool, typer.Option("--fields", help="List the fields, too.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Which streams are read, and how: list, select, deselect, mode.
+    """List and choose the streams that are read.
 
     Patterns match without regard to case, `*` and `?` as in a shell.
 
-      streams ID select Account 'Opp*'          read these
-      streams ID deselect Contact.Description   leave out a field
-      streams ID mode full_table Account        incremental, full_table or log_based
+      streams CRM select Account 'Opp*'         read these
+      streams CRM deselect Contact.Description  leave out a field
+      streams CRM mode full_table Account       or incremental, log_based
     """
     drivers, found = finding.found(context, integration)
     given = tuple(patterns or ())

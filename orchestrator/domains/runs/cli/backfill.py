@@ -16,7 +16,7 @@ from orchestrator.kernel.console import Json
 
 def backfill(
     context: typer.Context,
-    integration: Annotated[str, typer.Argument(metavar="ID", help="Id, beginning of an id, or name.")],
+    integration: Annotated[str, typer.Argument(metavar="INTEGRATION", help="Name, id, or the beginning of an id.")],
     *,
     since: Annotated[str, typer.Option("--from", help="First day or time of the window: 2024-01-01.")],
     until: Annotated[
@@ -25,15 +25,16 @@ def backfill(
     stream: Annotated[
         list[str] | None, typer.Option("--stream", "-s", help="Only this stream; can be given several times.")
     ] = None,
-    timeout: Annotated[str | None, typer.Option(help="Stop after this long: 90s, 15m, 2h.")] = None,
+    timeout: Annotated[str | None, typer.Option(metavar="DURATION", help="Stop after this long: 90s, 15m, 2h.")] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave it to a worker, and don't wait.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Read what changed in a window of time once more, into the same tables. Syncs go on as if it had never been.
+    """Read once more what changed in a window of time.
 
-    Records come as they are at the source now, and rows of the same key are updated; deletions are not looked for.
-    One that was stopped or failed goes on where it was: orchestrator runs retry. Exits as `orchestrator sync` does.
+    It goes into the same tables, and syncs go on as if it had never been. Records come as they are at the source
+    now, and rows of the same key are updated; deletions are not looked for. One that was stopped or failed goes on
+    where it was: orchestrator runs retry. Exits as `orchestrator sync` does.
     """
     window = rules.window(since, until, now=datetime.now(UTC))
     limit = sync.time_limit(timeout)

@@ -20,7 +20,7 @@ _NAMED = 3  # streams in a sentence
 
 def plan(
     context: typer.Context,
-    integration: Annotated[str, typer.Argument(metavar="ID", help="Id, beginning of an id, or name.")],
+    integration: Annotated[str, typer.Argument(metavar="INTEGRATION", help="Name, id, or the beginning of an id.")],
     *,
     stream: Annotated[
         list[str] | None, typer.Option("--stream", "-s", help="Only this stream; can be given several times.")
@@ -28,7 +28,10 @@ def plan(
     full_refresh: Annotated[bool, typer.Option("--full-refresh", help="As if it were to read from the start.")] = False,
     as_json: Json = False,
 ) -> None:
-    """What a sync would do now: streams, from where, and how much, going by earlier runs. Starts nothing."""
+    """Show what a sync would do now.
+
+    Which streams, from where on, and how much that is, going by earlier runs. Nothing is started.
+    """
     drivers = of_command(context)
     place = identity.find(drivers.db, drivers.settings.organization)
     pausing.look_after(drivers)

@@ -16,14 +16,12 @@ from orchestrator.kernel import console, durations
 from orchestrator.kernel.console import Json
 from orchestrator.kernel.errors import UsageError
 
-app = typer.Typer(
-    no_args_is_help=True, help="See and set when detached runs of this organization are tried again by themselves."
-)
+app = typer.Typer(no_args_is_help=True, help="Show and set when failed runs get another attempt.")
 
 
 @app.command()
 def show(context: typer.Context, *, as_json: Json = False) -> None:
-    """How often, after how long, and after which failures."""
+    """Show how many attempts, how long between, after what."""
     _show(*_here(context), as_json=as_json)
 
 
@@ -31,15 +29,20 @@ def show(context: typer.Context, *, as_json: Json = False) -> None:
 def set_(
     context: typer.Context,
     *,
-    attempts: Annotated[int | None, typer.Option(help="Attempts at a run, at most; 1 never tries again.")] = None,
-    backoff: Annotated[str | None, typer.Option(help="Before the second one; doubles with each after: 30s.")] = None,
-    longest: Annotated[str | None, typer.Option(help="What that grows to at most: 1h.")] = None,
+    attempts: Annotated[int | None, typer.Option(help="Attempts at a run, at most; 1 means no retry.")] = None,
+    backoff: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="Before the second one; doubles with each after: 30s.")
+    ] = None,
+    longest: Annotated[str | None, typer.Option(metavar="DURATION", help="What that grows to at most: 1h.")] = None,
     kind: Annotated[
         list[FailureKind] | None, typer.Option(help="Only after these failures; can be given several times.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Set some of it for this organization; the rest stays. It holds from the next attempt that fails."""
+    """Set some of it for this organization; the rest stays.
+
+    It holds for detached runs, from the next attempt that fails.
+    """
     wanted: dict[str, Any] = {
         "attempts": attempts,
         "backoff": time_limit(backoff),
@@ -60,7 +63,7 @@ def set_(
 
 @app.command()
 def reset(context: typer.Context, *, as_json: Json = False) -> None:
-    """Leave it to the settings of this installation again."""
+    """Reset it to the settings of this installation."""
     drivers, org_id = _here(context)
     service.reset_retries(drivers, org_id)
     _show(drivers, org_id, as_json=as_json)

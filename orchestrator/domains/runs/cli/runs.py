@@ -16,7 +16,7 @@ from orchestrator.drivers.inject import of_command
 from orchestrator.kernel import console, durations
 from orchestrator.kernel.console import Json
 
-app = typer.Typer(no_args_is_help=True, help="See what ran, how it went and what it said; stop what runs.")
+app = typer.Typer(no_args_is_help=True, help="List, show, explain, cancel and retry runs.")
 _POLL = 0.5  # seconds between looks at a running log
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Id of a run, or the beginning of one.")]
@@ -29,10 +29,10 @@ def list_(
     integration: Annotated[str | None, typer.Option("--integration", "-i", help="Only runs of this one.")] = None,
     status: Annotated[list[RunStatus] | None, typer.Option(help="Only these; can be given several times.")] = None,
     before: Annotated[str | None, typer.Option(metavar="RUN", help="Only older ones than this: the next page.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """The newest runs first."""
+    """List runs, the newest first."""
     drivers = of_command(context)
     place = identity.find(drivers.db, drivers.settings.organization)
     pausing.look_after(drivers)
@@ -64,7 +64,7 @@ def list_(
 
 @app.command()
 def show(context: typer.Context, run: RunArgument, *, as_json: Json = False) -> None:
-    """One run: status, why, and what it moved."""
+    """Show a run: status, why, and what it moved."""
     drivers, found, name = _found(context, run)
     counts = service.counts(drivers, found)
     phases = service.phases(drivers, found)
@@ -99,7 +99,7 @@ def show(context: typer.Context, run: RunArgument, *, as_json: Json = False) -> 
 
 @app.command()
 def explain(context: typer.Context, run: RunArgument, *, as_json: Json = False) -> None:
-    """Why a run ended as it did, who can do something about it, and what."""
+    """Explain why a run ended so, and who can do what about it."""
     _, found, name = _found(context, run)
     why = rules.explained(found)
     if as_json:
@@ -123,7 +123,10 @@ def logs(
     after: Annotated[int | None, typer.Option(min=0, help="Go on after this cursor (from --json).")] = None,
     as_json: Json = False,
 ) -> None:
-    """What a run said, secrets taken out. With --json, a document a line."""
+    """Show what a run said, secrets taken out.
+
+    Times are in UTC. With --json, a document a line.
+    """
     drivers, found, _ = _found(context, run)
     if gone := showing.pruned(found, drivers.settings.runs.keep):
         console.say(gone)
@@ -154,7 +157,7 @@ def _print(entry: LogEntry, *, as_json: bool) -> None:
 
 @app.command()
 def cancel(context: typer.Context, run: RunArgument, *, as_json: Json = False) -> None:
-    """Stop a run; what it has committed is kept."""
+    """Cancel a run; what it has committed is kept."""
     drivers, found, name = _found(context, run)
     asked = service.cancel(drivers, found)
     if as_json:
@@ -172,9 +175,10 @@ def retry(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Do an ended run again as a new one: same streams and limits, from the state as it is now.
+    """Retry an ended run as a new one.
 
-    Waits for it and exits as `orchestrator sync` does; with --detach, a worker does it.
+    Same streams and limits, from the state as it is now. Waits for it and exits as `orchestrator sync` does; with
+    --detach, a worker does it.
     """
     drivers, ended, _ = _found(context, run)
     integration = integrations.find(drivers, ended.org_id, ended.integration_id)
@@ -204,11 +208,13 @@ def discard(context: typer.Context, run: RunArgument, *, as_json: Json = False) 
 def prune(
     context: typer.Context,
     *,
-    older_than: Annotated[str, typer.Option(help="What is over for so long: 90d.")],
+    older_than: Annotated[str, typer.Option(metavar="DURATION", help="What is over for so long: 90d.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove what old runs said and counted, old slots of schedules, and events; runs stay listed, and state stays.
+    """Remove what old runs said and counted.
+
+    Old slots of schedules and events go as well; runs stay listed, and state stays.
 
     Workers do so by themselves once a day (ORCHESTRATOR_RUNS__KEEP). An integration's newest run
     stays whole, and each schedule's newest slot. Scratch schemas that dead dry runs left go, too.

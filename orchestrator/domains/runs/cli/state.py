@@ -30,7 +30,7 @@ class Action(StrEnum):
 
 def state(
     context: typer.Context,
-    integration: Annotated[str, typer.Argument(metavar="ID", help="Id, beginning of an id, or name.")],
+    integration: Annotated[str, typer.Argument(metavar="INTEGRATION", help="Name, id, or the beginning of an id.")],
     action: Annotated[Action, typer.Argument(help="What to do.")] = Action.SHOW,
     entry: Annotated[int | None, typer.Argument(help="For rollback: an entry of the history.")] = None,
     *,
@@ -38,10 +38,17 @@ def state(
         list[str] | None, typer.Option("--stream", "-s", help="Only this stream; can be given several times.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many entries of the history.")] = 30,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many entries of the history.")
+    ] = 30,
     as_json: Json = False,
 ) -> None:
-    """Where every stream stands; how it came there; go back to an earlier state, or start over.
+    """Show and set back where every stream stands.
+
+      state CRM                         where it stands
+      state CRM history                 how it came there
+      state CRM rollback 12             back to that entry of the history
+      state CRM reset --stream Contact  from the start
 
     rollback and reset say what they would do and ask first; with --json they only say it, unless --yes is given.
     """

@@ -22,7 +22,7 @@ from orchestrator.kernel.errors import UsageError
 
 def sync(
     context: typer.Context,
-    integration: Annotated[str, typer.Argument(metavar="ID", help="Id, beginning of an id, or name.")],
+    integration: Annotated[str, typer.Argument(metavar="INTEGRATION", help="Name, id, or the beginning of an id.")],
     *,
     stream: Annotated[
         list[str] | None, typer.Option("--stream", "-s", help="Only this stream; can be given several times.")
@@ -34,12 +34,12 @@ def sync(
         bool, typer.Option("--dry-run", help="Load into a scratch schema that goes afterwards; state stays as it is.")
     ] = False,
     keep: Annotated[bool, typer.Option("--keep", help="With --dry-run: keep the scratch schema.")] = False,
-    timeout: Annotated[str | None, typer.Option(help="Stop after this long: 90s, 15m, 2h.")] = None,
+    timeout: Annotated[str | None, typer.Option(metavar="DURATION", help="Stop after this long: 90s, 15m, 2h.")] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave it to a worker, and don't wait.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Sync now, and wait for it; with --detach, have a worker do it.
+    """Sync now, and wait for it.
 
     Exits 0 where everything arrived, 9 where a part did, 1 where it failed, 5 where a sync is under way already,
     8 where a person is needed, as to sign in again, 124 where it took too long.

@@ -9,17 +9,17 @@ from orchestrator.drivers.inject import of_command
 from orchestrator.kernel import console
 from orchestrator.kernel.console import Json
 
-app = typer.Typer(no_args_is_help=True, help="See the processes that execute detached runs.")
+app = typer.Typer(no_args_is_help=True, help="List the processes that execute detached runs.")
 
 
 @app.callback()
 def root() -> None:
-    """See the processes that execute detached runs."""
+    """List the processes that execute detached runs."""
 
 
 @app.command("list")
 def list_(context: typer.Context, *, as_json: Json = False) -> None:
-    """All workers of this installation, the oldest first."""
+    """List the workers of this installation, the oldest first."""
     drivers = of_command(context)
     if not pausing.unconfirmed(drivers):
         service.strike_off_dead(drivers)
@@ -37,7 +37,7 @@ def list_(context: typer.Context, *, as_json: Json = False) -> None:
 
 @app.command()
 def resume(context: typer.Context, *, as_json: Json = False) -> None:
-    """Let workers go on that are paused since the database was restored or copied.
+    """Resume workers after the database was restored or copied.
 
     Runs go on from the state in it. Look before whether another installation works with a copy of the same database.
     """

@@ -7,7 +7,7 @@ from orchestrator.domains.schedules.cli import changing, exporting, looking
 
 def mount(app: typer.Typer) -> None:
     """Add the commands of this domain."""
-    group = typer.Typer(no_args_is_help=True, help="Let syncs start by themselves: by the clock, or one after another.")
+    group = typer.Typer(no_args_is_help=True, help="Let syncs start by themselves, by the clock or by events.")
     group.command("add")(changing.add)
     group.command("list")(looking.list_)
     group.command("show")(looking.show)

@@ -17,7 +17,7 @@ from orchestrator.kernel.errors import UsageError
 
 def add(
     context: typer.Context,
-    integration: Annotated[str, typer.Argument(metavar="INTEGRATION", help="Id, beginning of an id, or name.")],
+    integration: Annotated[str, typer.Argument(metavar="INTEGRATION", help="Name, id, or the beginning of an id.")],
     *,
     cron: options.Cron = None,
     every: options.Every = None,
@@ -30,11 +30,13 @@ def add(
     blackout: options.Blackout = None,
     as_json: Json = False,
 ) -> None:
-    """Let an integration's syncs start by themselves; it may have several schedules.
+    """Add a schedule to an integration; it may have several.
 
-    add CRM --cron '30 2 * * *' --zone Europe/Berlin
-    add CRM --every 15m --stream Opportunity --blackout 'mon-fri 08:00-18:00'
-    add Billing --after CRM
+    For example:
+
+      schedules add CRM --cron '30 2 * * *' --zone Europe/Berlin
+      schedules add CRM --every 15m --stream Lead --blackout 'mon-fri 08:00-18:00'
+      schedules add Billing --after CRM
     """
     drivers, org_id = options.here(context)
     found = integrations.find(drivers, org_id, integration)
@@ -73,13 +75,16 @@ def edit(
 
 
 def pause(context: typer.Context, schedule: options.Wanted, *, as_json: Json = False) -> None:
-    """Start nothing until it is resumed."""
+    """Pause a schedule: it starts nothing until it is resumed."""
     drivers, found = options.found(context, schedule)
     _answer(drivers, service.pause(drivers, found), as_json=as_json)
 
 
 def resume(context: typer.Context, schedule: options.Wanted, *, as_json: Json = False) -> None:
-    """Go on with the next slot; those meanwhile are not made up for."""
+    """Resume a schedule with its next slot.
+
+    Those meanwhile are not made up for.
+    """
     drivers, found = options.found(context, schedule)
     _answer(drivers, service.resume(drivers, found), as_json=as_json)
 

@@ -37,10 +37,11 @@ def export(
     program: Annotated[str | None, typer.Option("--program", help="The orchestrator to call, with its path.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Every schedule as lines for another scheduler; what it can't express is said.
+    """Write schedules as lines for cron or systemd.
 
-    They work as they are, on this installation: what it needs of this shell's variables stands in them, except secrets.
-    The lines go to stdout. Pause the schedules here before cron starts the same syncs.
+    What those can't express is said. The lines work as they are, on this installation: what it needs of this
+    shell's variables stands in them, except secrets. The lines go to stdout. Pause the schedules here before cron
+    starts the same syncs.
     """
     drivers, org_id = options.here(context)
     names = showing.names(drivers, org_id)

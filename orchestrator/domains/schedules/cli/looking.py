@@ -13,7 +13,7 @@ from orchestrator.kernel import console
 from orchestrator.kernel.console import Json
 from orchestrator.kernel.errors import UsageError
 
-Count = Annotated[int, typer.Option("--count", "-n", min=1, max=1000, help="How many.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many.")]
 
 
 def list_(
@@ -22,7 +22,7 @@ def list_(
     integration: Annotated[str | None, typer.Option("--integration", "-i", help="Only of this one.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Every schedule: when it starts next, and what became of its last slot."""
+    """List schedules, their next start and their last slot."""
     drivers, org_id = options.here(context)
     only = None if integration is None else integrations.find(drivers, org_id, integration).id
     found = service.listing(drivers, org_id, integration_id=only)
@@ -47,13 +47,13 @@ def list_(
     console.show_table(columns, rows, empty=empty, whole=["next", "id"])
 
 
-def show(context: typer.Context, schedule: options.Wanted, *, count: Count = 10, as_json: Json = False) -> None:
-    """One schedule: its rule, when it starts next, what became of its last slots."""
+def show(context: typer.Context, schedule: options.Wanted, *, limit: Limit = 10, as_json: Json = False) -> None:
+    """Show a schedule: its rule, next starts and last slots."""
     drivers, found = options.found(context, schedule)
     names = showing.names(drivers, found.org_id)
     trouble = showing.failure(found)
-    ahead = [] if found.paused_at or trouble else service.preview(drivers, found, most=count)
-    behind = service.slots(drivers, found, limit=count)
+    ahead = [] if found.paused_at or trouble else service.preview(drivers, found, most=limit)
+    behind = service.slots(drivers, found, limit=limit)
     off = showing.hindrances(drivers, found.org_id)
     if as_json:
         newest = next(iter(behind), None)
@@ -84,17 +84,22 @@ def show(context: typer.Context, schedule: options.Wanted, *, count: Count = 10,
 
 def preview(
     context: typer.Context,
-    schedule: Annotated[str | None, typer.Argument(metavar="[ID]", help="A schedule; or give options.")] = None,
+    schedule: Annotated[str | None, typer.Argument(metavar="SCHEDULE", help="A schedule; or give options.")] = None,
     *,
     cron: options.Cron = None,
     every: options.Every = None,
     zone: options.Zone = None,
     jitter: options.Jitter = None,
     blackout: options.Blackout = None,
-    count: Count = 10,
+    limit: Limit = 10,
     as_json: Json = False,
 ) -> None:
-    """When a schedule starts next; or would, without adding it: preview --cron '30 2 * * *' --zone Europe/Berlin."""
+    """Preview when a schedule starts, or would.
+
+    Without adding it:
+
+      orchestrator schedules preview --cron '30 2 * * *' --zone Europe/Berlin
+    """
     drivers, org_id = options.here(context)
     if (schedule is None) is (cron is None and every is None):
         raise UsageError("Give a schedule, or the options of one.", hint="Such as --cron '30 2 * * mon-fri'.")
@@ -104,7 +109,7 @@ def preview(
         timing = options.timing_of(drivers, org_id, cron=cron, every=every, after=None, event=None, zone=zone)
         policy = options.policy_of(misfire=None, jitter=jitter, blackout=blackout)
         found = service.imagine(drivers, org_id, timing, policy)
-    ahead = service.preview(drivers, found, most=count)
+    ahead = service.preview(drivers, found, most=limit)
     if as_json:
         document = {"when": rules.described(found.timing), "zone": found.timing.zone}
         console.show_json({**document, "upcoming": [showing.upcoming_json(one) for one in ahead]})

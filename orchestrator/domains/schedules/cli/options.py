@@ -13,25 +13,34 @@ from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.inject import of_command
 
 Wanted = Annotated[
-    str, typer.Argument(metavar="ID", help="Id of a schedule or its beginning; or an integration that has only one.")
+    str, typer.Argument(metavar="SCHEDULE", help="Id or its beginning; or an integration that has only one.")
 ]
 Cron = Annotated[
     str | None, typer.Option("--cron", help="Five fields, '30 2 * * mon-fri', or @hourly, @daily, @weekly, @monthly.")
 ]
-Every = Annotated[str | None, typer.Option("--every", help="An interval instead: 15m, 2h.")]
-After = Annotated[str | None, typer.Option("--after", help="Whenever this other integration has succeeded.")]
-Event = Annotated[str | None, typer.Option("--on", help=f"On an event about it: {', '.join(service.EVENTS)}.")]
+Every = Annotated[str | None, typer.Option("--every", metavar="DURATION", help="An interval instead: 15m, 2h.")]
+After = Annotated[
+    str | None, typer.Option("--after", metavar="INTEGRATION", help="Whenever this other integration has succeeded.")
+]
+Event = Annotated[
+    str | None, typer.Option("--on", metavar="EVENT", help=f"On an event about it: {', '.join(service.EVENTS)}.")
+]
 Zone = Annotated[str | None, typer.Option("--zone", help="Time zone: Europe/Berlin. UTC unless given.")]
 Streams = Annotated[
     list[str] | None, typer.Option("--stream", "-s", help="Only this stream; can be given several times.")
 ]
 Missed = Annotated[
-    str | None, typer.Option("--misfire", help="What happens to missed slots: run_once, skip, catch_up:5.")
+    str | None,
+    typer.Option("--misfire", metavar="POLICY", help="What happens to missed slots: run_once, skip, catch_up:5."),
 ]
-Jitter = Annotated[str | None, typer.Option("--jitter", help="Delay starts by up to this: 30s. 0 for none.")]
+Jitter = Annotated[
+    str | None, typer.Option("--jitter", metavar="DURATION", help="Delay starts by up to this: 30s. 0 for none.")
+]
 Blackout = Annotated[
     list[str] | None,
-    typer.Option("--blackout", help="Never start then: 'mon-fri 08:00-18:00'; may be repeated. '' for none."),
+    typer.Option(
+        "--blackout", metavar="HOURS", help="Never start then: 'mon-fri 08:00-18:00'; may be repeated. '' for none."
+    ),
 ]
 
 

@@ -152,14 +152,14 @@ def test_what_is_not_tested_stays_a_draft(command, salesforce_fields, written, l
 
 
 def test_streams_can_be_named(command, salesforce_fields, written, drivers, place):
-    answer = command("add", "salesforce", "-c", written(salesforce_fields), "--streams", "att*, Account", "--json")
+    answer = command("add", "salesforce", "-c", written(salesforce_fields), "-s", "att*", "-s", "Account", "--json")
     assert answer.code == 0
     found = service.find(drivers, place.org_id, "Salesforce")
     assert [one.name for one in service.streams(drivers, found) if one.selected] == ["Account", "Attachment"]
 
 
 def test_a_stream_that_is_not_there_leaves_it_connected(command, salesforce_fields, written, listed):
-    answer = command("add", "salesforce", "-c", written(salesforce_fields), "--streams", "Acount")
+    answer = command("add", "salesforce", "-c", written(salesforce_fields), "--stream", "Acount")
     assert answer.code == 3
     assert "Did you mean 'Account'?" in answer.err
     assert listed() == [("Salesforce", "connected")]
