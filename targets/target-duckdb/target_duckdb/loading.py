@@ -9,7 +9,7 @@ import duckdb
 
 from target_duckdb.errors import MisfitError
 from target_duckdb.kinds import Kind
-from target_duckdb.layout import Layout
+from target_duckdb.layout import Column, Layout
 from target_duckdb.refusals import told
 from target_duckdb.stage import Source, Stage
 
@@ -58,18 +58,16 @@ class Store(ABC):
                     stage.check_keys()
                 self.store(stage, keyed=keyed)
         except duckdb.ConversionException as error:
-            misfits = ", ".join(column.source for column in stage.misfits())
-            raise MisfitError(
-                f"Values of {layout.stream} do not fit their columns: {misfits or 'unknown'}.",
-                hint="Correct the values at the source, or let the tap say their true type.",
-            ) from error
+            raise _misfit(stage, stage.misfits()) from error
         except duckdb.Error as error:
             raise told(error, layout.stream) from error
         stage.drop()
         return rows
 
     def _judge(self, stage: Stage) -> None:
-        """Nothing is rounded: an integer has no fraction, and a number beyond DECIMAL makes its column DOUBLE."""
+        """Nothing is guessed or rounded: integers have no fraction, a number beyond DECIMAL makes its column DOUBLE."""
+        if misread := stage.misread():
+            raise _misfit(stage, misread)
         rounded = stage.rounded()
         broken = [column.source for column in rounded if stage.type(column) == Kind.BIGINT]
         if broken:
@@ -77,6 +75,8 @@ class Store(ABC):
                 f"Integers of {stage.layout.stream} have fractions: {', '.join(broken)}.",
                 hint="Let the tap say that they are numbers.",
             )
+        if misread := rounded and stage.misread(doubles=rounded):
+            raise _misfit(stage, misread)
         if rounded:
             self.make_doubles(stage.layout, [column.name for column in rounded])
             stage.types.update({column.name: Kind.DOUBLE.value for column in rounded})
@@ -84,3 +84,11 @@ class Store(ABC):
     def close(self) -> None:
         """Give the file back."""
         self.connection.close()
+
+
+def _misfit(stage: Stage, columns: Sequence[Column]) -> MisfitError:
+    names = ", ".join(column.source for column in columns)
+    return MisfitError(
+        f"Values of {stage.layout.stream} do not fit their columns: {names or 'unknown'}.",
+        hint="Correct the values at the source, or let the tap say their true type.",
+    )

@@ -13,6 +13,7 @@ from target_duckdb.files import NULL, TOMBSTONE, BatchFile, RecordFile
 from target_duckdb.kinds import Kind, inexact
 from target_duckdb.layout import EXTRACTED_AT, OURS, VERSION, Column, Layout
 from target_duckdb.names import literal, quoted
+from target_duckdb.spelling import misread
 
 log: Final = logging.getLogger("target-duckdb")
 _TABLE: Final = "temp.stage"
@@ -99,7 +100,10 @@ class Stage:
 
     def value(self, column: Column) -> str:
         """A column's value as an expression."""
-        return f"CAST({self.text(column)} AS {self.type(column)})"
+        type_, text = self.type(column), self.text(column)
+        if type_ == "TIMESTAMP":  # by itself it would leave the offset out
+            text = f"CAST({text} AS {Kind.TIMESTAMP.value})"
+        return f"CAST({text} AS {type_})"
 
     def text(self, column: Column) -> str:
         """The same before it gets its type."""
@@ -165,6 +169,14 @@ class Stage:
             if column.kind in {Kind.BIGINT, Kind.DECIMAL}
             and self.type(column) in set(Kind)
             and (condition := inexact(Kind(self.type(column)), self.text(column)))
+        })  # fmt: skip
+
+    def misread(self, doubles: Sequence[Column] = ()) -> list[Column]:
+        """The columns that hold a text which DuckDB would take for something else. doubles: will become DOUBLE."""
+        return self._columns_where({
+            column: condition
+            for column in self.layout.from_source()
+            if (condition := misread(Kind.DOUBLE if column in doubles else self.type(column), self.text(column)))
         })  # fmt: skip
 
     def misfits(self) -> list[Column]:
