@@ -82,7 +82,8 @@ def finish(connection: Connection[Any], schema: str, name: str, keys: Sequence[s
 def _add_key(connection: Connection[Any], schema: str, name: str, keys: Sequence[str]) -> None:
     where, index = tables.named(schema, name), sql.Identifier(_index(connection, schema, name))
     columns = sql.SQL(", ").join(map(sql.Identifier, keys))
-    tables.ddl(connection, "CREATE UNIQUE INDEX {} ON {} ({})", index, where, columns)
+    with tables.fits_an_index(keys, f"{schema}.{name}"):
+        tables.ddl(connection, "CREATE UNIQUE INDEX {} ON {} ({})", index, where, columns)
 
     def use() -> None:
         with connection.transaction():

@@ -17,7 +17,7 @@ from typing import Any, Final, LiteralString, Protocol
 from psycopg import Connection, sql
 from psycopg.errors import InvalidParameterValue, InvalidTextRepresentation, UniqueViolation
 
-from target_postgres_copy import building, fitting, growing, tables, wholes
+from target_postgres_copy import building, fitting, growing, keys, tables, wholes
 from target_postgres_copy.deriving import derive
 from target_postgres_copy.kinds import Kind
 from target_postgres_copy.layout import BATCH_WIDE, DELETED_AT, Column
@@ -111,7 +111,7 @@ class Batch:
                 self._finish(stage)
             else:
                 if self._keyed:
-                    self._make_unique(stage)
+                    keys.make_unique(stage)
                 wait()
                 self._merge(stage)
             if self.source.marks:
@@ -130,13 +130,13 @@ class Batch:
         """The stage is the table."""
         building.remember(stage.connection, self.place)
         if self.growing:
-            self._make_unique(stage)
+            keys.make_unique(stage)
         elif self._keyed:
             try:
                 with stage.connection.transaction():
                     tables.add_key(stage.connection, self.place.layout, self.place.table)
             except UniqueViolation:
-                self._keep_last(stage)
+                keys.keep_last(stage)
                 tables.add_key(stage.connection, self.place.layout, self.place.table)
         self._adjust(stage)
         self._settle(stage)
@@ -265,7 +265,7 @@ class Batch:
             if not column.key
         ]
         action = sql.SQL("UPDATE SET {}").format(sql.SQL(", ").join(changes)) if changes else sql.SQL("NOTHING")
-        return sql.SQL(" ON CONFLICT ({}) DO {}").format(self._keys(), action)
+        return sql.SQL(" ON CONFLICT ({}) DO {}").format(keys.listed(self.place.layout), action)
 
     def _apply_tombstones(self, connection: Connection[Any]) -> int:
         """Rows whose tombstones came are marked as deleted, or removed; how many tombstones there were.
@@ -315,20 +315,3 @@ class Batch:
         """The row t of the table is the row s of the stage."""
         pairs = ((sql.Identifier("t", key.name), self._value(key)) for key in self.place.layout.keys)
         return sql.SQL(" AND ").join(sql.SQL("{} = {}").format(*pair) for pair in pairs)
-
-    def _keys(self) -> sql.Composable:
-        return sql.SQL(", ").join(sql.Identifier(column.name) for column in self.place.layout.keys)
-
-    def _make_unique(self, stage: Stage) -> None:
-        """No key is twice in the stage."""
-        statement = sql.SQL("SELECT 1 FROM {} GROUP BY {} HAVING count(*) > 1 LIMIT 1")
-        if stage.connection.execute(statement.format(stage.where, self._keys())).fetchone():
-            self._keep_last(stage)
-
-    def _keep_last(self, stage: Stage) -> None:
-        stage.connection.execute(
-            sql.SQL(
-                "DELETE FROM {} WHERE ctid IN (SELECT at FROM (SELECT ctid AS at, row_number() OVER"
-                " (PARTITION BY {} ORDER BY ctid DESC) AS place FROM {}) AS ranked WHERE place > 1)"
-            ).format(stage.where, self._keys(), stage.where)
-        )

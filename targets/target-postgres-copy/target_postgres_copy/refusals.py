@@ -4,6 +4,7 @@ source: https://www.postgresql.org/docs/current/errcodes-appendix.html
 """
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 import psycopg
@@ -147,7 +148,21 @@ def _in_use(error: psycopg.Error, what: str) -> LoadError:
     )
 
 
+def key_too_long(columns: Iterable[str], what: str) -> LoadError:
+    """A row whose key no index can hold."""
+    return MisfitError(
+        f"A row of {what} has a key that is too long for Postgres: {', '.join(columns)} may take some 2,700 bytes.",
+        hint="Choose a shorter key at the source or by a stream map, or load with append-only, which needs none; if the"
+        " row is in the table already, remove it there. Then sync again.",
+    )
+
+
 def _too_much(error: psycopg.Error, what: str) -> LoadError:
+    if index := error.diag.constraint_name:
+        return MisfitError(
+            f"A row of {what} has a value that is too long for its index {index}, which takes some 2,700 bytes.",
+            hint="Drop that index or let it hold a part or a hash of the column, then sync again.",
+        )
     return MisfitError(
         f"{what} is more than Postgres can hold: {_first_line(error)}.",
         hint="Deselect fields you do not need, then sync again.",

@@ -1,17 +1,19 @@
 """The table of a stream: what is there, making it, and widening it. Every DDL statement is logged."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from textwrap import shorten
 from typing import Any, Final, LiteralString
 
 from psycopg import Connection, sql
-from psycopg.errors import DuplicateSchema, UniqueViolation
+from psycopg.errors import DuplicateSchema, ProgramLimitExceeded, UniqueViolation
 
 from target_postgres_copy.errors import DestinationError
 from target_postgres_copy.kinds import widened
 from target_postgres_copy.layout import Column, Layout
+from target_postgres_copy.refusals import key_too_long
 
 log: Final = logging.getLogger("target-postgres-copy")
 
@@ -129,9 +131,20 @@ def create(connection: Connection[Any], layout: Layout, table: str, *, keyed: bo
 
 
 def add_key(connection: Connection[Any], layout: Layout, table: str) -> None:
-    """Give a table its primary key; UniqueViolation where a key is there twice."""
-    keys = sql.SQL(", ").join(sql.Identifier(column.name) for column in layout.keys)
-    ddl(connection, "ALTER TABLE {} ADD PRIMARY KEY ({})", named(layout.schema, table), keys)
+    """Give a table its primary key; UniqueViolation where a key is there twice, MisfitError where one is too long."""
+    names = [column.name for column in layout.keys]
+    keys = sql.SQL(", ").join(map(sql.Identifier, names))
+    with fits_an_index(names, layout.label):
+        ddl(connection, "ALTER TABLE {} ADD PRIMARY KEY ({})", named(layout.schema, table), keys)
+
+
+@contextmanager
+def fits_an_index(keys: Iterable[str], label: str) -> Iterator[None]:
+    """MisfitError where a key turns out to be too long while it is indexed."""
+    try:
+        yield
+    except ProgramLimitExceeded as error:
+        raise key_too_long(keys, label) from error
 
 
 def evolve(connection: Connection[Any], layout: Layout, name: str, table: Table, *, keyed: bool) -> Table:
