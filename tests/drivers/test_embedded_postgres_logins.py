@@ -1,6 +1,6 @@
 import os
 import stat
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 
 import psycopg
@@ -114,6 +114,20 @@ def test_the_two_logins_have_nothing_in_common(shared):
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             value(shared.url("warehouse"), "SELECT 1", user=user, password=password)
     assert loader.password not in repr(shared)
+
+
+def test_however_many_connections_it_opens_there_are_some_left_for_us(shared):
+    with ExitStack() as stack:
+        with pytest.raises(psycopg.OperationalError, match="too many connections for role"):
+            for _ in range(100):
+                stack.enter_context(signed_in(shared.url("warehouse")))
+        assert (
+            value(shared.url("orchestrator"), "SELECT count(*) FROM pg_stat_activity WHERE usename = 'warehouse'") == 60
+        )
+
+
+def test_who_connects_and_says_nothing_is_soon_hung_up_on(shared):
+    assert value(shared.url("orchestrator"), "SHOW authentication_timeout") == "10s"
 
 
 def test_its_role_has_no_rights_over_the_server_and_is_in_no_group(shared):

@@ -46,6 +46,7 @@ FIXED = {
     "listen_addresses": "",
     "unix_socket_directories": "../run",
     "unix_socket_permissions": "0777",  # its folder is private; see `folders`
+    "authentication_timeout": "10s",  # whoever connects and says nothing takes one of max_connections for so long
     "logging_collector": "off",  # the keeper caps the log
     "log_destination": "stderr",
     "log_min_messages": "log",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import psycopg
 
 WAREHOUSE = "warehouse"  # the database, and the role it belongs to
+SHARE = 0.6  # of the server's connections, that the warehouse's login may have open at once
 _OF_POSTGRES = ("postgres", "template1")  # come with every cluster and let everybody in
 
 # Names in a statement mean Postgres's own; and whoever holds a table makes us fail, not wait for ever.
@@ -119,7 +120,7 @@ def _close(server: "psycopg.Connection", names: set[str]) -> None:
 def _give_login(server: "psycopg.Connection", files: Files) -> str:
     """Make the role, or set it right, with the password kept, or a new one where none is; the password.
 
-    Only its scram verifier goes to the server.
+    Only its scram verifier goes to the server. Of the server's connections it can't take those that we need.
     """
     from psycopg import sql
 
@@ -131,10 +132,12 @@ def _give_login(server: "psycopg.Connection", files: Files) -> str:
     role = sql.Identifier(WAREHOUSE)
     if server.execute("SELECT FROM pg_roles WHERE rolname = %s", [WAREHOUSE]).fetchone() is None:
         server.execute(sql.SQL("CREATE ROLE {}").format(role))
+    [most] = server.execute("SELECT current_setting('max_connections')::int").fetchone() or (0,)
     server.execute(
-        sql.SQL("ALTER ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS PASSWORD {}").format(
-            role, sql.Literal(verifier)
-        )
+        sql.SQL(
+            "ALTER ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
+            " CONNECTION LIMIT {} PASSWORD {}"
+        ).format(role, sql.Literal(max(1, int(most * SHARE))), sql.Literal(verifier))
     )
     return password
 

@@ -1,6 +1,7 @@
 """The processes below one of ours, and what they take together, from /proc; standard library only.
 
-Nothing is found where there is no /proc. source: man 5 proc_pid_status, proc_tid_children
+Where another place is given for /proc, process ids are those of the namespace that it was mounted in. Nothing is found
+where there is no /proc. source: man 5 proc_pid_status, proc_tid_children
 """
 
 import os
@@ -8,15 +9,16 @@ import sys
 from collections.abc import Iterator
 
 _THERE = sys.platform == "linux"
+PROC = "/proc"
 _PRIVATE = (b"RssAnon", b"VmSwap")  # kB; what is read from files can be read again, so it takes nothing
 _SHARED = b"RssShmem"
 
 
-def descendants(root: int) -> list[int]:
+def descendants(root: int, proc: str = PROC) -> list[int]:
     """Every process below root."""
     found, todo = [], [root]
     while todo:
-        children = _children(todo.pop())
+        children = _children(todo.pop(), proc)
         found += children
         todo += children
     return found
@@ -41,11 +43,11 @@ def is_below(pid: int, root: int) -> bool | None:
     return pid == root
 
 
-def usage(root: int) -> tuple[int, int, int]:
+def usage(root: int, proc: str = PROC) -> tuple[int, int, int]:
     """Of all below root: private memory and what is mapped of shared, in bytes; processes, threads counted."""
     private = shared = tasks = 0
-    for pid in descendants(root):
-        for name, value in numbers(f"/proc/{pid}/status"):
+    for pid in descendants(root, proc):
+        for name, value in numbers(f"{proc}/{pid}/status"):
             if name == b"Threads":
                 tasks += value
             elif name == _SHARED:
@@ -72,29 +74,29 @@ def numbers(path: str) -> Iterator[tuple[bytes, int]]:
             yield name, int(values[0])
 
 
-def _children(pid: int) -> list[int]:
+def _children(pid: int, proc: str) -> list[int]:
     """Of a process, whichever of its threads started them; of all processes only where the kernel keeps no list."""
     try:
-        threads = os.listdir(f"/proc/{pid}/task") if _THERE else []
+        threads = os.listdir(f"{proc}/{pid}/task") if _THERE else []
     except OSError:
         return []
     found = []
     for thread in threads:
         try:
-            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+            with open(f"{proc}/{pid}/task/{thread}/children", "rb") as file:
                 found += [int(child) for child in file.read().split()]
         except FileNotFoundError:
             if thread == str(pid):
-                return _looked_for(pid)
+                return _looked_for(pid, proc)
         except OSError:
             continue
     return found
 
 
-def _looked_for(parent: int) -> list[int]:
+def _looked_for(parent: int, proc: str) -> list[int]:
     """The same from every process's own word."""
-    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
-    return [pid for pid in pids if (b"PPid", parent) in numbers(f"/proc/{pid}/status")]
+    pids = [int(name) for name in os.listdir(proc) if name.isdigit()]
+    return [pid for pid in pids if (b"PPid", parent) in numbers(f"{proc}/{pid}/status")]
 
 
 def _is_there(pid: int) -> bool:

@@ -16,6 +16,7 @@ values in turn with a NUL after each, since reading JSON would take as long as P
     readable    a file or folder it may read besides its own environment, the system's programs and libraries, and what
                 its arguments and variables name
     writable    a folder it may also write to, besides its own; a relative one is below the run's directory
+    sockets     unix: it may connect to unix sockets; every other plugin can make none (seccomp.py)
 
 Its own folder is SIDE in the run's directory, with `home` and `tmp`; there it is started. What it may reach holds by
 Landlock (landlock.py): it can read neither the other plugin's config file, environment and memory, nor anything of the
@@ -30,7 +31,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 sys.path.append(__file__.rsplit(os.sep, 4)[0])
 
-from orchestrator.drivers.meltano import landlock, relay
+from orchestrator.drivers.meltano import landlock, relay, seccomp
 
 _SYSTEM = (  # programs and libraries; what others are told by being installed there is no secret
     "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib32", "/usr/lib64",
@@ -131,6 +132,8 @@ def main(arguments: list[str]) -> None:
         readable=(*_SYSTEM, *_FACTS, *_own(program), *_files(environment.values()), *said.get("readable", ())),
         writable=(*_DEVICES, own, *_files(rest), *(os.path.join(root, path) for path in said.get("writable", ()))),
     )
+    if "sockets" not in said:
+        seccomp.no_unix_sockets()
     os.execve(program, [program, *rest], environment)  # noqa: S606 - no shell is wanted
 
 

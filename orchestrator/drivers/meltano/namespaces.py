@@ -11,8 +11,9 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 
-TYPE_CHECKING = False  # typing, shutil and secrets are half of what starting takes
+TYPE_CHECKING = False  # typing, shutil, secrets and socket are half of what starting takes
 if TYPE_CHECKING:
+    import _socket
     import ctypes
 
 _CLONE_NEWNS, _CLONE_NEWIPC, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x08000000, 0x10000000, 0x20000000
@@ -25,6 +26,7 @@ _HIDDEN = (  # where programs are started by asking for it: their own users are 
     "/run/user", "/run/dbus", "/run/systemd/private", "/run/docker.sock", "/run/containerd", "/run/podman", "/run/crio",
     "/run/libvirt", "/run/lxd", "/run/snapd.socket", "/var/lib/lxd", "/var/snap/lxd/common/lxd/unix.socket",
 )  # fmt: skip
+_LONGEST_SETTLING = 5.0  # seconds
 _LINUX = sys.platform == "linux"
 
 
@@ -96,16 +98,16 @@ def own_ipc() -> bool:
     return _unshare(_CLONE_NEWIPC)
 
 
-def own_view(directories: Sequence[str]) -> None:
+def own_view(directories: Sequence[str]) -> bool:
     """Show of processes those of the namespace, of runs the first of the directories, and no service to start programs.
 
-    Where mounting is not allowed the old view stays.
+    Where mounting is not allowed the old view stays. True where there is a /proc of our own.
     """
     if not _unshare(_CLONE_NEWNS):
-        return
+        return False
     plain = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
     _libc().mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None)
-    _libc().mount(b"proc", b"/proc", b"proc", plain, None)
+    own_proc = bool(_libc().mount(b"proc", b"/proc", b"proc", plain, None) == 0)
     for path in _HIDDEN:
         if any(directory.startswith(f"{path}/") for directory in directories):
             continue
@@ -114,6 +116,38 @@ def own_view(directories: Sequence[str]) -> None:
         elif os.path.exists(path):
             _libc().mount(os.devnull.encode(), path.encode(), None, _MS_BIND, None)
     _hide_others(directories[0])
+    return own_proc
+
+
+def pair() -> "tuple[_socket.socket, _socket.socket]":
+    """Two ends of a line for `show_proc` and `shown_proc`."""
+    import _socket
+
+    return _socket.socketpair()
+
+
+def show_proc(line: "_socket.socket") -> None:
+    """Let the other end look at our /proc."""
+    import _socket
+
+    folder = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    line.sendmsg([b"p"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, folder.to_bytes(4, sys.byteorder))])
+    os.close(folder)
+
+
+def shown_proc(line: "_socket.socket") -> str | None:
+    """The /proc of the other end, as a path for as long as we live; None where it closes its end instead.
+
+    It hides nothing by hidepid, which holds for each mount by itself. source: Linux, Documentation/filesystems/proc.rst
+    """
+    import _socket
+
+    line.settimeout(_LONGEST_SETTLING)
+    try:
+        _, given, _, _ = line.recvmsg(1, _socket.CMSG_SPACE(4), _socket.MSG_CMSG_CLOEXEC)
+    except OSError:
+        return None
+    return f"/proc/self/fd/{int.from_bytes(given[0][2], sys.byteorder)}" if given else None
 
 
 def _hide_others(directory: str) -> None:

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from orchestrator.drivers.meltano.directory import RunDirectory
 from orchestrator.drivers.meltano.errors import RunStorageError, SettingError, ValueTooLargeError
-from orchestrator.drivers.meltano.values import Limits, Marker, Plugin, Project, Side, reveal
+from orchestrator.drivers.meltano.values import TOKEN_SOCKET, Limits, Marker, Plugin, Project, Side, has, reveal
 
 ENVIRONMENT: Final = "run"
 BATCHES: Final = "batches"  # folder of the run's directory; who writes batch files bounds how many lie there
@@ -135,6 +135,7 @@ def _launch(
         *(("limit", f"{name}={value}") for name, value in (("CORE", 0), ("NOFILE", limits.files))),
         *(("readable", str(path)) for path in (*inherited.values(), *readable)),
         *(("writable", str(path)) for path in (BATCHES, *plugin.writable)),
+        *([("sockets", "unix")] if plugin.sockets or has(plugin.config, TOKEN_SOCKET) else []),
     ]
     return "".join(f"{name}\0{value}\0" for name, value in said)
 

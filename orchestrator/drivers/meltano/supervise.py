@@ -54,6 +54,10 @@ from orchestrator.drivers.meltano import family, namespaces
 from orchestrator.drivers.meltano.removal import remove
 from orchestrator.drivers.meltano.usage import Usage
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import _socket
+
 _OVER = {b"m": 112, b"p": 113}  # by what was too much; process.py knows the numbers
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the lifeline decides, not a terminal
 _SWEEPS = 100
@@ -84,12 +88,15 @@ def _exec(command: list[str]) -> None:
         os._exit(127)
 
 
-def _settle(isolation: str, processes: int, directories: Sequence[str]) -> None:
-    """What init does first, for itself and for all it will start."""
+def _settle(isolation: str, processes: int, directories: Sequence[str], watcher: "_socket.socket") -> None:
+    """What init does first, for itself and for all it will start; the watcher may look at its processes."""
     if isolation != "namespace":
+        watcher.close()
         os.setpgid(0, 0)
         return
-    namespaces.own_view(directories)
+    if namespaces.own_view(directories):
+        namespaces.show_proc(watcher)
+    watcher.close()
     if os.geteuid() != 0:  # whom the kernel never stops
         resource.setrlimit(resource.RLIMIT_NPROC, _no_more_than(processes))
 
@@ -233,19 +240,26 @@ def main(arguments: list[str]) -> int:
     namespaces.close_to_others()  # not earlier: the user namespace is mapped through our files in /proc
     ready, go = os.pipe()
     ended, living = os.pipe()
+    watching, watched = namespaces.pair()
     init = os.fork()
     if init == 0:
         os.close(go)
         os.close(ended)
+        watching.close()
         try:
-            settle = partial(_settle, isolation, int(processes), directories)
+            settle = partial(_settle, isolation, int(processes), directories, watched)
             _init(settle, ready, int(lock), int(given), command)
         finally:
             os._exit(70)  # _init only returns by exception; its traceback must not reach the parent's code
     os.close(living)
     os.close(int(given))
+    watched.close()
     os.write(go, b"g")
-    usage = Usage(init, directories[0], int(memory), int(processes), own_ipc=own_ipc)
+    proc = namespaces.shown_proc(watching)
+    usage = Usage(
+        *((init, family.PROC) if proc is None else (1, proc)),
+        directories[0], int(memory), int(processes), own_ipc=own_ipc,
+    )  # fmt: skip
     status = _watch(init, isolation, _words(ended, usage, float(until)), directories)
     _sweep()
     return status

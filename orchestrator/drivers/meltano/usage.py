@@ -29,12 +29,14 @@ Files = dict[tuple[int, int], int]  # by device and inode: bytes in memory
 class Usage:
     """Looks from time to time at what all below init take together.
 
+    init, proc:         its number, and the /proc that knows it by that
     directory:          the run's own
     memory, processes:  bytes and number that are not too much
     own_ipc:            whether System V's shared memory is the run's alone
     """
 
-    def __init__(self, init: int, directory: str, memory: int, processes: int, *, own_ipc: bool) -> None:
+    def __init__(self, init: int, proc: str, directory: str, memory: int, processes: int, *, own_ipc: bool) -> None:
+        self._proc = proc
         self._init, self._memory, self._processes, self._own_ipc = init, memory, processes, own_ipc
         self._directory = directory if _in_memory(directory) else None
         self._due = time.monotonic() + _LATEST
@@ -48,7 +50,7 @@ class Usage:
         """Of what too much is taken, where it is time to look: `m` memory, `p` processes."""
         if self.wait:
             return None
-        private, shared, tasks = family.usage(self._init)
+        private, shared, tasks = family.usage(self._init, self._proc)
         memory = private + max(shared, _shared_by_all())
         if memory > self._memory:
             memory = private + max(shared, self._shared())
@@ -68,10 +70,10 @@ class Usage:
         except (OSError, RecursionError):
             return sys.maxsize  # who hides files from us has no right to them
         devices = {device for device, _ in files} | {unnamed}
-        for pid in family.descendants(self._init):
-            files |= _open(pid, devices)
-        for pid in family.descendants(self._init):
-            for file, size in _mapped(pid, unnamed):
+        for pid in family.descendants(self._init, self._proc):
+            files |= _open(f"{self._proc}/{pid}", devices)
+        for pid in family.descendants(self._init, self._proc):
+            for file, size in _mapped(f"{self._proc}/{pid}", unnamed):
                 files[file] = max(files.get(file, 0), size)
         return sum(files.values()) + (_system_v() if self._own_ipc else 0)
 
@@ -128,16 +130,16 @@ def _below(directory: str) -> Files:
     return files
 
 
-def _open(pid: int, devices: set[int]) -> Files:
+def _open(process: str, devices: set[int]) -> Files:
     """Of what a process has open on these devices."""
     files: Files = {}
     try:
-        numbers = os.listdir(f"/proc/{pid}/fd")
+        numbers = os.listdir(f"{process}/fd")
     except OSError:
         return files
     for number in numbers:
         try:
-            facts = os.stat(f"/proc/{pid}/fd/{number}")
+            facts = os.stat(f"{process}/fd/{number}")
         except OSError:
             continue  # just closed
         if stat.S_ISREG(facts.st_mode) and facts.st_dev in devices:
@@ -145,11 +147,11 @@ def _open(pid: int, devices: set[int]) -> Files:
     return files
 
 
-def _mapped(pid: int, device: int) -> Iterator[tuple[tuple[int, int], int]]:
+def _mapped(process: str, device: int) -> Iterator[tuple[tuple[int, int], int]]:
     """Of what a process has mapped of this device: as much as there may be, since nothing tells how much there is."""
     number = f"{os.major(device):02x}:{os.minor(device):02x}"
     try:
-        with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace", newline="\n") as file:
+        with open(f"{process}/maps", encoding="utf-8", errors="replace", newline="\n") as file:
             lines = file.readlines()  # what is mapped may have a carriage return in its name
     except OSError:
         return

@@ -53,6 +53,7 @@ class Plugin:
     capabilities:  Meltano's words: catalog, discover, state …
     environment:   further variables for this plugin's process alone; never secrets
     writable:      folders it may write to besides its own; made where they are missing
+    sockets:       whether it may connect to unix sockets; one that has the token's socket always may
     """
 
     side: Side
@@ -62,6 +63,7 @@ class Plugin:
     capabilities: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     writable: tuple[Path, ...] = ()
+    sockets: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,3 +109,12 @@ def secrets_in(value: Any) -> frozenset[str]:
     if isinstance(value, list | tuple):
         return frozenset().union(*(secrets_in(item) for item in value))
     return frozenset()
+
+
+def has(value: Any, marker: Marker) -> bool:
+    """Whether the marker is a leaf of the value."""
+    if isinstance(value, Mapping):
+        return any(has(item, marker) for item in value.values())
+    if isinstance(value, list | tuple):
+        return any(has(item, marker) for item in value)
+    return value is marker

@@ -12,7 +12,8 @@ from orchestrator.drivers.meltano import process
 from orchestrator.drivers.meltano.runner import Meltano
 from orchestrator.drivers.meltano.values import Plugin, Side
 
-SCRIPTS = ("supervise", "family", "namespaces", "removal", "launcher", "landlock", "relay", "sieve", "usage")
+SCRIPTS = ("supervise", "family", "namespaces", "removal", "launcher", "landlock", "relay", "seccomp", "sieve",
+           "usage")  # fmt: skip
 PLUGINS = Path(__file__).parents[2] / "fixtures" / "plugins"
 
 

@@ -4,7 +4,7 @@ import resource
 
 import pytest
 
-from orchestrator.drivers.meltano import landlock, launcher, relay
+from orchestrator.drivers.meltano import landlock, launcher, relay, seccomp
 from tests.drivers.meltano.conftest import described
 
 
@@ -24,6 +24,7 @@ def launched(tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(launcher, "_first_to_go", lambda: None)
         monkeypatch.setattr(relay, "stand_between", lambda: None)
+        monkeypatch.setattr(seccomp, "no_unix_sockets", lambda: confined.update(sockets=False))
         monkeypatch.setattr(landlock, "confine", lambda **given: confined.update(given))
         launcher.main(["extractor", *arguments])
         return became[0]
@@ -83,3 +84,13 @@ def test_a_plugin_may_reach_what_it_is_given_and_nothing_else_of_the_run(launche
     readable = launched.confined["readable"]
     assert {"/venv", "/opt/client", f"{tmp_path}/ca.pem"} <= set(readable)
     assert not {"/", "/etc", "/root", "/home", "/tmp", "/run", "/dev", "/dev/shm", str(tmp_path)} & set(readable)
+
+
+def test_a_plugin_has_unix_sockets_only_where_it_is_told_to_use_one(launched):
+    launched(sockets="unix")
+    assert "sockets" not in launched.confined
+
+
+def test_every_other_plugin_has_none(launched):
+    launched()
+    assert launched.confined["sockets"] is False

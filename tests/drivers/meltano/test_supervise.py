@@ -150,13 +150,15 @@ def run_directory():
 def supervised(tmp_path, scripts, run_directory):
     """Run a command under a supervisor of its own; what it said and how it ended."""
 
-    def run(*command, given=b"", isolation="namespace", python=sys.executable, memory=2**40, processes=2**20, **more):
+    def run(*command, given=b"", isolation="namespace", python=sys.executable, memory=2**40, processes=2**20, before=(),
+            **more):  # fmt: skip
         with (tmp_path / "lock").open("w") as lock, tempfile.TemporaryFile() as stdin:
             stdin.write(given)
             stdin.seek(0)
             passed = (lock.fileno(), stdin.fileno())
             bounds = ("inf", str(memory), str(processes))
             line = (
+                *before,
                 python,
                 "-I",
                 "-S",
@@ -322,6 +324,35 @@ while True:
 def test_what_takes_more_memory_together_than_it_may_is_ended(supervised, isolation):
     done = supervised(sys.executable, "-c", EATER, memory=300 * 1024**2, isolation=isolation)
     assert done.code == 112
+
+
+BY_NOBODY_WHERE_PROCESSES_ARE_HIDDEN = """
+import ctypes, os, sys
+libc, hidden = ctypes.CDLL(None), b"hidepid=" + sys.argv[1].encode()
+if libc.unshare(0x20000) or libc.mount(b"none", b"/", None, 0x4000 | 1 << 18, None):
+    sys.exit(77)
+if libc.mount(b"proc", b"/proc", b"proc", 0, hidden):
+    sys.exit(77)
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+libc.prctl(4, 1, 0, 0, 0)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+NO_MOUNT = 77
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not Path("/usr/bin/python3").exists(), reason="needs root and a Python")
+@pytest.mark.parametrize("hidepid", ["1", "2"])
+@pytest.mark.parametrize("eater", [[EATER], [HIDING, "memfd", "/"]], ids=["memory", "files without a name"])
+def test_memory_is_watched_where_an_ordinary_user_sees_no_processes(supervised, hidepid, eater):
+    by_nobody = ("/usr/bin/python3", "-c", BY_NOBODY_WHERE_PROCESSES_ARE_HIDDEN, hidepid)
+    numbers_in_proc(supervised)
+    python = "/usr/bin/python3"
+    done = supervised(python, "-c", *eater, before=by_nobody, python=python, memory=100 * 1024**2)
+    if done.code == NO_MOUNT:
+        pytest.skip("this machine does not let us mount")
+    assert (done.err, done.code) == ("", 112)
 
 
 @pytest.mark.skipif(not HAS_MEMORY, reason="needs memory-backed storage, and room in it")

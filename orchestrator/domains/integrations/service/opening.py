@@ -173,11 +173,13 @@ def plugin(
     build: bool = True,
     dials: Sequence[str] = (),
     writable: Sequence[Path] = (),
+    sockets: bool = False,
 ) -> Plugin:
     """A configured plugin, its environment built where it is missing; `build` False only says where it would be.
 
     dials:     the judged addresses of the hosts it connects to
     writable:  folders it writes to
+    sockets:   whether it connects to a unix socket
     """
     name, _, publisher = variant.lock.partition("--")
     found = recipe(
@@ -197,4 +199,5 @@ def plugin(
         capabilities=found.capabilities,
         environment={"SINGER_SDK_METRICS_LOG_INTERVAL": METRICS_EVERY, **bound},
         writable=tuple(writable),
+        sockets=sockets,
     )

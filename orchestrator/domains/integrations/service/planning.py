@@ -140,4 +140,5 @@ def loader(
     dials = called(drivers, connector, variant, destination.config)
     texts = [value for value in found.values.values() if isinstance(value, str)]
     writable = [exports] if any(Path(text).is_relative_to(exports) for text in texts) else []
-    return plugin(drivers, variant, {**concealed(found), **agreed}, dials=dials, writable=writable)
+    local = rules.is_built_in(destination)  # the embedded server is reached by a unix socket
+    return plugin(drivers, variant, {**concealed(found), **agreed}, dials=dials, writable=writable, sockets=local)
