@@ -27,14 +27,14 @@ from tests.chaos.machines import LEASE, Machine
 from tests.chaos.reading import Watcher, all_of, recorded
 from tests.e2e.comparing import contents
 from tests.e2e.conftest import values_of
-from tests.e2e.installation import Installation, eventually
+from tests.e2e.installation import PATIENCE, Installation, eventually
 
 POINTS = int(os.environ.get("CHAOS_POINTS", "6"))
 STREAMS = ("Account", "Contact")
 ROWS = {"Account": 300, "Contact": 9_000, "Lead": 1, "Opportunity": 1, "User": 1}
 STEP = 2_250  # records of a window, and so of a file; fewer than 2,000 would go by REST
 SECONDS = 3.0  # that the source takes to hand out the large stream, so that faults meet it at work
-_SETTLED = 120.0  # seconds by which everything is over once nothing is wrong any more
+_SETTLED = 240.0  # seconds by which everything is over once nothing is wrong any more
 
 T = TypeVar("T")
 
@@ -110,7 +110,7 @@ class Place:
         return self.patiently(look, f"the end of the run of {integration.name}", within=within, every=0.2)
 
     @staticmethod
-    def patiently(look: Callable[[], T | None], what: str, *, within: float = 60.0, every: float = 0.05) -> T:
+    def patiently(look: Callable[[], T | None], what: str, *, within: float = PATIENCE, every: float = 0.05) -> T:
         """What `look` answers as soon as it answers something; a database that is away is asked again."""
 
         def again() -> T | None:
@@ -127,7 +127,7 @@ class Place:
     @staticmethod
     def soon(look: Callable[[], T | None]) -> T:
         """The same for a moment that a run under way comes to."""
-        return eventually(look, "a run under way", within=60.0)
+        return eventually(look, "a run under way")
 
     def written(self, run: Run) -> int:
         """How many records a run has written so far."""
@@ -159,7 +159,7 @@ class Place:
                     return False
                 return True
 
-        eventually(start, "Postgres", within=60.0)
+        eventually(start, "Postgres")
 
     # Faults
 
