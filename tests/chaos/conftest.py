@@ -1,20 +1,18 @@
 """An office with Postgres and two machines, each with a disk and a way to Postgres of its own."""
 
 import os
-import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from orchestrator.drivers.meltano import directory
 from sandboxes.salesforce import LocalOrg
 from tests.chaos.machines import LEASE, at, machine, own_disk
 from tests.chaos.place import ROWS, Place
 from tests.chaos.reading import Watcher
 from tests.e2e.installation import Installation
+from tests.e2e.rooms import own_room
 from tests.fixtures.forwarder import Forwarder, to_unix
 
 AWAY = float(os.environ.get("CHAOS_AWAY", 1.5 * LEASE))
@@ -29,10 +27,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def room() -> Iterator[Path]:
     """A folder in memory, with a short name: sockets are in it."""
-    path = directory.default_root(Path("/tmp")).parent / f"chaos-{secrets.token_hex(3)}"
-    path.mkdir(mode=0o755)
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
+    with own_room("chaos", mode=0o755) as path:
+        yield path
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 import pytest
 
 from orchestrator.domains.integrations.types import Integration
-from orchestrator.drivers.meltano import directory
 from sandboxes.salesforce import LocalOrg
 from tests.e2e.installation import Installation
+from tests.e2e.rooms import own_room
 
 ROWS = int(os.environ.get("E2E_ROWS", "20000"))
 FILE_ROWS = 4_000  # of the large stream, so that it comes as several batches; less would go by REST, as records
@@ -39,10 +38,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def _runs() -> Iterator[Path]:
     """Where runs of this session live: in memory as usual, but nobody else's."""
-    path = directory.default_root(Path("/tmp")).parent / f"e2e-{secrets.token_hex(4)}"
-    path.mkdir(mode=0o700)
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
+    with own_room("e2e") as path:
+        yield path
 
 
 @pytest.fixture(scope="session")
