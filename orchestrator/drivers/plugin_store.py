@@ -68,6 +68,7 @@ class Recipe:
     program:       the script in the environment's bin
     requirements:  hashed, complete; installed without resolving
     source:        folder of our own plugin, None for a published one
+    pip_url:       how pip installs it without us, from the root of a project
     """
 
     kind: Kind
@@ -78,6 +79,7 @@ class Recipe:
     settings: tuple[Mapping[str, Any], ...]
     requirements: Path
     source: Path | None
+    pip_url: str
 
     @property
     def label(self) -> str:
@@ -128,6 +130,7 @@ def _recipe(root: Path, path: Path) -> Recipe:
         settings=tuple(lock.get("settings", ())),
         requirements=path.with_suffix(".requirements.txt"),
         source=source,
+        pip_url=pip_url,
     )
 
 
@@ -163,7 +166,8 @@ class PluginStore:
     def key(self, plugin: Recipe) -> str:
         """Name of the environment: the plugin's, and a hash of all that decides what is in it."""
         digest = sha256()
-        for part in (plugin.requirements.read_bytes(), _SITE.read_bytes(), *_source(plugin.source), *self._platform):
+        ours = [] if plugin.source is None else [part for file in source_files(plugin.source) for part in file]
+        for part in (plugin.requirements.read_bytes(), _SITE.read_bytes(), *ours, *self._platform):
             digest.update(len(part).to_bytes(8, "big") + part)
         return f"{plugin.label}-{digest.hexdigest()[:16]}"
 
@@ -258,15 +262,12 @@ def _reason(detail: str) -> str:
     return (causes[-1].strip() if causes else "the installer said nothing").rstrip(".") + "."
 
 
-def _source(folder: Path | None) -> Iterator[bytes]:
-    """Names and contents of everything that ends up in our own plugin's wheel."""
-    if folder is None:
-        return
+def source_files(folder: Path) -> Iterator[tuple[bytes, bytes]]:
+    """Names, below the folder, and contents of everything that ends up in our own plugin's wheel."""
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
         if path.suffix in _SOURCE_FILES and not _NOT_SOURCE.intersection(inside.parts):
-            yield str(inside).encode()
-            yield path.read_bytes()
+            yield str(inside).encode(), path.read_bytes()
 
 
 @contextmanager

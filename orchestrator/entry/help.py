@@ -16,7 +16,7 @@ SECTIONS = {
     "Connect": ("connectors", "add", "integrations", "test", "discover", "streams"),
     "Sync": ("sync", "plan", "backfill", "runs", "state", "schedules", "health", "query"),
     "Operate": ("worker", "workers", "retries", "secrets", "migrate", "db"),
-    "Look inside": ("render", "sandbox"),
+    "Look inside": ("render", "export", "sandbox"),
 }
 EPILOG = "Every result is there as --json, too. Exit codes: docs/command-line.md."
 _FOLDED_AT = 78  # columns

@@ -64,7 +64,7 @@ DOORS = {
     "orchestrator.entry.serving": ("up", "worker"),
     "orchestrator.domains.catalog.cli": ("connectors",),
     "orchestrator.domains.integrations.cli": ("add", "integrations", "test", "discover", "streams", "render"),
-    "orchestrator.domains.runs.cli": ("sync", "backfill", "plan", "runs", "retries", "state", "workers"),
+    "orchestrator.domains.runs.cli": ("sync", "backfill", "plan", "export", "runs", "retries", "state", "workers"),
     "orchestrator.domains.schedules.cli": ("schedules",),
     "orchestrator.domains.health.cli": ("health",),
     "orchestrator.domains.vault.cli": ("secrets",),

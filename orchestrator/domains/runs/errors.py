@@ -1,5 +1,7 @@
 """What can be wrong with a run."""
 
+from pathlib import Path
+
 from orchestrator.domains.runs.types import Failure, FailureKind, Origin, Run, RunStatus
 from orchestrator.kernel.errors import (
     ActionNeededError,
@@ -159,6 +161,15 @@ EXIT_CODES = {
     RunStatus.RETRYING: 0,
     RunStatus.CANCELLING: 0,
 }
+
+
+class FolderTakenError(ConflictError):
+    """Something is in the folder already; nothing is written over."""
+
+    code = "folder_taken"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"{folder} is not an empty folder.", hint="Name another one, or empty it.", path=str(folder))
 
 
 class TooRecentError(UsageError):

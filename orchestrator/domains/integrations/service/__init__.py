@@ -37,7 +37,7 @@ from orchestrator.domains.integrations.service.lateness import (
 )
 from orchestrator.domains.integrations.service.opening import Opened, opened
 from orchestrator.domains.integrations.service.planning import needed_scopes, plan, to_read
-from orchestrator.domains.integrations.service.previewing import handover, preview
+from orchestrator.domains.integrations.service.previewing import handover, plain_plugins, preview
 from orchestrator.domains.integrations.service.scratching import drop_scratch, make_scratch, scratch_schema
 from orchestrator.domains.integrations.service.selecting import change_mode, choose, choose_only, stream_counts, streams
 from orchestrator.domains.integrations.service.setting_up import Follower, SetUp, Step, make_ready, set_up, verify
@@ -80,6 +80,7 @@ __all__ = [
     "note_run",
     "note_sign_in",
     "opened",
+    "plain_plugins",
     "plan",
     "preview",
     "public",

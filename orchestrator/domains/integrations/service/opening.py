@@ -18,7 +18,7 @@ from orchestrator.domains.oauth.types import GrantKind, TokenGrant
 from orchestrator.domains.vault import service as vault
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.meltano.values import TOKEN_SOCKET, Plugin, Side
-from orchestrator.drivers.plugin_store import recipe
+from orchestrator.drivers.plugin_store import Kind, Recipe, recipe
 from orchestrator.kernel.settings import project_root
 
 METRICS_EVERY = "1"  # seconds; people watch these numbers
@@ -181,10 +181,7 @@ def plugin(
     writable:  folders it writes to
     sockets:   whether it connects to a unix socket
     """
-    name, _, publisher = variant.lock.partition("--")
-    found = recipe(
-        project_root(), "extractors" if variant.plugin_type is PluginType.EXTRACTOR else "loaders", name, publisher
-    )
+    found = recipe_of(variant)
     if build:
         executable = drivers.plugins.program(found)
     else:
@@ -201,3 +198,10 @@ def plugin(
         writable=tuple(writable),
         sockets=sockets,
     )
+
+
+def recipe_of(variant: Variant) -> Recipe:
+    """What the plugin's environment is made of."""
+    name, _, publisher = variant.lock.partition("--")
+    kind: Kind = "extractors" if variant.plugin_type is PluginType.EXTRACTOR else "loaders"
+    return recipe(project_root(), kind, name, publisher)

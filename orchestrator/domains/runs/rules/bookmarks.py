@@ -36,6 +36,18 @@ def state_of(bookmarks: Mapping[str, Mapping[str, Any] | None]) -> dict[str, Any
     return state or None
 
 
+def singer_state(bookmarks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
+    """The state as Singer plugins have it, newer parts over older; None where there is nothing to go on from."""
+    state: dict[str, Any] = {}
+    for stream, parts in bookmarks.items():
+        newest = {**parts.get("completed", {}), **parts.get("partial", {})}
+        if stream == WHOLE_TAP:
+            state.update(newest)
+        else:
+            state.setdefault("bookmarks", {})[stream] = newest
+    return state or None
+
+
 def changed(
     before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Mapping[str, Any]]:

@@ -1,6 +1,7 @@
 """Use cases of runs, in the order of a life: request, execute, watch, cancel, recover; queue and workers; and state."""
 
 from orchestrator.domains.runs.service.executing import execute
+from orchestrator.domains.runs.service.exporting import export
 from orchestrator.domains.runs.service.forecasting import forecast
 from orchestrator.domains.runs.service.pausing import look_back, paused, resume
 from orchestrator.domains.runs.service.pruning import LEAST_KEPT, clearer, prune, pruner
@@ -46,6 +47,7 @@ __all__ = [
     "dispatch",
     "enqueue",
     "execute",
+    "export",
     "figures",
     "find",
     "forecast",
