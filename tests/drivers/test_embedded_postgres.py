@@ -190,6 +190,7 @@ def test_the_url_reaches_the_database_through_sqlalchemy(address):
 def test_a_home_too_deep_for_a_socket_path_works_through_a_private_link(home, monkeypatch):
     with tempfile.TemporaryDirectory(prefix="o") as short:
         monkeypatch.setattr(tempfile, "tempdir", short)
+        monkeypatch.setattr(embedded_postgres.address, "_NAMES", 2)
         _starts_through_a_link(home)
 
 
@@ -204,7 +205,13 @@ def _starts_through_a_link(home):
     server.close()
     wait_until_gone(deep)
     link.unlink()
-    link.parent.chmod(0o755)
+    link.parent.chmod(0o755)  # as somebody else's is: another name is taken, as long as there is one
+    second = Path(server.start().host)
+    assert second.parent.name == f"{link.parent.name}-2"
+    server.close()
+    wait_until_gone(deep)
+    second.unlink()
+    second.parent.chmod(0o755)
     with pytest.raises(NotAllowedError, match="not a private folder"):
         server.start()
 

@@ -17,6 +17,7 @@ from orchestrator.kernel.errors import NotAllowedError
 
 PORT = 5432  # only names the socket file; nothing listens on TCP
 PRIVATE = 0o700
+_NAMES = 9  # tried, where others have taken ours
 LONGEST_SOCKET = 107 if sys.platform == "linux" else 103  # bytes; source: unix(7), macOS sys/un.h
 
 
@@ -75,14 +76,21 @@ def socket_folder(sockets: Path) -> str:
 
 
 def _short(folder: str) -> str:
-    """A symlink to `folder` in a folder of ours below the temporary one, which nobody else can prepare."""
-    private = Path(tempfile.gettempdir()) / f"orchestrator-{os.geteuid()}"
-    with suppress(FileExistsError):
-        private.mkdir(mode=PRIVATE)
-    state = private.lstat()
-    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.geteuid() or stat.S_IMODE(state.st_mode) != PRIVATE:
+    """A symlink to `folder` in a folder of ours below the temporary one, which nobody else can prepare.
+
+    The first of a few names that is ours or free: two processes that differ in it still reach the same server.
+    """
+    first = Path(tempfile.gettempdir()) / f"orchestrator-{os.geteuid()}"
+    for private in (first, *(first.with_name(f"{first.name}-{number}") for number in range(2, _NAMES + 1))):
+        with suppress(FileExistsError):
+            private.mkdir(mode=PRIVATE)
+        state = private.lstat()
+        if stat.S_ISDIR(state.st_mode) and state.st_uid == os.geteuid() and stat.S_IMODE(state.st_mode) == PRIVATE:
+            break
+    else:
         raise NotAllowedError(
-            f"{private} is needed for a short path to the database's socket, but is not a private folder of ours.",
+            f"{first} is needed for a short path to the database's socket, but is not a private folder of ours,"
+            f" nor is any up to {private.name}.",
             hint="Remove it, or set ORCHESTRATOR_HOME to a shorter path.",
         )
     link = private / hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]

@@ -11,8 +11,10 @@ import fcntl
 import os
 import secrets
 import shutil
+import socket
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -27,6 +29,8 @@ _TRIES = 100
 _PREFIX = "run-"
 _NAME_BYTES = 8
 _NAME = "[0-9a-f]" * 2 * _NAME_BYTES  # as a pattern
+_SHORT, _SOCKETS = Path("/tmp"), "orchestrator-"  # noqa: S108 - folders in it are 0700 and have random names
+_ABANDONED = 3600.0  # seconds since anything was made in a folder of sockets
 _LONGEST_SOCKET = 100  # a unix socket's path ends at 108 bytes on Linux, 104 on macOS
 _MEMORY = Path("/dev/shm")  # noqa: S108 - the run directories in it are 0700 and have random names
 _LEAST_FREE = 256 * 1024 * 1024  # plugins spool here too; a container's default of 64 MiB is no place for that
@@ -44,12 +48,20 @@ class RunDirectory:
 def default_root(home: Path) -> Path:
     """Where run directories are made: in memory where there is room, else under home.
 
+    There too where somebody else has taken our name in memory.
     source: file-hierarchy(7): /dev/shm is a tmpfs for every user; names in it are per user here
     """
     with suppress(OSError):
         free = shutil.disk_usage(_MEMORY).free
         if free >= _LEAST_FREE and os.access(_MEMORY, os.W_OK):
-            return root_in(_MEMORY)
+            found = root_in(_MEMORY)
+            if _is_ours(found) or not os.path.lexists(found):
+                return found
+    return root_at_home(home)
+
+
+def root_at_home(home: Path) -> Path:
+    """Where run directories are made that memory has no place for."""
     return home / "runs"
 
 
@@ -85,7 +97,7 @@ def _make(root: Path) -> RunDirectory:
     own_root(root)
     path, lock = _locked(root)
     short = len(os.fsencode(path / "state.sock")) <= _LONGEST_SOCKET
-    sockets = path if short else Path(tempfile.mkdtemp(prefix="orchestrator-", dir="/tmp"))
+    sockets = path if short else Path(tempfile.mkdtemp(prefix=_SOCKETS, dir=_SHORT))
     return RunDirectory(path=path, sockets=sockets, lock=lock)
 
 
@@ -146,6 +158,41 @@ def reap_former(folder: Path) -> int:
     """The same in a folder that others use too, where run directories were made before they had one of their own."""
     found = [path for pattern in (_PREFIX, _DEAD) for path in folder.glob(f"{pattern}{_NAME}") if _is_ours(path)]
     return sum(_reap(path) for path in found)
+
+
+def reap_sockets() -> int:
+    """Remove the folders of sockets that nobody listens on any more; how many there were.
+
+    They outlive their run only where its supervisor was killed too. A folder with anything else in it is none of them.
+    """
+    return sum(_reap_sockets(path) for path in _SHORT.glob(f"{_SOCKETS}*") if _is_ours(path))
+
+
+def _reap_sockets(path: Path) -> bool:
+    try:
+        inside = list(path.iterdir())
+        old = time.time() - path.stat().st_mtime > _ABANDONED
+        if not old or not all(stat.S_ISSOCK(one.lstat().st_mode) and _is_deaf(one) for one in inside):
+            return False
+        for one in inside:
+            one.unlink()
+        path.rmdir()
+    except OSError:
+        return False
+    return True
+
+
+def _is_deaf(path: Path) -> bool:
+    """Whether nobody listens on a socket."""
+    with socket.socket(socket.AF_UNIX) as line:
+        line.setblocking(False)
+        try:
+            line.connect(str(path))
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+    return False
 
 
 def _is_ours(path: Path) -> bool:

@@ -204,8 +204,11 @@ class Meltano:
 
     def reap(self) -> int:
         """Remove the directories of runs whose processes are dead; how many there were."""
-        former = 0 if self.runs is None else directory.reap_former(self.runs.parent)
-        return directory.reap(self.runs_root) + former
+        directory.reap_sockets()
+        if self.runs is not None:
+            return directory.reap(self.runs) + directory.reap_former(self.runs.parent)
+        places = {self.runs_root, directory.root_at_home(self.home)}
+        return sum(directory.reap(place) for place in places)
 
     @contextmanager
     def _session(

@@ -1,25 +1,27 @@
 import fcntl
 import os
+import socket
 import stat
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
 
-from orchestrator.drivers.meltano import removal
-from orchestrator.drivers.meltano.directory import default_root, reap, reap_former, root_in, run_directory
+from orchestrator.drivers.meltano import directory, removal
+from orchestrator.drivers.meltano.directory import default_root, reap, reap_former, reap_sockets, root_in, run_directory
 from orchestrator.drivers.meltano.errors import RunStorageError
 from orchestrator.drivers.meltano.removal import remove
 from orchestrator.drivers.meltano.runner import Meltano
 
 
 def test_a_run_directory_is_for_its_owner_only_and_goes_with_the_block(tmp_path):
-    with run_directory(tmp_path / "runs") as directory:
-        assert stat.S_IMODE(directory.path.stat().st_mode) == 0o700
+    with run_directory(tmp_path / "runs") as made:
+        assert stat.S_IMODE(made.path.stat().st_mode) == 0o700
         assert stat.S_IMODE((tmp_path / "runs").stat().st_mode) == 0o700
-        (directory.path / "secret").write_text("x")
+        (made.path / "secret").write_text("x")
     assert list((tmp_path / "runs").iterdir()) == []
 
 
@@ -97,11 +99,86 @@ def test_a_root_that_cannot_be_made_is_said_with_its_reason(tmp_path):
 
 def test_sockets_move_to_a_short_path_where_the_directory_is_too_long_for_them(tmp_path):
     deep = tmp_path / ("d" * 60) / ("e" * 60)
-    with run_directory(deep) as directory:
-        assert len(os.fsencode(directory.sockets)) < 90
-        assert directory.sockets.stat().st_mode & 0o077 == 0
-        moved = directory.sockets
+    with run_directory(deep) as made:
+        assert len(os.fsencode(made.sockets)) < 90
+        assert made.sockets.stat().st_mode & 0o077 == 0
+        moved = made.sockets
     assert not moved.exists()
+
+
+HOURS_AGO = time.time() - 7200
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Stands for /tmp."""
+    with tempfile.TemporaryDirectory(prefix="o") as folder:
+        monkeypatch.setattr(directory, "_SHORT", Path(folder))
+        yield Path(folder)
+
+
+def folder_of_sockets(short, name, *, listening=False, old=True):
+    path = short / f"orchestrator-{name}"
+    path.mkdir()
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path / "state.sock"))
+    if listening:
+        listener.listen()
+    else:
+        listener.close()
+    if old:
+        os.utime(path, (HOURS_AGO, HOURS_AGO))
+    return listener
+
+
+def test_folders_of_sockets_go_once_nobody_listens_and_nothing_else_does(short):
+    folder_of_sockets(short, "dead")
+    folder_of_sockets(short, "young", old=False)
+    for name in ("empty", "other"):
+        (short / f"orchestrator-{name}").mkdir()
+    (short / "orchestrator-other" / "letter").touch()
+    (short / "orchestrator-file").touch()
+    (short / "orchestrator-link").symlink_to(short / "orchestrator-dead")
+    (short / "somebody-dead").mkdir()
+    for path in short.iterdir():
+        if path.name != "orchestrator-young":
+            os.utime(path, (HOURS_AGO, HOURS_AGO), follow_symlinks=False)
+    with folder_of_sockets(short, "living", listening=True):
+        assert reap_sockets() == 2
+        kept = {path.name.removeprefix("orchestrator-") for path in short.iterdir()}
+    assert kept == {"young", "other", "file", "link", "somebody-dead", "living"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_another_users_folder_of_sockets_stays(short):
+    folder_of_sockets(short, "dead")
+    os.chown(short / "orchestrator-dead", 65534, 65534)
+    assert reap_sockets() == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_where_somebody_else_has_taken_our_name_in_memory_runs_are_made_at_home(tmp_path, monkeypatch):
+    memory = tmp_path / "memory"
+    memory.mkdir()
+    monkeypatch.setattr(directory, "_MEMORY", memory)
+    monkeypatch.setattr(directory, "_LEAST_FREE", 0)
+    assert default_root(tmp_path) == root_in(memory)
+    root_in(memory).mkdir()
+    assert default_root(tmp_path) == root_in(memory)
+    os.chown(root_in(memory), 65534, 65534)
+    assert default_root(tmp_path) == tmp_path / "runs"
+    root_in(memory).rmdir()
+    root_in(memory).symlink_to(tmp_path)
+    assert default_root(tmp_path) == tmp_path / "runs"
+
+
+def test_what_was_left_at_home_is_reaped_although_runs_are_in_memory_again(tmp_path, short, monkeypatch):
+    monkeypatch.setattr(directory, "_MEMORY", tmp_path)
+    monkeypatch.setattr(directory, "_LEAST_FREE", 0)
+    meltano = Meltano(home=tmp_path / "home")
+    assert meltano.runs_root == root_in(tmp_path)
+    (tmp_path / "home" / "runs" / ONES).mkdir(parents=True)
+    assert meltano.reap() == 1
 
 
 def test_memory_is_preferred_and_named_by_user(tmp_path):
