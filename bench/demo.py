@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.lab import report, stopwatch
 from bench.lab.stage import environment, stage
 from orchestrator.drivers.embedded_postgres import EmbeddedPostgres
-from orchestrator.kernel.settings import project_root
+from orchestrator.kernel.environment import project_root
 
 _WARM_LIMIT = 30.0
 _COLD_LIMIT = 240.0

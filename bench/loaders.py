@@ -26,7 +26,7 @@ from bench.lab import report
 from bench.lab.stage import Stage, stage
 from bench.salesforce.measure import Cost, Program, run
 from orchestrator.drivers.plugin_store import Kind, recipe
-from orchestrator.kernel import settings
+from orchestrator.kernel import environment
 
 _TIMES: Final = 5  # the COPY loader moves at least so many times as many records per CPU second
 _ORDERS: Final = """
@@ -105,7 +105,7 @@ class Lab:
         file = self._folder / f"{plugin[1]}.json"
         file.touch(mode=0o600)
         file.write_text(json.dumps(config), encoding="utf-8")
-        path = self._at.drivers.plugins.program(recipe(settings.project_root(), *plugin))
+        path = self._at.drivers.plugins.program(recipe(environment.project_root(), *plugin))
         env = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "HOME": str(self._folder)}
         return Program(name=plugin[1], argv=(path, "--config", file, *arguments), env=env, stdin=stdin)
 
@@ -237,7 +237,7 @@ def main() -> int:
     found = report.Report(name="loaders", n=given.n)
     with stage(given.home) as at, TemporaryDirectory() as folder:
         for plugin in (_TAP, _OURS.plugin, _THEIRS.plugin):
-            at.drivers.plugins.ensure(recipe(settings.project_root(), *plugin))
+            at.drivers.plugins.ensure(recipe(environment.project_root(), *plugin))
         with closing(Lab(at, Path(folder))) as lab:
             for source in (lab.orders(given.records), issues(given.records)):
                 _tell(found, source, _measure(lab, source, given.n))

@@ -24,7 +24,7 @@ from bench.lab.stage import environment
 from orchestrator.domains.schedules import service
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.entry import installing
-from orchestrator.kernel import settings
+from orchestrator.kernel.environment import load
 
 _SIZES = (1_000, 10_000, 100_000)
 _PROMISED = 10_000
@@ -70,7 +70,7 @@ def installation() -> Iterator[tuple[Drivers, Mapping[str, str]]]:
     """A control plane in a temporary home."""
     with tempfile.TemporaryDirectory(prefix="orchestrator-bench-") as folder:
         env = environment(Path(folder))
-        drivers = Drivers(settings=settings.load(env))
+        drivers = Drivers(settings=load(env))
         try:
             installing.install(drivers)
             yield drivers, env
@@ -118,7 +118,7 @@ def _schedulers(env: Mapping[str, str], number: int) -> Iterator[list[subprocess
 
 def as_scheduler() -> None:
     """Tick while nothing is due, say so, wait for the word, then tick until nothing is due any more."""
-    drivers = Drivers(settings=settings.load(os.environ))
+    drivers = Drivers(settings=load(os.environ))
     for _ in range(3):
         assert not service.fire_due(drivers).fired
     sys.stdout.write("ready\n")

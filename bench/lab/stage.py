@@ -16,7 +16,7 @@ from orchestrator.domains.integrations.types import Integration, NewIntegration
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.plugin_store import recipes
 from orchestrator.entry import installing
-from orchestrator.kernel import settings
+from orchestrator.kernel.environment import load, project_root
 from sandboxes.salesforce import RemoteOrg
 
 PLUGINS = ("tap-salesforce--orchestrator", "target-postgres-copy--orchestrator")
@@ -79,10 +79,10 @@ def stage(home: Path | None = None) -> Iterator[Stage]:
             yield temporary
         return
     env = environment(home)
-    drivers = Drivers(settings=settings.load(env))
+    drivers = Drivers(settings=load(env))
     try:
         place = installing.install(drivers).place
-        for recipe in recipes(settings.project_root()):
+        for recipe in recipes(project_root()):
             if recipe.label in PLUGINS:
                 drivers.plugins.ensure(recipe)
         yield Stage(drivers=drivers, place=place, env=env)

@@ -13,7 +13,7 @@ from bench.salesforce.measure import Program
 from bench.salesforce.pipelines import Attempt, Kind, Lab, Pipeline
 from bench.salesforce.warehouse import limit_statements
 from orchestrator.drivers.plugin_store import recipe
-from orchestrator.kernel import settings
+from orchestrator.kernel import environment
 
 TAP = ("extractors", "tap-salesforce", "orchestrator")
 TARGET = ("loaders", "target-postgres-copy", "orchestrator")
@@ -104,7 +104,7 @@ def _plugin(lab: Lab, which: tuple[Any, str, str], config: Mapping[str, Any]) ->
     file = lab.folder / f"{which[1]}.json"
     file.touch(mode=0o600)
     file.write_text(json.dumps(config), encoding="utf-8")
-    program = lab.at.drivers.plugins.program(recipe(settings.project_root(), *which))
+    program = lab.at.drivers.plugins.program(recipe(environment.project_root(), *which))
     return (program, "--config", file)
 
 

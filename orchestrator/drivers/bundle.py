@@ -13,7 +13,8 @@ from orchestrator.drivers.keys import KeyRing
 from orchestrator.drivers.last_claim import LastClaim
 from orchestrator.drivers.liveness import WorkerMark
 from orchestrator.kernel.db import Database, engine
-from orchestrator.kernel.settings import Settings, environment
+from orchestrator.kernel.environment import environment
+from orchestrator.kernel.settings import Settings
 
 if TYPE_CHECKING:
     from orchestrator.drivers.http import Http

@@ -14,8 +14,8 @@ from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.meltano.process import Isolation
 from orchestrator.drivers.plugin_store import recipes
 from orchestrator.kernel.db import DatabaseAwayError
+from orchestrator.kernel.environment import project_root
 from orchestrator.kernel.errors import OrchestratorError
-from orchestrator.kernel.settings import project_root
 from orchestrator.migrations import runner
 
 _LEAST_FREE = 1_000_000_000  # bytes

@@ -29,7 +29,8 @@ from orchestrator.drivers.plugin_store import recipes
 from orchestrator.entry import installing
 from orchestrator.kernel import console
 from orchestrator.kernel.console import Json
-from orchestrator.kernel.settings import NetworkSettings, project_root
+from orchestrator.kernel.environment import project_root
+from orchestrator.kernel.settings import NetworkSettings
 
 if TYPE_CHECKING:
     from sandboxes.salesforce import RemoteOrg

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ByteSize
 
-from orchestrator.kernel import durations, settings
+from orchestrator.kernel import durations, environment
 
 _HEAD = """\
 # Every setting of Orchestrator, with its default. None is needed to start: without any of them an embedded Postgres
@@ -18,7 +18,7 @@ _HEAD = """\
 def render() -> str:
     """The file's text; secrets and paths of this machine are never part of it."""
     lines = [_HEAD]
-    for name, description, default in settings.variables():
+    for name, description, default in environment.variables():
         lines += [f"# {line}" for line in textwrap.wrap(description, 110)]
         lines.append(f"# {name}={_shown(default)}\n")
     for line in (

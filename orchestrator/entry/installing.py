@@ -11,7 +11,7 @@ from orchestrator.drivers import keys
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.home import make_private
 from orchestrator.drivers.plugin_store import recipes
-from orchestrator.kernel.settings import project_root
+from orchestrator.kernel.environment import project_root
 from orchestrator.migrations import runner
 
 

@@ -13,12 +13,11 @@ import typer
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.entry import help as presenting
 from orchestrator.entry import wiring
-from orchestrator.kernel import console, memory
+from orchestrator.kernel import console, memory, misfits
 from orchestrator.kernel.errors import InvalidConfigError, OrchestratorError, UsageError
 from orchestrator.kernel.printable import escaped_json
 
 _INTERRUPTED = 130
-_OF_PYDANTIC = "Value error, "  # typer leaves it before the sentence
 
 app = typer.Typer(
     name="orchestrator",
@@ -86,6 +85,7 @@ def run(arguments: Sequence[str], *, drivers: Drivers | None = None) -> int:
     """One call of the command line; answers the exit code. drivers: those to use instead of the environment's."""
     mount(*arguments[:1])
     try:
+        _refuse_undecoded(arguments)
         result = app(list(arguments), standalone_mode=False, prog_name="orchestrator", obj=drivers)
     except OrchestratorError as error:
         _render(error, as_json="--json" in arguments)
@@ -101,7 +101,7 @@ def run(arguments: Sequence[str], *, drivers: Drivers | None = None) -> int:
         shown = getattr(error, "show", None)  # a usage error of the command line itself
         if shown is None:
             raise
-        vars(error)["message"] = str(vars(error).get("message", "")).removeprefix(_OF_PYDANTIC)
+        _say_plainly(error)
         _refuse(error, as_json="--json" in arguments)
         return int(getattr(error, "exit_code", 2))
     return result if isinstance(result, int) else 0
@@ -116,6 +116,22 @@ def _refuse(error: Any, *, as_json: bool) -> None:
     said = re.sub(r": (-\S+) \(Possible options?: (.*)\)", r" '\1'. Did you mean \2?", error.format_message())
     hint = f"{context.get_usage()}\nMore: {context.command_path} --help"
     _render(UsageError(said, hint=hint), as_json=as_json)
+
+
+def _refuse_undecoded(arguments: Sequence[str]) -> None:
+    """Bytes that are no text come as lone surrogates, which nothing that is asked could take."""
+    try:
+        "".join(arguments).encode()
+    except UnicodeEncodeError:
+        message = "An argument is not text in UTF-8."
+        raise UsageError(message, hint="Write it in UTF-8, or see what LANG and LC_ALL say.") from None
+
+
+def _say_plainly(error: Exception) -> None:
+    """Typer's usage errors quote pydantic where a value doesn't fit."""
+    problems = getattr(error.__cause__, "errors", None)
+    if problems is not None:
+        vars(error)["message"] = f"{misfits.plain(problems(include_input=False)[0])}."
 
 
 def _render(error: OrchestratorError, *, as_json: bool) -> None:

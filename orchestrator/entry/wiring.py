@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from orchestrator.drivers.bundle import Drivers
-from orchestrator.kernel import settings
+from orchestrator.kernel import environment
 from orchestrator.kernel.db import Database
 from orchestrator.migrations import runner
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def drivers() -> Drivers:
     """The outside as this environment has it; nothing is connected or started yet."""
-    return Drivers(settings=settings.load(), check=_fits)
+    return Drivers(settings=environment.load(), check=_fits)
 
 
 def ticks(observer: "Observer") -> tuple[Callable[[Drivers], object], ...]:

@@ -106,6 +106,15 @@ def normalised(address: SecretStr) -> URL:
     return url.set(drivername="postgresql+psycopg")
 
 
+def is_postgres(address: SecretStr) -> bool:
+    """Whether it is the address of a Postgres at all."""
+    try:
+        normalised(address)
+    except InvalidConfigError:
+        return False
+    return True
+
+
 def engine(address: SecretStr, *, application_name: str = "orchestrator") -> Engine:
     """A pool of a few connections; nothing is connected yet."""
     url = normalised(address)

@@ -19,7 +19,7 @@ def parse(text: str, *, longest: timedelta = LONGEST) -> timedelta:
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0, 0)
     length = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
     if not timedelta(0) < length <= longest:
-        raise ValueError(f"'{text}' is not a duration like 90s, 15m, 2h or 1h30m, up to {longest.days:,} days")
+        raise ValueError(f"must be a duration like 90s, 15m, 2h or 1h30m, up to {longest.days:,} days")
     return length
 
 

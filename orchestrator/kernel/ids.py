@@ -17,6 +17,7 @@ _WHOLE = re.compile(f"[0-7][{_ALPHABET}]{{25}}")  # 26 characters hold 130 bits:
 _VALUES = {char: value for value, char in enumerate(_ALPHABET)}
 _LENGTH = 26
 _LAST = (1 << 128) - 1
+LARGEST = 10**15  # of rows that Postgres numbers; no history is that long
 
 
 def uuid7() -> UUID:

@@ -13,7 +13,7 @@ from typer.main import get_command
 import orchestrator
 from orchestrator.domains.runs.errors import EXIT_CODES
 from orchestrator.entry import main
-from orchestrator.kernel import settings
+from orchestrator.kernel import environment
 from orchestrator.kernel.errors import OrchestratorError
 from sandboxes.salesforce.__main__ import parser as sandbox_parser
 
@@ -104,7 +104,7 @@ def test_every_setting_is_in_the_table_and_no_other():
         names = re.findall(r"`([^`]+)`", cell)
         section = names[0].partition("__")[0]
         told |= {name.replace("…", section) for name in names}
-    assert told == {name for name, _, _ in settings.variables()}
+    assert told == {name for name, _, _ in environment.variables()}
 
 
 def anchors(page):

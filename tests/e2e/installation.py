@@ -25,7 +25,7 @@ from orchestrator.domains.runs.types import Run
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.meltano.directory import root_in
 from orchestrator.entry import installing
-from orchestrator.kernel import settings as kernel_settings
+from orchestrator.kernel import environment
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 120.0  # seconds before something awaited counts as never coming
@@ -177,7 +177,7 @@ class Installation:
     @contextmanager
     def drivers(self) -> Iterator[Drivers]:
         """The product's own drivers in this process, to prepare and to look."""
-        drivers = Drivers(settings=kernel_settings.load(self.environment))
+        drivers = Drivers(settings=environment.load(self.environment))
         try:
             yield drivers
         finally:

@@ -12,7 +12,7 @@ from orchestrator.domains.identity import service as identity
 from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.integrations.types import Integration, NewIntegration
 from orchestrator.drivers.plugin_store import recipe
-from orchestrator.kernel.settings import project_root
+from orchestrator.kernel.environment import project_root
 from sandboxes.salesforce import LocalOrg
 from sandboxes.salesforce.schema import NUMBERS
 from tests.e2e.conftest import values_of

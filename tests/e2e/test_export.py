@@ -8,7 +8,7 @@ import yaml
 
 from orchestrator.domains.integrations.types import Integration
 from orchestrator.drivers.plugin_store import recipe
-from orchestrator.kernel.settings import project_root
+from orchestrator.kernel.environment import project_root
 from sandboxes.salesforce import LocalOrg
 from tests.e2e.comparing import difference
 from tests.e2e.conftest import values_of

@@ -9,7 +9,7 @@ from orchestrator.domains.identity import service as identity
 from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.integrations.types import Destination, Integration, NewIntegration
 from orchestrator.drivers.plugin_store import recipe
-from orchestrator.kernel.settings import project_root
+from orchestrator.kernel.environment import project_root
 from sandboxes.salesforce import LocalOrg
 from tests.e2e.comparing import difference
 from tests.e2e.conftest import values_of

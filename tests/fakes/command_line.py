@@ -13,7 +13,7 @@ from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.meltano.runner import Exit
 from orchestrator.drivers.meltano.values import Project
 from orchestrator.entry.main import run
-from orchestrator.kernel import settings
+from orchestrator.kernel import environment
 from tests.fakes.meltano import FakeMeltano, FakePlugins, singer_state
 
 
@@ -49,7 +49,7 @@ def main() -> int:
     """Make the terminal ours, so that hidden input works as for a person, and run the command."""
     if sys.stdin.isatty():
         fcntl.ioctl(sys.stdin, termios.TIOCSCTTY, 0)
-    drivers = Drivers(settings=settings.load())
+    drivers = Drivers(settings=environment.load())
     seconds = float(os.environ.get("FAKE_RUN_SECONDS", "0"))
     catalog = {"streams": [_entry(name) for name in ("Account", "Asset", "Contact", "Lead", "Opportunity", "User")]}
     meltano = FakeMeltano(catalog=catalog, first_stream="Account")

@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 from uv import find_uv_bin
 
 from bench.salesforce.pipelines import Lab, UnavailableError
-from orchestrator.kernel.settings import project_root
+from orchestrator.kernel.environment import project_root
 
 _OURS = Path(__file__).with_name("requirements")
 READY = ".ready"

@@ -17,7 +17,7 @@ from orchestrator.domains.catalog.errors import (
     UnknownConnectorError,
 )
 from orchestrator.domains.catalog.types import BrokenFile, Connector, Kind, Provider, Status
-from orchestrator.kernel.settings import project_root
+from orchestrator.kernel.environment import project_root
 
 _META_SCHEMA = "connector.schema.json"
 _RECORD = "connectors.sha256"

@@ -16,7 +16,7 @@ from typing import Any, Final
 from orchestrator.drivers.meltano.errors import RunStorageError
 from orchestrator.drivers.meltano.project import setting, variable
 from orchestrator.drivers.plugin_store import Recipe, source_files
-from orchestrator.kernel.settings import project_root
+from orchestrator.kernel.environment import project_root
 
 ENVIRONMENT: Final = "prod"
 BATCHES: Final = "file://\ue000MELTANO_PROJECT_ROOT\ue001/batches"  # where the plugins hand batch files over

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.domains.catalog import service
-from orchestrator.kernel.settings import project_root
+from orchestrator.kernel.environment import project_root
 
 SCHEMAS = project_root() / "schemas"
 

@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator
 
 from orchestrator.domains.catalog import rules, service
 from orchestrator.domains.catalog.types import Kind, PluginType
-from orchestrator.kernel.settings import project_root
+from orchestrator.kernel.environment import project_root
 
 SCHEMAS = project_root() / "schemas"
 FILES = sorted((SCHEMAS / "connectors").glob("*.json"))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from orchestrator.domains.catalog import rules, service
-from orchestrator.kernel.settings import project_root
+from orchestrator.kernel.environment import project_root
 
 SALESFORCE = service.load(project_root() / "schemas" / "connectors").get("salesforce")
 

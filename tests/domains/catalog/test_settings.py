@@ -11,7 +11,7 @@ from orchestrator.domains.catalog import rules
 from orchestrator.domains.catalog.errors import MissingFactError, MissingSessionError, UnknownVariantError
 from orchestrator.domains.catalog.rules import walk
 from orchestrator.domains.catalog.types import FieldKind, Session
-from orchestrator.kernel.settings import project_root
+from orchestrator.kernel.environment import project_root
 from tap_salesforce.settings import CONFIG_SCHEMA
 
 SESSION = Session(

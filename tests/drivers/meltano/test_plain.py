@@ -10,7 +10,7 @@ from meltano.core.utils import expand_env_vars
 from orchestrator.drivers.meltano import plain
 from orchestrator.drivers.meltano.errors import RunStorageError
 from orchestrator.drivers.plugin_store import recipe
-from orchestrator.kernel.settings import project_root
+from orchestrator.kernel.environment import project_root
 
 TAP = recipe(project_root(), "extractors", "tap-github", "meltanolabs")
 TARGET = recipe(project_root(), "loaders", "target-jsonl", "orchestrator")

@@ -19,7 +19,7 @@ from orchestrator.domains.vault import service as vault
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.meltano.values import TOKEN_SOCKET, Plugin, Side
 from orchestrator.drivers.plugin_store import Kind, Recipe, recipe
-from orchestrator.kernel.settings import project_root
+from orchestrator.kernel.environment import project_root
 
 METRICS_EVERY = "1"  # seconds; people watch these numbers
 

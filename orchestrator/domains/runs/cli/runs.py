@@ -15,6 +15,7 @@ from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.inject import of_command
 from orchestrator.kernel import console, durations
 from orchestrator.kernel.console import Json
+from orchestrator.kernel.ids import LARGEST
 
 app = typer.Typer(no_args_is_help=True, help="List, show, explain, cancel and retry runs.")
 _POLL = 0.5  # seconds between looks at a running log
@@ -36,8 +37,8 @@ def list_(
     drivers = of_command(context)
     place = identity.find(drivers.db, drivers.settings.organization)
     pausing.look_after(drivers)
-    only = integrations.find(drivers, place.org_id, integration).id if integration else None
-    older_than = service.find(drivers, place.org_id, before).id if before else None
+    only = None if integration is None else integrations.find(drivers, place.org_id, integration).id
+    older_than = None if before is None else service.find(drivers, place.org_id, before).id
     found = service.listing(
         drivers, place.org_id, integration_id=only, statuses=tuple(status or ()), before=older_than, limit=limit
     )
@@ -119,8 +120,12 @@ def logs(
     run: RunArgument,
     *,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
-    tail: Annotated[int | None, typer.Option("--tail", "-n", min=1, help="Only the last so many lines.")] = None,
-    after: Annotated[int | None, typer.Option(min=0, help="Go on after this cursor (from --json).")] = None,
+    tail: Annotated[
+        int | None, typer.Option("--tail", "-n", min=1, max=LARGEST, help="Only the last so many lines.")
+    ] = None,
+    after: Annotated[
+        int | None, typer.Option(min=0, max=LARGEST, help="Go on after this cursor (from --json).")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show what a run said, secrets taken out.

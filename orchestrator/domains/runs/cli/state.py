@@ -17,6 +17,7 @@ from orchestrator.drivers.inject import of_command
 from orchestrator.kernel import console
 from orchestrator.kernel.console import Json
 from orchestrator.kernel.errors import UsageError
+from orchestrator.kernel.ids import LARGEST
 
 
 class Action(StrEnum):
@@ -32,7 +33,9 @@ def state(
     context: typer.Context,
     integration: Annotated[str, typer.Argument(metavar="INTEGRATION", help="Name, id, or the beginning of an id.")],
     action: Annotated[Action, typer.Argument(help="What to do.")] = Action.SHOW,
-    entry: Annotated[int | None, typer.Argument(help="For rollback: an entry of the history.")] = None,
+    entry: Annotated[
+        int | None, typer.Argument(min=1, max=LARGEST, help="For rollback: an entry of the history.")
+    ] = None,
     *,
     stream: Annotated[
         list[str] | None, typer.Option("--stream", "-s", help="Only this stream; can be given several times.")
@@ -58,8 +61,11 @@ def state(
     pausing.unconfirmed(drivers)
     streams = tuple(stream or ())
     if action is Action.SHOW:
-        chosen = [one for one in service.show(drivers, found) if not streams or one.stream in streams]
-        _entries(chosen, as_json=as_json, empty="Nothing was synced yet; the first sync reads from the start.")
+        _entries(
+            service.show(drivers, found, streams=streams),
+            as_json=as_json,
+            empty="Nothing was synced yet; the first sync reads from the start.",
+        )
     elif action is Action.HISTORY:
         history = service.history(drivers, found, stream=streams[0] if streams else None, limit=limit)
         _entries(history, as_json=as_json, empty="Nothing was synced yet.")

@@ -15,10 +15,12 @@ from orchestrator.drivers.bundle import Drivers
 from orchestrator.kernel.events import emit
 
 
-def show(drivers: Drivers, integration: Integration) -> list[StateEntry]:
-    """Where every stream stands now, by name."""
+def show(drivers: Drivers, integration: Integration, *, streams: Sequence[str] = ()) -> list[StateEntry]:
+    """Where every stream stands now, by name; only these where some are named. Raises UnknownStreamError."""
+    _known_streams(drivers, integration, streams)
     with drivers.db.transaction(integration.org_id) as tx:
-        return sorted(queries.current_state(tx, integration.id).values(), key=lambda entry: entry.stream)
+        now = queries.current_state(tx, integration.id).values()
+    return sorted((one for one in now if not streams or one.stream in streams), key=lambda entry: entry.stream)
 
 
 def history(

@@ -11,10 +11,10 @@ import typer
 from orchestrator.domains.schedules import rules, service
 from orchestrator.domains.schedules.cli import options, showing
 from orchestrator.domains.schedules.rules import Exported
-from orchestrator.kernel import console, settings
+from orchestrator.kernel import console, environment
 from orchestrator.kernel.console import Json
+from orchestrator.kernel.environment import Surroundings
 from orchestrator.kernel.printable import cleaned
-from orchestrator.kernel.settings import Surroundings
 
 _ABOUT_CRON = (
     "# CRON_TZ is understood by cronie (Fedora, RHEL, Arch), not by the cron of Debian and Ubuntu, which goes by the",
@@ -46,7 +46,7 @@ def export(
     drivers, org_id = options.here(context)
     names = showing.names(drivers, org_id)
     program = program or shutil.which("orchestrator") or "orchestrator"
-    around = settings.surroundings(drivers.settings)
+    around = environment.surroundings(drivers.settings)
     given = around.plain if format_ is Format.SYSTEMD else {}
     write = rules.crontab if format_ is Format.CRONTAB else partial(rules.systemd, variables=given)
     found = [
