@@ -209,7 +209,7 @@ class KeyRing:
 
     def _read(self) -> dict[str, MasterKey]:
         found = [*self._given]
-        if self._key_file.exists():
+        if _is_there(self._key_file):
             found += [MasterKey.of(_parsed(line, name), name) for name, line in _file_keys(self._key_file)]
         ring: dict[str, MasterKey] = {}
         for key in found:
@@ -289,6 +289,14 @@ def _file_keys(path: Path) -> Iterator[tuple[str, str]]:
     if not found:
         raise KeyFileError(path, "holds no key", "Put the key back, or remove the file if nothing was saved with it.")
     yield from found
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:  # a folder above it is closed to us
+        hint = "Run orchestrator as the user whose home that is, or set ORCHESTRATOR_HOME."
+        raise KeyFileError(path, f"can't be reached ({error.strerror})", hint) from None
 
 
 def _content(path: Path) -> str:

@@ -1,10 +1,12 @@
 """What `doctor` looks at, each a finding with its cure."""
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from orchestrator.domains.catalog import service as connectors
 from orchestrator.domains.identity import service as identity
@@ -19,6 +21,7 @@ from orchestrator.kernel.errors import OrchestratorError
 from orchestrator.migrations import runner
 
 _LEAST_FREE = 1_000_000_000  # bytes
+_ACCESS = "Let this user read and write there, or set ORCHESTRATOR_HOME to a folder of its own."
 
 
 class State(StrEnum):
@@ -46,6 +49,7 @@ def findings(drivers: Drivers) -> list[Finding]:
     """Everything a sync needs, in the order in which one thing depends on another."""
     looks: tuple[tuple[str, Callable[[Drivers], Iterator[Finding]]], ...] = (
         ("Python", _python),
+        ("Home", _home),
         ("Control plane", _database),
         ("Schema", _schema),
         ("Warehouse", _warehouse),
@@ -59,14 +63,34 @@ def findings(drivers: Drivers) -> list[Finding]:
     for check, look in looks:
         try:
             found += look(drivers)
+        except DatabaseAwayError as error:
+            if any(one.found == error.message for one in found):
+                found.append(Finding(check=check, state=State.NOTE, found="can't be looked at without that database"))
+            else:
+                fix = "Check that Postgres runs there, and that DATABASE_URL is right."
+                found.append(Finding(check=check, state=State.BAD, found=error.message, fix=fix))
         except OrchestratorError as error:
             found.append(Finding(check=check, state=State.BAD, found=error.message, fix=error.hint))
+        except OSError as error:
+            found.append(
+                Finding(check=check, state=State.BAD, found=f"{error.filename}: {error.strerror}", fix=_ACCESS)
+            )
     return found
 
 
 def _python(_drivers: Drivers) -> Iterator[Finding]:
     version = ".".join(str(part) for part in sys.version_info[:3])
     yield Finding(check="Python", state=State.GOOD, found=version)
+
+
+def _home(drivers: Drivers) -> Iterator[Finding]:
+    home = drivers.settings.home
+    there = next((folder for folder in (home, *home.parents) if os.path.exists(folder)), Path("/"))  # noqa: PTH110 - raises nothing
+    if not os.access(there, os.W_OK | os.X_OK):
+        yield Finding(check="Home", state=State.BAD, found=f"{home} can't be written to by this user.", fix=_ACCESS)
+    else:
+        made = "" if there == home else ", made by orchestrator init"
+        yield Finding(check="Home", state=State.GOOD, found=f"{home}{made}")
 
 
 def _database(drivers: Drivers) -> Iterator[Finding]:
@@ -136,18 +160,16 @@ def _connectors(_drivers: Drivers) -> Iterator[Finding]:
 
 def _plugins(drivers: Drivers) -> Iterator[Finding]:
     status = drivers.plugins.status(recipes(project_root()))
-    ready = [one.plugin for one in status if one.ready]
-    waiting = [one.plugin for one in status if not one.ready]
-    yield Finding(
-        check="Plugins",
-        state=State.GOOD,
-        found=f"{len(ready)} built" + (f"; {', '.join(waiting)}: built at first use" if waiting else ""),
-    )
+    ready = sum(one.ready for one in status)
+    waiting = len(status) - ready
+    built = f"{ready} built" if ready else "none built yet"
+    found = built + (f", {waiting} at first use, from the package index" if waiting else "")
+    yield Finding(check="Plugins", state=State.GOOD, found=found)
 
 
 def _disk(drivers: Drivers) -> Iterator[Finding]:
     for what, path in (("home", drivers.settings.home), ("runs", drivers.meltano.runs_root)):
-        there = next(folder for folder in (path, *path.parents) if folder.exists())
+        there = next(folder for folder in (path, *path.parents) if os.path.exists(folder))  # noqa: PTH110 - raises nothing
         free = shutil.disk_usage(there).free
         state = State.GOOD if free >= _LEAST_FREE else State.BAD
         fix = "" if state is State.GOOD else "Make room: a sync needs space for what is under way."

@@ -52,7 +52,9 @@ def _work(drivers: Drivers, concurrency: int) -> None:
     from orchestrator.entry.observing import setup as observing
     from orchestrator.entry.worker import Worker
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%Y-%m-%d %H:%M:%S%z"
+    )
     for chatty in ("procrastinate", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
     release = version("orchestrator")

@@ -85,8 +85,10 @@ def doctor(context: typer.Context, *, as_json: Json = False) -> None:
     else:
         console.show_table(
             ("", "check", "found", "what to do"),
-            [(checkup.MARKS[f.state], f.check, f.found, f.fix) for f in findings],
+            [(checkup.MARKS[f.state], f.check, f.found, f.fix and f"→ {f.fix}") for f in findings],
             empty="Nothing to look at.",
+            whole=["check"],
+            below="what to do",
         )
     if failed:
         raise typer.Exit(1)
@@ -112,9 +114,14 @@ def query(
     if as_json:
         console.show_json([dict(zip(found.columns, row, strict=True)) for row in found.rows])
         return
-    console.show_table(found.columns, found.rows, empty="No rows.")
+    console.show_table(found.columns, [[_as_it_is(value) for value in row] for row in found.rows], empty="No rows.")
     if found.more:
         console.say(f"The first {limit:,} rows; --limit shows more.")
+
+
+def _as_it_is(value: object) -> str | None:
+    """A value of the warehouse: a year without a comma, a moment as such and not how long ago it was."""
+    return None if value is None else str(value)
 
 
 class DbAction(StrEnum):

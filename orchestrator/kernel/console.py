@@ -80,7 +80,7 @@ def show_table(
     below: str = "",
     header: bool = True,
 ) -> None:
-    """Draw a table, or the sentence for an empty one on stderr.
+    """Draw a table, or the sentence for an empty one on stderr. A column in which no row says anything is left out.
 
     Where there is too little room for it as it is:
     below:  what this column says comes on lines of its own, below the row
@@ -95,13 +95,13 @@ def show_table(
         _Column(cleaned(name) if header else "", values, whole=name in whole, numeric=name in numeric)
         for name, values in zip(columns, zip(*cells, strict=True), strict=True)
     ]
-    named = dict(zip(columns, there, strict=True))
+    named = {name: column for name, column in zip(columns, there, strict=True) if any(column.values)}
     room = out().width
     notes: Sequence[str] = ()
-    if below and _needed(column.full for column in named.values()) > room:
+    if below and below in named and _needed(column.full for column in named.values()) > room:
         notes = named.pop(below).values
     for name in spare:
-        if _needed(column.usual for column in named.values()) > room:
+        if name in named and _needed(column.usual for column in named.values()) > room:
             del named[name]
     shown = list(named.values())
     _draw(shown, _widths(shown, room - _GAP * (len(shown) - 1)), notes, header=header)

@@ -7,6 +7,7 @@ from sqlalchemy import text
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.entry import checkup, installing
 from orchestrator.entry.main import run
+from orchestrator.kernel.db import DatabaseAwayError
 from orchestrator.kernel.errors import OrchestratorError
 
 
@@ -105,6 +106,37 @@ def test_doctor_goes_on_after_a_finding(drivers, monkeypatch):
     found = checkup.findings(drivers)
     assert (found[0].state, found[0].fix) == (checkup.State.BAD, "Mend it.")
     assert len(found) > 4
+
+
+def test_doctor_names_a_home_that_is_closed_to_this_user(drivers, monkeypatch):
+    def closed(_drivers):
+        raise PermissionError(13, "Permission denied", "/root/x/master.key")
+
+    monkeypatch.setattr("orchestrator.entry.checkup.os.access", lambda *_: False)
+    monkeypatch.setattr(checkup, "_keys", closed)
+    monkeypatch.setattr(checkup, "_isolation", lambda _: iter(()))
+    found = {one.check: one for one in checkup.findings(drivers)}
+    assert found["Home"].state is found["Master key"].state is checkup.State.BAD
+    assert found["Master key"].found == "/root/x/master.key: Permission denied"
+    assert "ORCHESTRATOR_HOME" in found["Home"].fix
+
+
+def test_doctor_says_once_that_the_database_is_away(drivers, monkeypatch):
+    def away(_drivers):
+        raise DatabaseAwayError("refused")
+
+    for name in ("_database", "_schema", "_keys"):
+        monkeypatch.setattr(checkup, name, away)
+    monkeypatch.setattr(checkup, "_isolation", lambda _: iter(()))
+    found = {one.check: one for one in checkup.findings(drivers)}
+    assert found["Control plane"].state is checkup.State.BAD
+    assert found["Control plane"].fix
+    assert [found[name].state for name in ("Schema", "Master key")] == [checkup.State.NOTE] * 2
+
+
+def test_query_shows_values_as_they_are(command):
+    answer = command("query", "SELECT 2024 AS year, '2024-01-01T10:00:00Z'::timestamptz AS at, true AS yes")
+    assert answer.out.splitlines()[1].split() == ["2024", "2024-01-01", "10:00:00+00:00", "True"]
 
 
 def test_query_shows_rows_of_the_warehouse(command):

@@ -96,6 +96,11 @@ def test_one_very_long_word_is_cut_before_all_others(monkeypatch, capsys):
     assert first == f"{'x' * 28}  salesforce"
 
 
+def test_a_column_that_says_nothing_is_left_out(capsys):
+    console.show_table(("name", "why", "n"), [("a", "", 0), ("b", "", None)], empty="")
+    assert capsys.readouterr().out.split() == ["name", "n", "a", "0", "b", "–"]
+
+
 @pytest.mark.parametrize("width", [1, 10, 40])
 def test_no_terminal_is_too_narrow_and_no_value_too_long(monkeypatch, capsys, width):
     assert _drawn(monkeypatch, capsys, width, ("run", "of", "status", "when"), RUN, ("", "x" * 99, "", "日本語" * 30))

@@ -128,8 +128,12 @@ def _show_fields(fields: list[FormField], *, heading: str = "", below: bool = Fa
     if heading:
         console.show_heading(heading)
     shape = "  {:<20}" if below else "{}"
-    rows = [(shape.format(field.name), _demand(field).ljust(16), _default(field), _meaning(field)) for field in fields]
-    console.show_table(("field", "", "default", "what it is"), rows, empty="", header=not below)
+    rows = [
+        (shape.format(field.name), _demand(field).ljust(16 if below else 0), _default(field), _meaning(field))
+        for field in fields
+    ]
+    columns = ("field", "", "default", "what it is")
+    console.show_table(columns, rows, empty="", header=not below, below="" if below else "what it is")
 
 
 def _demand(field: FormField) -> str:

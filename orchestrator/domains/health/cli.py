@@ -43,7 +43,11 @@ def health(
         console.show_json([_json(one) for one in (found if every else pressing)])
     else:
         rows = [_row(one) for one in (found if every else pressing)]
-        said = "Nothing needs attention." if found else "Nothing is connected yet."
+        said = (
+            "Nothing needs attention."
+            if found
+            else "Nothing is connected yet. See what can be: orchestrator connectors list"
+        )
         columns = ("integration", "health", "data", "why", "what to do")
         console.show_table(columns, rows, empty=said, whole=["health", "data"])
         if pressing:

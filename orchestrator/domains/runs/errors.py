@@ -1,5 +1,6 @@
 """What can be wrong with a run."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.domains.runs.types import Failure, FailureKind, Origin, Run, RunStatus
@@ -52,14 +53,21 @@ class RunInTheWayError(TemporaryError):
 
 
 class UnknownRunError(NotFoundError):
-    """No run has this id, or several have this beginning."""
+    """No run has this id or this beginning of one."""
 
     code = "unknown_run"
 
     def __init__(self, wanted: str) -> None:
-        super().__init__(
-            f"There is no run '{wanted}', or the beginning fits several.", hint="See them: orchestrator runs list."
-        )
+        super().__init__(f"There is no run '{wanted}'.", hint="See them: orchestrator runs list.")
+
+
+class AmbiguousRunError(UsageError):
+    """Several runs have this beginning."""
+
+    code = "ambiguous_run"
+
+    def __init__(self, wanted: str, ids: Sequence[str]) -> None:
+        super().__init__(f"'{wanted}' begins the ids of several runs.", hint=f"Give more of it: {', '.join(ids)} …")
 
 
 class RunEndedError(ConflictError):

@@ -1,5 +1,6 @@
 """What can be wrong with a schedule."""
 
+import shlex
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -110,7 +111,11 @@ class UnknownScheduleError(NotFoundError):
 
     code = "unknown_schedule"
 
-    def __init__(self, wanted: str, names: Iterable[str]) -> None:
+    def __init__(self, wanted: str, names: Iterable[str], *, unscheduled: str | None = None) -> None:
+        if unscheduled is not None:
+            add = f"orchestrator schedules add {shlex.quote(unscheduled)} --every 1h"
+            super().__init__(f"'{unscheduled}' has no schedule.", hint=f"Add one: {add}")
+            return
         by_lower = {name.lower(): name for name in names}
         near = get_close_matches(wanted.lower(), by_lower, n=1, cutoff=0.5)
         super().__init__(

@@ -11,6 +11,7 @@ from orchestrator.domains.integrations.errors import NothingSelectedError, Unkno
 from orchestrator.domains.integrations.types import Health
 from orchestrator.domains.runs import queries, service
 from orchestrator.domains.runs.errors import (
+    AmbiguousRunError,
     LeaseLostError,
     RunEndedError,
     RunInProgressError,
@@ -344,7 +345,7 @@ def test_runs_are_listed_newest_first_and_found_by_a_beginning(drivers, ready, a
     assert [run.id for run in service.listing(drivers, ready.org_id)] == [second.id, first.id]
     assert service.listing(drivers, ready.org_id, statuses=[RunStatus.FAILED]) == []
     assert service.find(drivers, ready.org_id, first.id) == first
-    with pytest.raises(UnknownRunError):
+    with pytest.raises(AmbiguousRunError, match="several"):
         service.find(drivers, ready.org_id, "run_0")
     with pytest.raises(UnknownRunError):
         service.find(drivers, ready.org_id, "")

@@ -80,10 +80,10 @@ def _show(drivers: Drivers, org_id: str, *, as_json: bool) -> None:
         console.show_json({**_json(holds), "own": _json(own)})
         return
     facts = {
-        "attempts at most": (holds.attempts, own.attempts),
-        "before the second": (durations.spoken(holds.backoff), own.backoff),
-        "at most": (durations.spoken(holds.longest), own.longest),
-        "after": (", ".join(sorted(holds.kinds)), own.kinds),
+        "attempts": (holds.attempts, own.attempts),
+        "wait before the second": (durations.spoken(holds.backoff), own.backoff),
+        "longest wait": (durations.spoken(holds.longest), own.longest),
+        "after these failures": (", ".join(sorted(holds.kinds)), own.kinds),
     }
     console.show_facts(
         {name: f"{value}{'' if mine is None else ' (set here)'}" for name, (value, mine) in facts.items()}

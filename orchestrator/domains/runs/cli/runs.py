@@ -1,5 +1,6 @@
 """`orchestrator runs`: what ran, how it went, what it said."""
 
+from datetime import UTC
 from time import sleep
 from typing import Annotated
 
@@ -157,7 +158,9 @@ def _print(entry: LogEntry, *, as_json: bool) -> None:
         console.show_json_line(showing.log_json(entry))
     else:
         message = entry.message.replace("\n", "\n    ")  # a plugin cannot write a line that looks like another's
-        console.show_lines(f"{entry.at:%H:%M:%S} {entry.level:<8} {entry.source:<12} {message}")
+        console.show_lines(
+            f"{entry.at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ} {entry.level:<8} {entry.source:<12} {message}"
+        )
 
 
 @app.command()

@@ -90,7 +90,9 @@ def _entries(entries: Sequence[StateEntry], *, as_json: bool, empty: str) -> Non
         )
         for entry in entries
     ]
-    console.show_table(("entry", "stream", "position", "by", "run", "when"), rows, empty=empty, numeric=["entry"])
+    console.show_table(
+        ("entry", "stream", "position", "by", "run", "when"), rows, empty=empty, numeric=["entry"], whole=["when"]
+    )
 
 
 def _change(

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from orchestrator.domains.integrations.types import Integration, Window
 from orchestrator.domains.runs import queries, rules
 from orchestrator.domains.runs.errors import (
+    AmbiguousRunError,
     LeaseLostError,
     RunEndedError,
     RunInTheWayError,
@@ -118,11 +119,13 @@ def retry(
 
 
 def find(drivers: Drivers, org_id: str, wanted: str) -> Run:
-    """The run of this id, or of this beginning of one. Raises UnknownRunError."""
+    """The run of this id, or of this beginning of one. Raises UnknownRunError, AmbiguousRunError."""
     with drivers.db.transaction(org_id) as tx:
         found = queries.runs_like(tx, wanted)
-    if len(found) != 1:
+    if not found:
         raise UnknownRunError(wanted)
+    if len(found) > 1:
+        raise AmbiguousRunError(wanted, [one.id for one in found])
     return found[0]
 
 

@@ -56,7 +56,7 @@ def export(
     if as_json:
         console.show_json([_as_json(one, around) for one in found])
     elif not found:
-        console.say("Nothing is scheduled yet.")
+        console.say("Nothing is scheduled yet. For example: orchestrator schedules add <integration> --every 1h")
     else:
         console.show_lines("\n".join(_document(found, format_, around)))
 

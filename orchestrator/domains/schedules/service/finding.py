@@ -24,7 +24,8 @@ def find(drivers: Drivers, org_id: str, wanted: str) -> Schedule:
         every = queries.schedules(tx) if not found else []
     if not found:
         scheduled = {one.integration_id for one in every}
-        raise UnknownScheduleError(wanted, [one.name for one in there if one.id in scheduled])
+        bare = next((one.name for one in there if wanted in {one.name, one.id}), None)
+        raise UnknownScheduleError(wanted, [one.name for one in there if one.id in scheduled], unscheduled=bare)
     if len(found) > 1:
         raise AmbiguousScheduleError(wanted, tuple(one.id for one in found))
     return found[0]
