@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -114,6 +115,10 @@ def _refuse(error: Any, *, as_json: bool) -> None:
         error.show()
         return
     said = re.sub(r": (-\S+) \(Possible options?: (.*)\)", r" '\1'. Did you mean \2?", error.format_message())
+    said = said if said.endswith("?") else f"{said.rstrip('.')}."
+    if choice := re.search(r"'([^']*)' is not one of (.*)", said):
+        near = get_close_matches(choice[1], re.findall(r"'([^']*)'", choice[2]), n=1)
+        said += f" Did you mean '{near[0]}'?" if near else ""
     hint = f"{context.get_usage()}\nMore: {context.command_path} --help"
     _render(UsageError(said, hint=hint), as_json=as_json)
 

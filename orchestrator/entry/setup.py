@@ -133,7 +133,7 @@ class DbAction(StrEnum):
 
 def db(
     context: typer.Context,
-    action: Annotated[DbAction, typer.Argument(help="What to do.")] = DbAction.STATUS,
+    action: Annotated[DbAction, typer.Argument(metavar="ACTION", help="What to do.")] = DbAction.STATUS,
     *,
     as_json: Json = False,
 ) -> None:

@@ -262,9 +262,10 @@ def agreed(question: str, *, what: str) -> bool:
 def complain(message: str, hint: str = "") -> None:
     """An error for the person: what happened, then what to do."""
     message, hint = cleaned(message, lines=True), cleaned(hint, lines=True)
+    below = hint.replace("\n", "\n  ")
     if sys.stderr.isatty():
         from rich.markup import escape
 
-        err().print(f"[bold red]×[/] {escape(message)}" + (f"\n  [dim]{escape(hint)}[/]" if hint else ""))
+        err().print(f"[bold red]×[/] {escape(message)}" + (f"\n  [dim]{escape(below)}[/]" if hint else ""))
     else:
-        sys.stderr.write(f"Error: {message}\n" + (f"  {hint}\n" if hint else ""))
+        sys.stderr.write(f"Error: {message}\n" + (f"  {below}\n" if hint else ""))

@@ -58,6 +58,8 @@ def test_help_fits_80_columns_and_shows_no_types(program, capsys):
         pytest.param(("snyc", "CRM"), "Did you mean 'sync'?", id="command"),
         pytest.param(("runs", "lst"), "Did you mean 'list'?", id="command of a group"),
         pytest.param(("sync", "CRM", "--strem", "x"), "No such option '--strem'. Did you mean --stream?", id="option"),
+        pytest.param(("streams", "CRM", "selct"), "Did you mean 'select'?", id="action"),
+        pytest.param(("runs", "list", "--status", "faild"), "Did you mean 'failed'?", id="choice"),
         pytest.param(("sync",), "Usage: orchestrator sync [OPTIONS] INTEGRATION", id="nothing given"),
     ],
 )

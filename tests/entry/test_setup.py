@@ -183,7 +183,7 @@ def test_the_embedded_server_is_shown(command):
 
 def test_a_word_that_is_none_of_the_choices_is_said_in_one_sentence(command):
     said = command("db", "nope").err
-    assert "Error: Invalid value for 'action': 'nope' is not one of 'status', 'stop'." in said
+    assert "Error: Invalid value for 'ACTION': 'nope' is not one of 'status', 'stop'." in said
 
 
 def test_an_unknown_sandbox_is_a_wrong_call(command):

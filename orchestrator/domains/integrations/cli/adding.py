@@ -29,7 +29,7 @@ from orchestrator.kernel.errors import UsageError
 
 def add(
     context: typer.Context,
-    connector: Annotated[str, typer.Argument(help="Which one: see connectors list.")],
+    connector: Annotated[str, typer.Argument(metavar="CONNECTOR", help="Which one: see connectors list.")],
     *,
     name: Annotated[str | None, typer.Option(help="What to call it; the connector's title otherwise.")] = None,
     config: given.Config = None,

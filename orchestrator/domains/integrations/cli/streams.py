@@ -29,7 +29,7 @@ class Action(StrEnum):
 def streams(
     context: typer.Context,
     integration: Wanted,
-    action: Annotated[Action, typer.Argument(help="What to do.")] = Action.LIST,
+    action: Annotated[Action, typer.Argument(metavar="ACTION", help="What to do.")] = Action.LIST,
     patterns: Annotated[
         list[str] | None,
         typer.Argument(metavar="PATTERN", help="Streams (Account, '*__c') or their fields (Contact.Description)."),

@@ -32,7 +32,7 @@ class Action(StrEnum):
 def state(
     context: typer.Context,
     integration: Annotated[str, typer.Argument(metavar="INTEGRATION", help="Name, id, or the beginning of an id.")],
-    action: Annotated[Action, typer.Argument(help="What to do.")] = Action.SHOW,
+    action: Annotated[Action, typer.Argument(metavar="ACTION", help="What to do.")] = Action.SHOW,
     entry: Annotated[
         int | None, typer.Argument(min=1, max=LARGEST, help="For rollback: an entry of the history.")
     ] = None,
