@@ -40,7 +40,7 @@ def caught(place: Place, integration: Integration, began: datetime) -> set[str]:
         for pid in machine.processes():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        for path in machine.runs.glob("run-*"):
+        for path in machine.runs.glob("*"):
             remove(str(path))
     return found
 

@@ -236,8 +236,8 @@ class Installation:
         )
 
     def directories(self) -> list[Path]:
-        """Run directories that are there."""
-        return sorted(self.runs_root.glob("run-*"))
+        """Run directories that are there, and what is left of such."""
+        return sorted(path for kind in ("run-*", "dead-*") for path in self.runs_root.glob(kind))
 
     def assert_nothing_left(self, *, within: float = 30.0) -> None:
         """No process and no file of any run."""
@@ -246,8 +246,11 @@ class Installation:
 
 
 def processes_under(runs: Path) -> dict[int, tuple[str, str]]:
-    """Every living process of a run that has its directory here: pid → what it is, and the directory's name."""
-    mark = re.compile(f"{re.escape(str(runs))}/(run-[0-9a-f]+)")
+    """Every living process of a run that has its directory here: pid → what it is, and the directory's name.
+
+    A directory that nobody locks any more is renamed before it is removed; who works in it is seen all the same.
+    """
+    mark = re.compile(f"{re.escape(str(runs))}/((?:run|dead)-[0-9a-f]+)")
     found = {}
     for process in psutil.process_iter():
         with suppress(psutil.Error):

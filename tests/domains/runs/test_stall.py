@@ -89,9 +89,12 @@ def test_a_silent_run_is_ended_as_failed_and_may_be_tried_again(hasty, ready, me
     ],
 )
 def test_a_run_that_gives_signs_of_life_goes_on(hasty, ready, meltano, time, says):
-    meltano.act = lambda fake: again_and_again(time, lambda turn: fake.on_output(says(turn)))
+    def speak(fake):
+        again_and_again(time, lambda turn: fake.on_output(says(turn)))
+        assert not fake.cancel.is_set()
+
+    meltano.act = speak
     synced(hasty, ready)
-    assert not meltano.cancel.is_set()
 
 
 def test_committed_state_is_a_sign_of_life(hasty, ready, meltano, time):
