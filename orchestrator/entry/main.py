@@ -59,9 +59,9 @@ def root(
 
 # The commands behind each door, so that a call imports only its own; a test holds this to what the doors mount.
 DOORS = {
-    "orchestrator.entry.setup": ("init", "migrate", "doctor", "query", "db", "sandbox"),
+    "orchestrator.entry.commands": ("init", "migrate", "doctor", "query", "db", "sandbox"),
     "orchestrator.entry.demo": ("demo",),
-    "orchestrator.entry.serving": ("up", "worker"),
+    "orchestrator.entry.worker_commands": ("up", "worker"),
     "orchestrator.domains.catalog.cli": ("connectors",),
     "orchestrator.domains.integrations.cli": ("add", "integrations", "test", "discover", "streams", "render"),
     "orchestrator.domains.runs.cli": ("sync", "backfill", "plan", "export", "runs", "retries", "state", "workers"),

@@ -29,7 +29,7 @@ def ticks(observer: "Observer") -> tuple[Callable[[Drivers], object], ...]:
 def calls(observer: "Observer") -> tuple[Callable[[Drivers], object], ...]:
     """What every worker does each second that waits for others' answers."""
     from orchestrator.domains.runs import service as runs
-    from orchestrator.entry.checks import Checks
+    from orchestrator.entry.due_checks import Checks
 
     return (Checks(observer), runs.clearer())
 

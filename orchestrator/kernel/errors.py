@@ -36,7 +36,7 @@ class UsageError(OrchestratorError):
 
 
 class NotFoundError(OrchestratorError):
-    """Nothing has that id or name; a foreign organisation's id answers exactly the same."""
+    """Nothing has that id or name; a foreign organization's id answers exactly the same."""
 
     code = "not_found"
     status = 404

@@ -182,7 +182,7 @@ class _Installation(Collector):
     def _queue(self) -> Iterator[Metric]:
         figures = runs.figures(self._drivers)
         queue = _gauge(
-            "queue_runs", "Detached runs in the line: waiting, delayed (tried again later), dispatched.", "state"
+            "queue_runs", "Detached runs in the line: waiting, delayed (next attempt later), dispatched.", "state"
         )
         for state, value in (
             ("waiting", figures.waiting), ("delayed", figures.delayed), ("dispatched", figures.dispatched),

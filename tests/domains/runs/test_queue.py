@@ -333,14 +333,14 @@ def test_a_waiting_run_says_where_it_stands_and_why(drivers, ready, joined, melt
     service.take(drivers, ready.org_id, run.id, drain=threading.Event())
     place, reason = service.waiting(drivers, run)
     assert (place.position, place.attempts) == (1, 1)
-    assert "is tried again in" in reason
+    assert "its next attempt is in" in reason
 
 
 @pytest.mark.parametrize(
     ("facts", "reason"),
     [
         ({"slots": 0}, "no worker runs: orchestrator worker"),
-        ({"again_in": timedelta(seconds=90), "attempts": 2}, "is tried again in 1 min 30 s, after 2 attempts"),
+        ({"again_in": timedelta(seconds=90), "attempts": 2}, "its next attempt is in 1 min 30 s, after 2 attempts"),
         ({"busy": 4}, "all 4 slots are taken"),
         ({"org_busy": 3}, "the organization has 3 runs under way, which is its limit"),
         ({"provider_busy": 2}, "2 runs at this provider are under way, which is the limit"),
@@ -360,7 +360,7 @@ class TestTheNextTry:
 
     def delay(self, failure, number=1, status=RunStatus.FAILED):
         attempt = Attempt(org_id="o", run_id="r", integration_id="i", epoch=number, number=number)
-        return rules.next_try(status, failure, attempt, POLICY)
+        return rules.next_attempt(status, failure, attempt, POLICY)
 
     def test_comes_later_each_time(self):
         first, second = self.delay(self.passing()), self.delay(self.passing(), number=2)

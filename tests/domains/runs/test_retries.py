@@ -96,14 +96,14 @@ def test_every_passing_kind_is_tried_again_unless_it_was_left_out(kind):
     failure = Failure(kind=kind, origin=Origin.SOURCE, message="503", retryable=True)
     attempt = Attempt(org_id="o", run_id="r", integration_id="i", epoch=1, number=1)
     left_out = rules.effective(OwnRetryPolicy(kinds=PASSING - {kind}), OPERATORS)
-    assert rules.next_try(RunStatus.FAILED, failure, attempt, OPERATORS) is not None
-    assert rules.next_try(RunStatus.FAILED, failure, attempt, left_out) is None
+    assert rules.next_attempt(RunStatus.FAILED, failure, attempt, OPERATORS) is not None
+    assert rules.next_attempt(RunStatus.FAILED, failure, attempt, left_out) is None
 
 
 def test_waits_grow_to_the_longest_and_are_never_shorter_than_the_first():
     attempt = Attempt(org_id="o", run_id="r", integration_id="i", epoch=9, number=9)
     failure = Failure(kind=FailureKind.SOURCE_ERROR, origin=Origin.SOURCE, message="503", retryable=True)
     own = rules.effective(OwnRetryPolicy(attempts=20, longest=timedelta(minutes=2)), OPERATORS)
-    wait = rules.next_try(RunStatus.FAILED, failure, attempt, own)
+    wait = rules.next_attempt(RunStatus.FAILED, failure, attempt, own)
     assert timedelta(seconds=96) <= wait <= timedelta(seconds=144)
     assert rules.effective(OwnRetryPolicy(backoff=timedelta(hours=3)), OPERATORS).longest == timedelta(hours=3)

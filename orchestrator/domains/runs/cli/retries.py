@@ -1,4 +1,4 @@
-"""`orchestrator retries`: when failed runs are tried again by themselves."""
+"""`orchestrator retries`: when failed runs get another attempt."""
 
 from dataclasses import replace
 from datetime import timedelta

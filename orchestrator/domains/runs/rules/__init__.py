@@ -1,5 +1,6 @@
 """Decisions about runs: how one ended, why, and what its state means. No clock, no I/O but our own data files."""
 
+from orchestrator.domains.runs.rules.attempts import check, effective, needs_a_person, next_attempt, waits_for
 from orchestrator.domains.runs.rules.bookmarks import (
     WHOLE_TAP,
     bookmarks_of,
@@ -16,7 +17,6 @@ from orchestrator.domains.runs.rules.failing import addressed, explain, refused,
 from orchestrator.domains.runs.rules.forecasting import forecast
 from orchestrator.domains.runs.rules.judging import judge, merged, stalled
 from orchestrator.domains.runs.rules.outcome import Outcome
-from orchestrator.domains.runs.rules.trying import check, effective, needs_a_person, next_try, waits_for
 from orchestrator.domains.runs.rules.windows import window
 
 __all__ = [
@@ -36,7 +36,7 @@ __all__ = [
     "kind",
     "merged",
     "needs_a_person",
-    "next_try",
+    "next_attempt",
     "position",
     "refused",
     "sign_in_works",

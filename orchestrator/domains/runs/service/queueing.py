@@ -161,7 +161,7 @@ def end_or_try_again(
     exit_code: int | None = None,
 ) -> Run:
     """End the run as its attempt, or let it wait for another attempt. Raises LeaseLostError."""
-    delay = rules.next_try(status, failure, attempt, policy(tx, settings))
+    delay = rules.next_attempt(status, failure, attempt, policy(tx, settings))
     if delay is not None:
         run = _put_back(tx, attempt, failure=failure, exit_code=exit_code, delay=delay, counts=True)
         if run is not None:

@@ -1,4 +1,4 @@
-"""When runs are tried again by themselves: the operator's settings, and what an organization sets instead."""
+"""When runs get another attempt: the operator's settings, and what an organization sets instead."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Why a run did not simply succeed, who can do something about it, and when it is tried again."""
+"""Why a run did not simply succeed, who can do something about it, and when it gets another attempt."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -77,7 +77,7 @@ PASSING = frozenset(FailureKind) - {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """When a detached run is tried again by itself.
+    """When a detached run gets another attempt.
 
     attempts: of a run at most; 1: it is never tried again
     backoff:  before the second attempt; doubles with each one after

@@ -5,7 +5,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from orchestrator.drivers.bundle import Drivers
-from orchestrator.entry import checkup, installing
+from orchestrator.entry import doctor, installing
 from orchestrator.entry.main import run
 from orchestrator.kernel.db import DatabaseAwayError
 from orchestrator.kernel.errors import OrchestratorError
@@ -63,8 +63,8 @@ def test_migrate_on_a_current_database_does_nothing(command):
 
 
 def test_doctor_is_content_with_a_whole_installation(command, github, monkeypatch):
-    monkeypatch.setattr(checkup, "_plugins", lambda _: iter(()))
-    monkeypatch.setattr(checkup, "_isolation", lambda _: iter(()))
+    monkeypatch.setattr(doctor, "_plugins", lambda _: iter(()))
+    monkeypatch.setattr(doctor, "_isolation", lambda _: iter(()))
     answer = command("doctor", "--json")
     assert answer.json["ok"], answer.json
     assert answer.code == 0
@@ -74,7 +74,7 @@ def test_doctor_is_content_with_a_whole_installation(command, github, monkeypatc
 
 
 def test_doctor_names_a_missing_key_and_its_cure(command, drivers, github, monkeypatch):
-    monkeypatch.setattr(checkup, "_isolation", lambda _: iter(()))
+    monkeypatch.setattr(doctor, "_isolation", lambda _: iter(()))
     drivers.settings.key_file.unlink()
     drivers.__dict__.pop("keys", None)
     answer = command("doctor")
@@ -84,8 +84,8 @@ def test_doctor_names_a_missing_key_and_its_cure(command, drivers, github, monke
 
 
 def test_doctor_names_a_warehouse_that_is_away(command, drivers, monkeypatch):
-    monkeypatch.setattr(checkup, "_plugins", lambda _: iter(()))
-    monkeypatch.setattr(checkup, "_isolation", lambda _: iter(()))
+    monkeypatch.setattr(doctor, "_plugins", lambda _: iter(()))
+    monkeypatch.setattr(doctor, "_isolation", lambda _: iter(()))
     drivers.__dict__["warehouse_url"] = SecretStr("postgresql://u:hunter2@127.0.0.1:1/nowhere")
     answer = command("doctor", "--json")
     drivers.__dict__.pop("warehouse_url")
@@ -100,11 +100,11 @@ def test_doctor_goes_on_after_a_finding(drivers, monkeypatch):
         raise OrchestratorError("It is broken.", hint="Mend it.")
         yield
 
-    monkeypatch.setattr(checkup, "_python", broken)
-    monkeypatch.setattr(checkup, "_plugins", lambda _: iter(()))
-    monkeypatch.setattr(checkup, "_isolation", lambda _: iter(()))
-    found = checkup.findings(drivers)
-    assert (found[0].state, found[0].fix) == (checkup.State.BAD, "Mend it.")
+    monkeypatch.setattr(doctor, "_python", broken)
+    monkeypatch.setattr(doctor, "_plugins", lambda _: iter(()))
+    monkeypatch.setattr(doctor, "_isolation", lambda _: iter(()))
+    found = doctor.findings(drivers)
+    assert (found[0].state, found[0].fix) == (doctor.State.BAD, "Mend it.")
     assert len(found) > 4
 
 
@@ -112,11 +112,11 @@ def test_doctor_names_a_home_that_is_closed_to_this_user(drivers, monkeypatch):
     def closed(_drivers):
         raise PermissionError(13, "Permission denied", "/root/x/master.key")
 
-    monkeypatch.setattr("orchestrator.entry.checkup.os.access", lambda *_: False)
-    monkeypatch.setattr(checkup, "_keys", closed)
-    monkeypatch.setattr(checkup, "_isolation", lambda _: iter(()))
-    found = {one.check: one for one in checkup.findings(drivers)}
-    assert found["Home"].state is found["Master key"].state is checkup.State.BAD
+    monkeypatch.setattr("orchestrator.entry.doctor.os.access", lambda *_: False)
+    monkeypatch.setattr(doctor, "_keys", closed)
+    monkeypatch.setattr(doctor, "_isolation", lambda _: iter(()))
+    found = {one.check: one for one in doctor.findings(drivers)}
+    assert found["Home"].state is found["Master key"].state is doctor.State.BAD
     assert found["Master key"].found == "/root/x/master.key: Permission denied"
     assert "ORCHESTRATOR_HOME" in found["Home"].fix
 
@@ -126,12 +126,12 @@ def test_doctor_says_once_that_the_database_is_away(drivers, monkeypatch):
         raise DatabaseAwayError("refused")
 
     for name in ("_database", "_schema", "_keys"):
-        monkeypatch.setattr(checkup, name, away)
-    monkeypatch.setattr(checkup, "_isolation", lambda _: iter(()))
-    found = {one.check: one for one in checkup.findings(drivers)}
-    assert found["Control plane"].state is checkup.State.BAD
+        monkeypatch.setattr(doctor, name, away)
+    monkeypatch.setattr(doctor, "_isolation", lambda _: iter(()))
+    found = {one.check: one for one in doctor.findings(drivers)}
+    assert found["Control plane"].state is doctor.State.BAD
     assert found["Control plane"].fix
-    assert [found[name].state for name in ("Schema", "Master key")] == [checkup.State.NOTE] * 2
+    assert [found[name].state for name in ("Schema", "Master key")] == [doctor.State.NOTE] * 2
 
 
 def test_query_shows_values_as_they_are(command):

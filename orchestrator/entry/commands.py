@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from orchestrator.drivers.inject import of_command
-from orchestrator.entry import checkup, installing
+from orchestrator.entry import doctor as looking
+from orchestrator.entry import installing
 from orchestrator.kernel import console
 from orchestrator.kernel.console import Json
 from orchestrator.kernel.errors import UsageError
@@ -77,15 +78,15 @@ def doctor(context: typer.Context, *, as_json: Json = False) -> None:
     Exits 1 where something is missing.
     """
     drivers = of_command(context)
-    findings = checkup.findings(drivers)
-    failed = any(finding.state is checkup.State.BAD for finding in findings)
+    findings = looking.findings(drivers)
+    failed = any(finding.state is looking.State.BAD for finding in findings)
     if as_json:
         rows = [{"check": f.check, "state": f.state, "found": f.found, "fix": f.fix} for f in findings]
         console.show_json({"ok": not failed, "checks": rows})
     else:
         console.show_table(
             ("", "check", "found", "what to do"),
-            [(checkup.MARKS[f.state], f.check, f.found, f.fix and f"→ {f.fix}") for f in findings],
+            [(looking.MARKS[f.state], f.check, f.found, f.fix and f"→ {f.fix}") for f in findings],
             empty="Nothing to look at.",
             whole=["check"],
             below="what to do",

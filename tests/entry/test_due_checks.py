@@ -9,8 +9,8 @@ from sqlalchemy import text
 from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.integrations.types import NewIntegration
 from orchestrator.drivers.http import UnreachableError
-from orchestrator.entry import checks
-from orchestrator.entry.checks import AT_ONCE, Checks
+from orchestrator.entry import due_checks
+from orchestrator.entry.due_checks import AT_ONCE, Checks
 from orchestrator.entry.observing.observer import Observer
 from tests.fixtures.drivers import GITHUB
 
@@ -62,7 +62,7 @@ def eventually(look):
 
 
 def test_checks_that_nobody_answers_are_bounded_and_hold_up_the_worker_for_a_moment(drivers, due, answers, monkeypatch):
-    monkeypatch.setattr(checks, "_TURN", 0.3)
+    monkeypatch.setattr(due_checks, "_TURN", 0.3)
     due(AT_ONCE + 3)
     told = Told()
     make = Checks(told)

@@ -1,4 +1,4 @@
-"""Whether a run is tried again, and what it waits for."""
+"""Whether a run gets another attempt, and what it waits for."""
 
 import random
 from datetime import timedelta
@@ -40,7 +40,7 @@ def check(own: OwnRetryPolicy) -> None:
     """Raise RetryPolicyError where it can't be meant."""
     if own.attempts is not None and not 1 <= own.attempts <= _MOST_ATTEMPTS:
         raise RetryPolicyError(
-            f"{own.attempts} attempts can't be meant.", hint=f"1 to {_MOST_ATTEMPTS}; 1 never tries again."
+            f"{own.attempts} attempts can't be meant.", hint=f"1 to {_MOST_ATTEMPTS}; 1 means no retry."
         )
     for length in (own.backoff, own.longest):
         if length is not None and length > _LONGEST:
@@ -57,7 +57,7 @@ def check(own: OwnRetryPolicy) -> None:
         )
 
 
-def next_try(status: RunStatus, failure: Failure | None, attempt: Attempt, policy: RetryPolicy) -> timedelta | None:
+def next_attempt(status: RunStatus, failure: Failure | None, attempt: Attempt, policy: RetryPolicy) -> timedelta | None:
     """How long a run waits for its next attempt; None where this was the last.
 
     The delay is spread by the run's id, so that runs that failed together don't come back together; one the source
@@ -77,7 +77,7 @@ def waits_for(place: PlaceInLine, *, total: int, per_org: int, per_provider: int
         return "no worker runs: orchestrator worker"
     if place.again_in is not None:
         attempts = "one attempt" if place.attempts == 1 else f"{place.attempts} attempts"
-        return f"is tried again in {durations.spoken(place.again_in)}, after {attempts}"
+        return f"its next attempt is in {durations.spoken(place.again_in)}, after {attempts}"
     if place.busy >= min(place.slots, total):
         return f"all {min(place.slots, total):,} slots are taken"
     if place.org_busy >= per_org:
