@@ -1,6 +1,7 @@
 import json
 import os
 import resource
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +21,7 @@ def launched(tmp_path, monkeypatch):
         became = []
         monkeypatch.setenv("MELTANO_PROJECT_ROOT", str(tmp_path))
         monkeypatch.setattr(os, "execve", lambda *given: became.append(given))
-        monkeypatch.setattr(os, "umask", lambda _: 0)
+        monkeypatch.setattr(os, "umask", masks.append)
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(launcher, "_first_to_go", lambda: None)
         monkeypatch.setattr(relay, "stand_between", lambda: None)
@@ -29,7 +30,7 @@ def launched(tmp_path, monkeypatch):
         launcher.main(["extractor", *arguments])
         return became[0]
 
-    confined = launch.confined = {}
+    confined, masks = launch.confined, launch.masks = {}, []
     return launch
 
 
@@ -43,6 +44,13 @@ def test_the_plugin_gets_its_arguments_and_the_named_variables_only(launched, mo
     environment = {"TZ": "UTC", "EXTRA": "1", "HOME": f"{own}/home", "TMPDIR": f"{own}/tmp"}
     environment |= {"JOBLIB_MULTIPROCESSING": "0"}
     assert became == ("/venv/bin/tap", ["/venv/bin/tap", "--discover"], environment)
+
+
+def test_the_plugin_works_in_a_folder_of_its_own_and_what_it_writes_is_for_nobody_else(launched, tmp_path):
+    launched()
+
+    assert Path.cwd() == tmp_path / "extractor"
+    assert launched.masks == [0o077]
 
 
 def test_settings_that_came_as_text_are_put_back_as_often_as_it_is_started(launched, tmp_path):
