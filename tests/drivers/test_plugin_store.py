@@ -256,7 +256,9 @@ def test_progress_and_states_of_any_sdk_plugin_come_in_seconds(store, root, tiny
     (package / "metrics.py").write_text(
         "class Counter:\n    def __init__(self, name, log_interval=60.0):\n        self.log_interval = log_interval\n"
     )
-    (package / "target_base.py").write_text("class Target:\n    _MAX_RECORD_AGE_IN_MINUTES = 5.0\n")
+    (package / "target_base.py").write_text(
+        "class Target:\n    _MAX_RECORD_AGE_IN_MINUTES = 5.0\n    def _process_batch_message(self, message): ...\n"
+    )
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); from singer_sdk import metrics, target_base;"
         "print(metrics.Counter('x').log_interval, metrics.Counter('x', log_interval=0.5).log_interval,"

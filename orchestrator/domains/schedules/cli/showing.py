@@ -52,12 +52,12 @@ def when(schedule: Schedule, known: Mapping[str, str]) -> str:
 
 
 def moment(at: datetime, zone: str) -> str:
-    """A moment as the clocks of the schedule's zone show it; in UTC where there is no such zone any more."""
+    """A moment by the clocks of the schedule's zone, which is said; by UTC where there is no such zone any more."""
     try:
-        clocks, named = rules.zone(zone), ""
+        local = at.astimezone(rules.zone(zone))
     except UnknownZoneError:
-        clocks, named = rules.zone("UTC"), " UTC"
-    return f"{at.astimezone(clocks):%a %Y-%m-%d %H:%M}" + (f":{at.second:02}" if at.second else "") + named
+        local = at.astimezone(rules.zone("UTC"))
+    return f"{local:%a %Y-%m-%d %H:%M}" + (f":{at.second:02}" if at.second else "") + f" {local:%Z}"
 
 
 def next_start(schedule: Schedule, hindered: Mapping[str, str]) -> str:
