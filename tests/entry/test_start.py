@@ -9,6 +9,8 @@ import pytest
 import typer
 from typer.main import get_group
 
+from orchestrator.drivers.meltano import ahead
+from orchestrator.entry import start
 from orchestrator.entry.main import DOORS
 
 
@@ -78,3 +80,29 @@ logging.getLogger("orchestrator.domains.runs").error("A run of somebody else cou
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
 
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "begun"),
+    [
+        ("sync crm", 1),
+        ("sync --quiet crm", 1),
+        ("test crm --json", 1),
+        ("sync", 0),
+        ("sync --help", 0),
+        ("sync crm -d", 0),
+        ("runs list", 0),
+        ("", 0),
+    ],
+)
+def test_meltano_is_imported_ahead_where_the_command_will_start_it_and_never_left_behind(monkeypatch, words, begun):
+    calls = []
+    monkeypatch.setattr(sys, "argv", ["orchestrator", *words.split()])
+    monkeypatch.setattr(ahead, "begin", lambda: calls.append("begin"))
+    monkeypatch.setattr(ahead, "end", lambda: calls.append("end"))
+    monkeypatch.setattr("orchestrator.entry.main.run", lambda _: calls.append("run") or 3)
+
+    with pytest.raises(SystemExit) as ended:
+        start.main()
+
+    assert (calls, ended.value.code) == (["begin"] * begun + ["run", "end"], 3)

@@ -19,11 +19,13 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 from orchestrator.drivers.plugin_site import hook
 
+Meltano = Callable[[], int | None]
 _PR_SET_DUMPABLE = 4
 _WITHOUT = {
     "meltano.cli.interactive.config": ("jinja2", "rich.markdown"),  # config set --interactive
@@ -64,7 +66,8 @@ _AFTER = {
 }
 
 
-def _take_environment() -> None:
+def take_environment() -> None:
+    """Read it from stdin, which is empty afterwards."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     with open(0, "rb", closefd=False) as given:
@@ -78,18 +81,29 @@ def _take_environment() -> None:
     os.close(nothing)
 
 
-def main() -> None:
-    """Become Meltano; returns only by SystemExit."""
+def load() -> Meltano:
+    """Import Meltano; its command line."""
     gc.disable()
-    _take_environment()
     hook(after=_AFTER, without=_WITHOUT)
-    from meltano.cli import main as meltano
+    from meltano.cli import main
 
     gc.freeze()
     gc.enable()
+    meltano: Meltano = main
+    return meltano
+
+
+def become(meltano: Meltano, words: Sequence[str]) -> NoReturn:
+    """Be Meltano, which has been loaded; ends with SystemExit. words: what Meltano is called, and told."""
     atexit.register(gc.freeze)
-    del sys.argv[0]
+    sys.argv[:] = words
     sys.exit(meltano())
+
+
+def main() -> None:
+    """The environment comes first, since what is imported may look at it."""
+    take_environment()
+    become(load(), sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ _MNT_DETACH = 2
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER = 1, 4, 24, 36
 _KEPT = {"CHOWN": 0, "DAC_OVERRIDE": 1, "DAC_READ_SEARCH": 2, "FOWNER": 3, "FSETID": 4}  # capabilities
 _CAPABILITIES = 64  # the kernel keeps them in so many bits
+_CAPABILITY_VERSION = 0x20080522  # of the structures that capget and capset have
 _HIDDEN = (  # where programs are started by asking for it: their own users are whom we keep apart
     "/run/user", "/run/dbus", "/run/systemd/private", "/run/docker.sock", "/run/containerd", "/run/podman", "/run/crio",
     "/run/libvirt", "/run/lxd", "/run/snapd.socket", "/var/lib/lxd", "/var/snap/lxd/common/lxd/unix.socket",
@@ -56,9 +57,23 @@ def close_to_others() -> None:
 
 
 def keep_few_capabilities() -> None:
-    """Let root, in what is executed next, do no more than use files."""
+    """Let root do no more than use files, and others nothing, here and in what is executed next."""
     for capability in set(range(_CAPABILITIES)).difference(_KEPT.values()):
         _prctl(_PR_CAPBSET_DROP, capability)
+    if _LINUX:
+        _drop_all_but(sum(1 << capability for capability in _KEPT.values()) if os.geteuid() == 0 else 0)
+
+
+def _drop_all_but(kept: int) -> None:
+    """kept: a bit for each, of those that we have."""
+    import ctypes
+
+    header, sets = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0), (ctypes.c_uint32 * 6)()
+    if _libc().capget(header, sets) == 0:
+        for at, mask in enumerate((kept, kept, 0)):  # effective, permitted, inheritable; then those over 31
+            sets[at] &= mask
+            sets[at + 3] = 0
+        _libc().capset(header, sets)
 
 
 def _map_own_user(uid: int, gid: int) -> None:

@@ -19,6 +19,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from orchestrator.drivers.meltano import ahead
 from orchestrator.drivers.meltano.directory import RunDirectory
 from orchestrator.drivers.meltano.errors import StartError
 from orchestrator.drivers.meltano.values import Limits
@@ -27,7 +28,7 @@ LINE_LIMIT: Final = 1024 * 1024  # bytes; the rest of a longer line is dropped
 _CHUNK = 64 * 1024
 _TICK = 0.1  # seconds between looks at the cancel event and the clock
 _DRAIN = 2.0  # seconds for output that is left when the process is gone
-_SUPERVISOR = (sys.executable, "-I", "-S", str(Path(__file__).with_name("supervise.py")))
+_BEGIN = (sys.executable, "-I", str(Path(__file__).with_name("begin.py")))
 
 
 class Isolation(StrEnum):
@@ -112,7 +113,8 @@ class Ended:
 class Process:
     """What to start and when to stop.
 
-    environment:     given to the command as a JSON object on its stdin, so that it is in no process's /proc files
+    command:         Meltano's program, and what it is told
+    environment:     given to Meltano as a JSON object on its stdin, so that it is in no process's /proc files
     timeout, grace:  seconds; timeout None waits for ever
     lease:           None where nobody else could take the work over
     started:         told the supervisor's process id, whose descendants all that is started will be
@@ -132,7 +134,7 @@ class Process:
 
 def possible_isolation() -> Isolation | None:
     """What keeps processes together on this machine; None: their process group only. Takes 20 ms."""
-    command = (*_SUPERVISOR, "", "0", "0", Isolation.NAMESPACE, "inf", "0", "0")
+    command = (*ahead.SUPERVISOR, "", "0", "0", Isolation.NAMESPACE, "inf", "0", "0")
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     return Isolation(done.stdout) if done.stdout in list(Isolation) else None
 
@@ -158,20 +160,25 @@ def _start(process: Process) -> "subprocess.Popen[bytes]":
     lock = process.directory.lock
     places = os.pathsep.join(map(str, dict.fromkeys((process.directory.path, process.directory.sockets))))
     until = "inf" if process.lease is None else repr(process.lease.until)
-    bounds = (until, str(process.limits.memory), str(process.limits.processes))
+    rest = (process.isolation, until, str(process.limits.memory), str(process.limits.processes))
     try:
         with tempfile.TemporaryFile(dir=process.directory.path) as given:
             given.write(json.dumps(dict(process.environment)).encode())
             given.seek(0)
+            files = (lock, given.fileno())
+            if (waiting := ahead.take()) is not None:
+                if waiting.tell((places, *rest, *process.command), files):
+                    return waiting.process
+                waiting.end()
             return subprocess.Popen(
-                (*_SUPERVISOR, places, str(lock), str(given.fileno()), process.isolation, *bounds, *process.command),
+                (*ahead.SUPERVISOR, places, *map(str, files), *rest, *_BEGIN, *process.command),
                 cwd=process.directory.path,
                 env={},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 bufsize=0,
-                pass_fds=(lock, given.fileno()),
+                pass_fds=files,
                 start_new_session=True,
             )
     except OSError as error:

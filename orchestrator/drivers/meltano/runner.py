@@ -33,7 +33,6 @@ from orchestrator.drivers.meltano.values import BATCH_FOLDER, TOKEN_SOCKET, Limi
 CATALOG_LIMIT: Final = 256 * 1024 * 1024  # bytes a discovery may answer with
 _FREE = 64 * 1024  # bytes; with less, whatever else was said follows from it
 _FULL = "There is no space left where runs have their files ({})."
-_BEGIN = Path(__file__).with_name("begin.py")
 
 OnOutput = Callable[[Output], None]
 LoadState = Callable[[str], dict[str, Any] | None]
@@ -305,7 +304,7 @@ class _Session:
                 on_output(output)
 
         process = Process(
-            command=(*_meltano(), *argv),
+            command=(_meltano(), *argv),
             environment=self.environment,
             directory=self.place,
             timeout=None if timeout is None else timeout.total_seconds(),
@@ -357,11 +356,11 @@ def _secrets(plan: Project) -> frozenset[str]:
     return frozenset().union(*(secrets_in(plugin.config) for plugin in plan.plugins))
 
 
-def _meltano() -> tuple[str, ...]:
+def _meltano() -> str:
     path = Path(sys.executable).with_name("meltano")
     if not path.exists():
         raise MeltanoMissingError(str(path))
-    return (sys.executable, "-I", str(_BEGIN), str(path))
+    return str(path)
 
 
 def _catalog(answer: bytes, end: Exit) -> dict[str, Any]:

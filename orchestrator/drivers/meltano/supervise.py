@@ -3,6 +3,11 @@
 Started as a script by the Python that runs the orchestrator; standard library and our neighbours only.
 
     supervise.py DIRECTORIES LOCK_FD INPUT_FD ISOLATION UNTIL MEMORY PROCESSES COMMAND…
+    supervise.py ahead
+
+The second imports Meltano, and is then told the rest on its stdin, a socket: four bytes that say how long it is, with
+the two files, and the same words as JSON. Of the COMMAND only the words are told, for it is Meltano in a process that
+we fork, which has imported it already (begin.py).
 
 DIRECTORIES are joined by ":", the run's own first; without a COMMAND the isolation that is possible here is printed,
 and that is all.
@@ -58,6 +63,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
 
+Start = Callable[[list[str]], None]
 _OVER = {b"m": 112, b"p": 113}  # by what was too much; process.py knows the numbers
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the lifeline decides, not a terminal
 _SWEEPS = 100
@@ -75,17 +81,46 @@ def _status(wait_status: int) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _exec(command: list[str]) -> None:
-    namespaces.end_with_parent()
-    namespaces.keep_few_capabilities()
-    for number in (*_IGNORED, signal.SIGPIPE):  # what is ignored would stay ignored in the command
-        signal.signal(number, signal.SIG_DFL)
-    os.umask(0o077)
+def _execute(command: list[str]) -> None:
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and what is ignored would stay ignored
     try:
         os.execv(command[0], command)  # noqa: S606 - no shell is wanted
     except OSError as error:
         os.write(2, f"{command[0]}: {error.strerror}\n".encode())
         os._exit(127)
+
+
+def _ahead() -> Start:
+    """Have Meltano ready for a child to become it."""
+    import site
+
+    site.main()  # where it is installed; we were started without
+    from orchestrator.drivers.meltano import begin
+
+    meltano = begin.load()
+
+    def start(words: list[str]) -> None:
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # as executing it would
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        begin.take_environment()
+        begin.become(meltano, words)
+
+    return start
+
+
+def _told() -> list[str]:
+    """The arguments, out of the lifeline; none where the orchestrator has ended instead."""
+    import json
+    import socket
+
+    with socket.socket(fileno=os.dup(0)) as line:
+        size, files, _, _ = socket.recv_fds(line, 4, 2)
+        said = line.recv(int.from_bytes(size), socket.MSG_WAITALL)
+    if not said:
+        return []
+    directories, *rest = json.loads(said)
+    os.chdir(directories.split(os.pathsep)[0])
+    return [directories, *map(str, files), *rest]
 
 
 def _settle(isolation: str, processes: int, directories: Sequence[str], watcher: "_socket.socket") -> None:
@@ -101,7 +136,7 @@ def _settle(isolation: str, processes: int, directories: Sequence[str], watcher:
         resource.setrlimit(resource.RLIMIT_NPROC, _no_more_than(processes))
 
 
-def _init(settle: Callable[[], None], ready: int, lock: int, given: int, command: list[str]) -> None:
+def _init(settle: Callable[[], None], ready: int, lock: int, given: int, start: Callable[[], None]) -> None:
     """Be the parent of everything: start the command, pass SIGTERM on, take in orphans, end as it ended."""
     namespaces.end_with_parent()
     if not os.read(ready, 1):  # the supervisor died before it could be watched
@@ -114,7 +149,12 @@ def _init(settle: Callable[[], None], ready: int, lock: int, given: int, command
     main = os.fork()
     if main == 0:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-        _exec(command)
+        namespaces.end_with_parent()
+        namespaces.keep_few_capabilities()
+        for number in _IGNORED:  # what is ignored would stay ignored
+            signal.signal(number, signal.SIG_DFL)
+        os.umask(0o077)
+        start()
     os.close(0)
     signal.signal(signal.SIGTERM, lambda *_: os.kill(main, signal.SIGTERM))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
@@ -226,6 +266,12 @@ def _watch(init: int, isolation: str, words: Iterator[bytes], directories: list[
 
 def main(arguments: list[str]) -> int:
     """Run the command and return its status; see the module's docstring."""
+    start: Start = _execute
+    if arguments == ["ahead"]:
+        start = _ahead()
+        arguments = _told()
+        if not arguments:
+            return 0
     joined, lock, given, wanted, until, memory, processes, *command = arguments
     directories = joined.split(os.pathsep)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -248,9 +294,11 @@ def main(arguments: list[str]) -> int:
         watching.close()
         try:
             settle = partial(_settle, isolation, int(processes), directories, watched)
-            _init(settle, ready, int(lock), int(given), command)
-        finally:
-            os._exit(70)  # _init only returns by exception; its traceback must not reach the parent's code
+            _init(settle, ready, int(lock), int(given), partial(start, command))
+        except SystemExit:  # of Meltano, which ends as every Python program does
+            raise
+        except BaseException:  # noqa: BLE001 - nothing may go on in the parent's code
+            os._exit(70)
     os.close(living)
     os.close(int(given))
     watched.close()

@@ -22,12 +22,14 @@ from tests.drivers.meltano.conftest import program
 ORCHESTRATOR = """
 import sys, time
 from pathlib import Path
-from orchestrator.drivers.meltano import directory
+from orchestrator.drivers.meltano import ahead, directory
 from orchestrator.drivers.meltano.process import Isolation
 from orchestrator.drivers.meltano.runner import Meltano
 from orchestrator.drivers.meltano.values import Plugin, Project, Side
 
 folder, isolation = Path(sys.argv[1]), Isolation(sys.argv[2])
+if "ahead" in sys.argv:
+    ahead.begin()
 tap = Plugin(
     side=Side.EXTRACTOR, name="tap-fixture", executable=folder / "tap-environment/bin/tap", writable=(folder,),
     config={"streams": {"users": 1}, "hang": True, "deaf": True, "daemon": str(folder / "held")},
@@ -87,7 +89,10 @@ ORDINARY = pytest.mark.skipif(
     os.geteuid() != 0 or not Path("/usr/bin/python3").exists(), reason="needs root and a Python"
 )
 FOR_EVER = float("inf")
-PATIENT = [pytest.param((isolation, FOR_EVER), id=isolation) for isolation in Isolation]
+PATIENT = [
+    *(pytest.param((isolation, FOR_EVER), id=isolation) for isolation in Isolation),
+    pytest.param((Isolation.NAMESPACE, FOR_EVER, "ahead"), id="ahead"),
+]
 
 
 @pytest.mark.parametrize("running", PATIENT, indirect=True)
