@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 from orchestrator.drivers.plugin_site import hook
 
 Meltano = Callable[[], int | None]
-_PR_SET_DUMPABLE = 4
+_PR_SET_DUMPABLE, _PR_SET_NAME = 4, 15
 _WITHOUT = {
     "meltano.cli.interactive.config": ("jinja2", "rich.markdown"),  # config set --interactive
     "meltano.core.manifest.manifest": ("jsonschema", "jsonschema.protocols", "jsonschema.validators"),  # compile
@@ -94,7 +94,12 @@ def load() -> Meltano:
 
 
 def become(meltano: Meltano, words: Sequence[str]) -> NoReturn:
-    """Be Meltano, which has been loaded; ends with SystemExit. words: what Meltano is called, and told."""
+    """Be Meltano, which has been loaded, for whoever lists processes, too; ends with SystemExit.
+
+    words: what Meltano is called, and told
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, b"meltano", 0, 0, 0)
     atexit.register(gc.freeze)
     sys.argv[:] = words
     sys.exit(meltano())

@@ -88,6 +88,7 @@ def during(meltano, tap, target):
         [supervisor] = [one for one in psutil.Process().children() if "supervise.py" in " ".join(one.cmdline())]
         [init] = supervisor.children()
         [process] = init.children()
+        seen["name"] = process.name()
         seen["status"] = Path(f"/proc/{process.pid}/status").read_text()
         opened = {int(one.name): str(one.readlink()) for one in Path(f"/proc/{process.pid}/fd").iterdir()}
         seen["pipes"] = {number for number, what in opened.items() if what.startswith("pipe:")}
@@ -109,6 +110,10 @@ def test_a_plugin_can_read_nothing_of_the_meltano_that_starts_it(waiting, meltan
 
     given = json.loads((tmp_path / "tap.json").read_text())
     assert given["parent"] == []
+
+
+def test_whoever_lists_processes_sees_meltano(waiting, during):
+    assert during["name"] == "meltano"
 
 
 def test_meltano_has_no_pipe_of_the_supervisor_but_what_it_writes_to(waiting, during):
