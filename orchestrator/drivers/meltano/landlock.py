@@ -2,8 +2,8 @@
 
 It asks for no privilege and no namespace, holds for root too, and can't be undone. Whoever is confined can also read
 no other process's environment, memory or open files unless that is confined with it, and nothing is set-user-id to it.
-What it doesn't cover: connecting to sockets (seccomp.py), the names and sizes of files, and what is said on the command
-line of others.
+What it doesn't cover: connecting to sockets (seccomp.py), changing modes and owners of files (namespaces.py), their
+names and sizes, and what is said on the command line of others.
 
 Standard library only: the launcher imports this on every start's path.
 source: man 7 landlock; linux/landlock.h; Linux, Documentation/userspace-api/landlock.rst ("Ptrace restrictions")

@@ -7,8 +7,9 @@ source: man 2 unshare, 7 pid_namespaces, 7 user_namespaces, 7 mount_namespaces, 
 
 import os
 import signal
+import struct
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
 TYPE_CHECKING = False  # typing, shutil, secrets and socket are half of what starting takes
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _CLONE_NEWNS, _CLONE_NEWIPC, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x08000000, 0x10000000, 0x20000000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND, _MS_REC, _MS_PRIVATE = 2, 4, 8, 0x1000, 0x4000, 1 << 18
 _MNT_DETACH = 2
+_MOUNT_SETATTR, _MOUNT_ATTR_RDONLY, _AT_FDCWD, _AT_RECURSIVE = 442, 1, -100, 0x8000
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER = 1, 4, 24, 36
 _KEPT = {"CHOWN": 0, "DAC_OVERRIDE": 1, "DAC_READ_SEARCH": 2, "FOWNER": 3, "FSETID": 4}  # capabilities
 _CAPABILITIES = 64  # the kernel keeps them in so many bits
@@ -116,7 +118,8 @@ def own_ipc() -> bool:
 def own_view(directories: Sequence[str]) -> bool:
     """Show of processes those of the namespace, of runs the first of the directories, and no service to start programs.
 
-    Where mounting is not allowed the old view stays. True where there is a /proc of our own.
+    Of the rest nothing can be changed. Where mounting is not allowed the old view stays. True where there is a /proc of
+    our own.
     """
     if not _unshare(_CLONE_NEWNS):
         return False
@@ -131,7 +134,43 @@ def own_view(directories: Sequence[str]) -> bool:
         elif os.path.exists(path):
             _libc().mount(os.devnull.encode(), path.encode(), None, _MS_BIND, None)
     _hide_others(directories[0])
+    _keep_as_it_is(("/proc", *directories, *_writable(directories[0])))
+    os.chdir(directories[0])  # where we were so far, all is as it was
     return own_proc
+
+
+def _writable(directory: str) -> Iterator[str]:
+    """Folders outside of the run's directory that its plugins may write to: what launcher.py is told."""
+    for side in ("extractor", "loader"):
+        try:
+            with open(f"{directory}/launch/{side}", "rb") as file:
+                words = file.read().decode(errors="surrogateescape").split("\0")
+        except OSError:
+            continue
+        yield from (
+            value for name, value in zip(words[::2], words[1::2], strict=False)
+            if name == "writable" and value.startswith(os.sep)
+        )  # fmt: skip
+
+
+def _keep_as_it_is(but: Sequence[str]) -> None:
+    """Let nobody change modes, owners or anything else of files that don't lie below one of these.
+
+    Landlock covers opening files, not chmod: root could make any program set-user-id, and others hide our key from us.
+    Where one of them can't be kept open, all stays open. source: man 2 mount_setattr
+    """
+    for path in but:
+        if _libc().mount(os.fsencode(path), os.fsencode(path), None, _MS_BIND | _MS_REC, None):
+            return
+    if _change_mount("/", _AT_RECURSIVE, on=_MOUNT_ATTR_RDONLY):
+        for path in but:  # what is mounted below one, a container's /proc/sys say, stays as it was or gets stricter
+            _change_mount(path, 0, off=_MOUNT_ATTR_RDONLY)
+
+
+def _change_mount(path: str, how: int, *, on: int = 0, off: int = 0) -> bool:
+    attributes = struct.pack("=QQQQ", on, off, 0, 0)
+    call = (_MOUNT_SETATTR, _AT_FDCWD, os.fsencode(path), how, attributes, len(attributes))
+    return bool(_libc().syscall(*call) == 0)
 
 
 def pair() -> "tuple[_socket.socket, _socket.socket]":
@@ -174,4 +213,3 @@ def _hide_others(directory: str) -> None:
         if libc.mount(b"/proc/self/fd/%d" % own, os.fsencode(directory), None, _MS_BIND | _MS_REC, None):
             libc.umount2(folder, _MNT_DETACH)
     os.close(own)
-    os.chdir(directory)  # where we were so far, all is still above

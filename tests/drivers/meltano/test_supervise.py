@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -212,6 +213,45 @@ def test_a_plugin_sees_its_own_run_and_no_other(supervised, run_directory, user)
 
     listed = f"..:\nrun-1\n\n{run_directory.parent}:\nrun-1\n\n{run_directory}:\nmine\n"
     assert done.out == f"{listed}{run_directory}\n"
+
+
+CHANGE = """
+import os, sys
+def tried(step, *given):
+    try:
+        step(*given)
+        return "done"
+    except OSError as error:
+        return error.strerror.replace(" ", "-")
+outside, inside, *opened = sys.argv[1:]
+print(tried(os.chmod, outside, 0o4755), tried(os.utime, outside), tried(os.chown, outside, os.getuid(), -1))
+print(tried(os.unlink, outside), tried(open, outside, "ab"), tried(os.mkdir, outside + "-folder"))
+print(*(tried(os.chmod, path, 0o711) for path in (inside, *opened)))
+print(tried(open, "here", "wb"), tried(open, "/dev/null", "wb"), tried(open, "/proc/self/oom_score_adj", "ab"))
+"""
+
+
+@pytest.mark.parametrize("user", [None, pytest.param(65534, marks=ORDINARY)], ids=["ourselves", "nobody"])
+def test_of_what_is_outside_of_its_run_a_plugin_changes_nothing_but_where_it_is_to_write(
+    supervised, run_directory, user
+):
+    numbers_in_proc(supervised)
+    python = "/usr/bin/python3" if user else sys.executable
+    outside, exports = run_directory.parents[1] / "outside", run_directory.parents[1] / "exports"
+    outside.touch(0o600)
+    exports.mkdir()
+    (run_directory / "launch").mkdir()
+    (run_directory / "launch" / "loader").write_text(f"pass\0TZ\0writable\0batches\0writable\0{exports}\0")
+    inside = run_directory / "inside"
+    inside.mkdir()
+    for path in (outside, exports, run_directory, inside):
+        os.chown(path, user or -1, -1)
+
+    done = supervised(python, "-c", CHANGE, outside, inside, exports, user=user, python=python, cwd=run_directory)
+
+    assert done.err == ""
+    assert done.out.split() == ["Read-only-file-system"] * 6 + ["done"] * 5
+    assert stat.S_IMODE(outside.stat().st_mode) == 0o600
 
 
 LOOK = """
