@@ -11,7 +11,7 @@ import duckdb
 from target_duckdb.errors import DestinationError, PermissionMissingError
 from target_duckdb.kinds import Kind, widened
 from target_duckdb.layout import DELETED_AT, Layout, is_mark
-from target_duckdb.loading import LIMITS, Store
+from target_duckdb.loading import LIMITS, SESSION, Store
 from target_duckdb.names import identifier, literal, quoted
 from target_duckdb.refusals import is_held, not_opened, told
 from target_duckdb.stage import Stage
@@ -31,7 +31,7 @@ class Database(Store):
         self._schema = identifier(schema)
         self._hard_delete = hard_delete
         self.connection = _opened(path, patience)
-        self.connection.execute("SET TimeZone = 'UTC'")
+        self.connection.execute(SESSION)
         self._name = str(self._one("SELECT current_database()"))
 
     # ---- tables

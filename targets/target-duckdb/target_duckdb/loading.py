@@ -20,6 +20,8 @@ LIMITS: Final[dict[str, Any]] = {  # beyond its memory DuckDB goes to disk
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
 }
+# A progress bar would come between the STATEs on stdout.
+SESSION: Final = "SET TimeZone = 'UTC'; SET enable_progress_bar = false"
 
 
 class Store(ABC):

@@ -11,7 +11,7 @@ import duckdb
 
 from target_duckdb.errors import PermissionMissingError
 from target_duckdb.layout import SEQUENCE, Layout
-from target_duckdb.loading import LIMITS, Store
+from target_duckdb.loading import LIMITS, SESSION, Store
 from target_duckdb.names import literal
 from target_duckdb.stage import Stage
 
@@ -27,7 +27,7 @@ class ParquetFolder(Store):
         self._path = path
         self._last: dict[str, int] = {}
         self.connection = duckdb.connect(config={**LIMITS, "temp_directory": str(path / ".spill")})
-        self.connection.execute("SET TimeZone = 'UTC'")
+        self.connection.execute(SESSION)
 
     def prepare(self, layout: Layout, *, keyed: bool) -> None:
         """Make the folder; what a crash left half is removed."""

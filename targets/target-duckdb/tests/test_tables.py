@@ -6,8 +6,10 @@ from decimal import Decimal
 import pytest
 from duckdesk import Desk, Load, record, schema
 
+from target_duckdb.database import Database
 from target_duckdb.errors import DestinationError, MessageError, MisfitError
 from target_duckdb.kinds import Kind, kind_of, widened
+from target_duckdb.parquet import ParquetFolder
 
 TEXT = {"type": ["string", "null"]}
 
@@ -155,3 +157,12 @@ def test_a_schema_without_sense_is_refused(load: Load) -> None:
         load({"type": "SCHEMA", "stream": "A", "key_properties": ["x"], "schema": {"properties": {"y": TEXT}}})
     with pytest.raises(MessageError, match="has no properties"):
         load({"type": "SCHEMA", "stream": "A", "key_properties": [], "schema": {"properties": {}}})
+
+
+@pytest.mark.parametrize("form", ["duckdb", "parquet"])
+def test_nothing_but_states_is_said_on_stdout_however_long_it_takes(desk: Desk, form: str) -> None:
+    place = (
+        Database(desk.path, "crm", hard_delete=False, patience=1) if form == "duckdb" else ParquetFolder(desk.folder)
+    )
+    assert place.connection.execute("SELECT current_setting('enable_progress_bar')").fetchall() == [(False,)]
+    place.close()
