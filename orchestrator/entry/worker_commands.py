@@ -55,7 +55,7 @@ def _work(drivers: Drivers, concurrency: int) -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%Y-%m-%d %H:%M:%S%z"
     )
-    for chatty in ("procrastinate", "asyncio"):
+    for chatty in ("procrastinate", "asyncio", "psycopg.pool"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
     release = version("orchestrator")
     with observing.observed(drivers, concurrency=concurrency, version=release) as watched:
