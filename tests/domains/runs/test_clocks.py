@@ -10,7 +10,7 @@ from sqlalchemy import text
 from orchestrator.domains.runs import service
 from orchestrator.domains.runs.types import RunStatus
 from orchestrator.kernel.settings import RunSettings
-from tests.domains.runs.test_queue import join
+from tests.domains.runs.lines import join
 
 BACKOFF = (
     timedelta(0),

@@ -15,7 +15,7 @@ from orchestrator.drivers.embedded_postgres import binaries
 from orchestrator.drivers.liveness import WorkerMark
 from orchestrator.kernel.db import Database, Role, engine, normalised
 from orchestrator.kernel.settings import RunSettings
-from tests.domains.runs.test_queue import handed, join
+from tests.domains.runs.lines import handed, join
 from tests.fixtures.drivers import as_killed
 
 

@@ -1,4 +1,5 @@
-import fcntl
+"""A run of Meltano, from its project to what both plugins said."""
+
 import json
 import socket
 import threading
@@ -13,54 +14,11 @@ import pytest
 from pydantic import SecretStr
 
 from orchestrator.drivers.meltano import runner
-from orchestrator.drivers.meltano.errors import DiscoveryError, SettingError
+from orchestrator.drivers.meltano.errors import SettingError
 from orchestrator.drivers.meltano.output import BlockCompleted, LogLine, Metric
-from orchestrator.drivers.meltano.process import Isolation, Stopped
-from orchestrator.drivers.meltano.runner import Meltano
+from orchestrator.drivers.meltano.process import Isolation
 from orchestrator.drivers.meltano.values import BATCH_FOLDER, TOKEN_SOCKET, Project
-
-
-class Callbacks:
-    """What a run is given, and what it did with it."""
-
-    def __init__(self, state=None, refuse_after=None):
-        self.state, self.refuse_after = state, refuse_after
-        self.outputs, self.saved = [], []
-
-    def on_output(self, output):
-        self.outputs.append(output)
-
-    def load_state(self, state_id):
-        self.asked = state_id
-        return self.state
-
-    def save_state(self, state_id, state):
-        if self.refuse_after is not None and len(self.saved) >= self.refuse_after:
-            raise RuntimeError("the database is gone")
-        self.saved.append(state["completed"]["singer_state"]["bookmarks"])
-
-    def run(self, meltano, project, **more):
-        given = {"on_output": self.on_output, "load_state": self.load_state, "save_state": self.save_state}
-        return meltano.run(project, **(given | more))
-
-    @property
-    def text(self):
-        return "\n".join(line.message for line in self.outputs if isinstance(line, LogLine))
-
-
-def selection(*streams):
-    schema = {"type": "object", "properties": {"id": {"type": "integer"}}}
-    return {
-        "streams": [
-            {
-                "tap_stream_id": name,
-                "stream": name,
-                "schema": schema,
-                "metadata": [{"breadcrumb": [], "metadata": {"selected": name in streams}}],
-            }
-            for name in ("users", "orders")
-        ]
-    }
+from tests.drivers.meltano.callbacks import Callbacks, selection
 
 
 def test_a_run_moves_the_selected_streams_and_reports_both_sides(meltano, tap, target, runs, tmp_path):
@@ -252,145 +210,6 @@ def test_a_setting_that_needs_the_token_socket_is_refused_without_a_callback(mel
     callbacks = Callbacks()
     with pytest.raises(SettingError):
         callbacks.run(meltano, Project(extractor=tap(token_socket=TOKEN_SOCKET), loader=target()))
-
-
-@pytest.mark.parametrize("isolation", list(Isolation))
-def test_cancelling_ends_everything_even_what_daemonised(meltano, tap, target, tmp_path, isolation):
-    cancel = threading.Event()
-    held = tmp_path / "held"
-    runs = meltano.runs
-
-    class Cancelling(Callbacks):
-        def on_output(self, output):
-            super().on_output(output)
-            if isinstance(output, LogLine) and output.message == "waiting":
-                cancel.set()
-
-    extractor = tap(streams={"users": 1}, hang=True, deaf=True, daemon=str(held))
-    impatient = Meltano(home=meltano.home, runs=runs, grace=timedelta(seconds=0.5), isolation=isolation)
-    end = Cancelling().run(impatient, Project(extractor=extractor, loader=target()), cancel=cancel)
-
-    assert end.stopped is Stopped.CANCELLED
-    assert end.code != 0
-    with held.open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the grandchild held it while it lived
-    assert list(runs.iterdir()) == []
-
-
-@pytest.mark.parametrize("keeps", [[1], [2], [1, 2]], ids=["records", "words", "both"])
-@pytest.mark.parametrize("isolation", list(Isolation))
-def test_a_process_that_holds_a_pipe_of_a_plugin_that_is_over_keeps_the_run_for_seconds(
-    meltano, tap, target, tmp_path, isolation, keeps
-):
-    extractor = tap(streams={"users": 3}, daemon=str(tmp_path / "held"), daemon_keeps=keeps)
-    other = Meltano(home=meltano.home, runs=meltano.runs, isolation=isolation)
-
-    end = Callbacks().run(other, Project(extractor=extractor, loader=target()), timeout=timedelta(minutes=5))
-
-    assert (end.code, end.stopped, end.written) == (0, None, {"users": 3})
-    assert end.seconds < 240, "the daemon lives for ten minutes"
-    with (tmp_path / "held").open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def test_a_run_ends_at_its_timeout(meltano, tap, target):
-    callbacks = Callbacks()
-    extractor = tap(streams={"users": 1}, hang=True)
-
-    end = callbacks.run(meltano, Project(extractor=extractor, loader=target()), timeout=timedelta(seconds=1.5))
-
-    assert end.stopped is Stopped.TIMED_OUT
-
-
-def test_an_error_of_the_caller_ends_the_run_and_reaches_the_caller(meltano, tap, target, tmp_path):
-    held = tmp_path / "held"
-
-    class LeaseLostError(Exception):
-        pass
-
-    def lost(output):
-        if isinstance(output, LogLine) and output.message == "waiting":
-            raise LeaseLostError
-
-    extractor = tap(streams={"users": 1}, hang=True, daemon=str(held))
-    with pytest.raises(LeaseLostError):
-        Callbacks().run(meltano, Project(extractor=extractor, loader=target()), on_output=lost)
-
-    with held.open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    assert list(meltano.runs.iterdir()) == []
-
-
-def test_a_huge_line_is_cut_and_the_run_goes_on(meltano, tap, target):
-    callbacks = Callbacks()
-    end = callbacks.run(meltano, Project(extractor=tap(streams={"users": 1}, long_line=30_000_000), loader=target()))
-
-    assert max(len(line.message) for line in callbacks.outputs if isinstance(line, LogLine)) < 20_000
-    assert end.written == {"users": 1}
-
-
-def test_discovery_answers_with_the_catalog(meltano, tap, runs):
-    callbacks = Callbacks()
-    catalog = meltano.discover(tap(streams={"users": 1}, noise=["hello"]), on_output=callbacks.on_output)
-
-    assert [stream["tap_stream_id"] for stream in catalog["streams"]] == ["users"]
-    assert "hello" in callbacks.text
-    assert list(runs.iterdir()) == []
-
-
-def test_a_discovery_that_fails_says_why_in_the_taps_own_words(meltano, tap):
-    callbacks = Callbacks()
-    broken = tap(streams=5)
-    with pytest.raises(DiscoveryError) as caught:
-        meltano.discover(broken, on_output=callbacks.on_output)
-
-    assert "TypeError: 'int' object is not iterable" in caught.value.message
-
-
-def test_a_catalog_that_cannot_be_worked_with_is_said(meltano, tap):
-    with pytest.raises(DiscoveryError, match=r"can't be used \(streams.0"):
-        meltano.discover(tap(discovers={"streams": ["users"]}), on_output=print)
-
-
-def test_the_name_of_the_first_stream_is_shown_like_any_other_text(meltano, tap):
-    name = "users\x1b[31m of hunter2\u200b-secret\nforged"
-    extractor = tap(streams={name: 5}, hang=True, password=SecretStr("hunter2-secret"))
-
-    found = meltano.read_first_record(Project(extractor=extractor), on_output=print)
-
-    assert found.stream == "users of ••• forged"
-
-
-def test_reading_the_first_record_stops_there(meltano, tap):
-    callbacks = Callbacks()
-    extractor = tap(streams={"users": 5, "orders": 5}, hang=True)
-
-    found = meltano.read_first_record(
-        Project(extractor=extractor, catalog=selection("orders")), on_output=callbacks.on_output
-    )
-
-    assert found.stream == "orders"
-    assert found.exit.stopped is Stopped.ENOUGH
-
-
-def test_an_empty_source_is_no_failure_and_has_no_record(meltano, tap):
-    callbacks = Callbacks()
-    found = meltano.read_first_record(Project(extractor=tap(streams={"users": 0})), on_output=callbacks.on_output)
-
-    assert (found.stream, found.exit.code, found.exit.error) == (None, 0, None)
-
-
-def test_a_refused_sign_in_fails_with_the_taps_own_line(meltano, tap):
-    callbacks = Callbacks()
-    extractor = tap(
-        streams={"users": 5}, noise=["INFO signing in"], refuse="requests.exceptions.HTTPError: 401 Bad credentials"
-    )
-
-    found = meltano.read_first_record(Project(extractor=extractor), on_output=callbacks.on_output)
-
-    assert found.stream is None
-    assert found.exit.code == 1
-    assert found.exit.error == "requests.exceptions.HTTPError: 401 Bad credentials"
 
 
 def test_a_preview_masks_secrets_and_makes_nothing(meltano, tap, target, runs):
