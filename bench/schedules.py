@@ -16,10 +16,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import psutil
 from sqlalchemy import text
 
 from bench.lab import report, rows
+from bench.lab.server import postgres_cpu
 from bench.lab.stage import environment
 from orchestrator.domains.schedules import service
 from orchestrator.drivers.bundle import Drivers
@@ -85,7 +85,7 @@ def burst(drivers: Drivers, env: Mapping[str, str], *, size: int, orgs: int, sch
     with _schedulers(env, schedulers) as processes:
         with drivers.db.connection() as connection:
             connection.execute(text(_NOW))
-        before = _postgres_cpu(drivers)
+        before = postgres_cpu(drivers)
         started = time.perf_counter()
         for process in processes:
             assert process.stdin is not None
@@ -93,12 +93,12 @@ def burst(drivers: Drivers, env: Mapping[str, str], *, size: int, orgs: int, sch
             process.stdin.flush()
         found = [json.loads(process.stdout.readline()) for process in processes if process.stdout]
         wall = time.perf_counter() - started
-        postgres_cpu = _postgres_cpu(drivers) - before
+        server_cpu = postgres_cpu(drivers) - before
     with drivers.db.connection() as connection:
         wrong = connection.execute(text(_TWICE_OR_NEVER)).scalar_one()
     assert sum(one["fired"] for one in found) == size
     cpu = sum(one["cpu"] for one in found)
-    return Burst(size=size, orgs=orgs, wall=wall, cpu=cpu, postgres_cpu=postgres_cpu, wrong=wrong)
+    return Burst(size=size, orgs=orgs, wall=wall, cpu=cpu, postgres_cpu=server_cpu, wrong=wrong)
 
 
 @contextmanager
@@ -135,20 +135,10 @@ def as_scheduler() -> None:
 def idle(drivers: Drivers, ticks: int) -> float:
     """CPU of a tick that finds nothing due, ours and Postgres', in % of a core at a tick a second."""
     service.fire_due(drivers)
-    cpu, postgres = time.process_time(), _postgres_cpu(drivers)
+    cpu, postgres = time.process_time(), postgres_cpu(drivers)
     for _ in range(ticks):
         service.fire_due(drivers)
-    return (time.process_time() - cpu + _postgres_cpu(drivers) - postgres) / ticks * 100
-
-
-def _postgres_cpu(drivers: Drivers) -> float:
-    """CPU seconds of every process of the server so far; of those that ended meanwhile, what their parent knows."""
-    with drivers.db.connection() as connection:
-        pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
-    server = psutil.Process(pid).parent()
-    assert server is not None
-    times = [process.cpu_times() for process in (server, *server.children())]
-    return sum(one.user + one.system for one in times) + times[0].children_user + times[0].children_system
+    return (time.process_time() - cpu + postgres_cpu(drivers) - postgres) / ticks * 100
 
 
 def main() -> int:

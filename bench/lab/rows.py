@@ -5,7 +5,8 @@ from sqlalchemy import text
 from orchestrator.drivers.bundle import Drivers
 
 _FILL = """
-TRUNCATE orchestrator.organizations, orchestrator.events, orchestrator.run_queue, orchestrator.installation CASCADE;
+TRUNCATE orchestrator.organizations, orchestrator.events, orchestrator.run_queue, orchestrator.run_totals,
+    orchestrator.installation CASCADE;
 INSERT INTO orchestrator.organizations (id, slug, name)
     SELECT gen_random_uuid(), 'bench-' || n, 'bench' FROM generate_series(1, :orgs) n;
 INSERT INTO orchestrator.workspaces (org_id, id, slug, name)
