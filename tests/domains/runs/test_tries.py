@@ -27,7 +27,7 @@ def test_a_worker_that_stops_gives_its_run_back_once_state_is_committed(drivers,
     drain = threading.Event()
     drain.set()
     meltano.states = [singer_state(users=MARCH)]
-    meltano.act = lambda fake: fake.cancel.wait(10)
+    meltano.act = lambda fake: fake.cancel.wait(60)
     given_back = service.take(drivers, ready.org_id, run.id, drain=drain)
     assert given_back is not None
     assert (given_back.status, given_back.failure) == (RunStatus.RETRYING, None)
