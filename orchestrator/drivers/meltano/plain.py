@@ -6,6 +6,7 @@ source: meltano/core/utils, expand_env_vars (`\$` stays a dollar sign)
 """
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from orchestrator.kernel.environment import project_root
 
 ENVIRONMENT: Final = "prod"
 BATCHES: Final = "file://\ue000MELTANO_PROJECT_ROOT\ue001/batches"  # where the plugins hand batch files over
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL  # over no file and through no link that somebody puts there meanwhile
 _HIDDEN = re.compile("\ue000([A-Z0-9_]+)\ue001")  # characters for private use: in no setting
 _EXPANDED = re.compile(r"\$(?=\{\w+\}|[A-Z])")
 
@@ -35,6 +37,14 @@ class PlainPlugin:
 def hidden(plugin: str, name: str) -> str:
     """What stands in a setting for a secret: the variable that Meltano takes it from."""
     return f"\ue000{variable(plugin, name)}\ue001"
+
+
+def is_free(folder: Path) -> bool:
+    """Whether a project could go there: it is new, or empty. Raises RunStorageError: that can't be told."""
+    try:
+        return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    except OSError as error:
+        raise _unusable(folder, error) from error
 
 
 def write(
@@ -67,13 +77,17 @@ def write(
         for name, content in files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch(mode=0o600 if name == ".env" else 0o644)
-            path.write_bytes(content)
+            number = os.open(path, _NEW, 0o600 if name == ".env" else 0o644)
+            with os.fdopen(number, "wb") as file:
+                file.write(content)
     except OSError as error:
-        raise RunStorageError(
-            f"{folder} could not be written: {error.strerror}.", hint="Name another folder.", path=str(folder)
-        ) from error
+        raise _unusable(folder, error) from error
     return tuple(variables)
+
+
+def _unusable(folder: Path, error: OSError) -> RunStorageError:
+    said = f"{folder} could not be written: {error.strerror}."
+    return RunStorageError(said, hint="Name another folder.", path=str(folder))
 
 
 def _variables(value: Any) -> Iterator[str]:

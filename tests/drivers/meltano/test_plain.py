@@ -56,6 +56,25 @@ def test_published_plugins_are_pinned_and_ours_come_along(tmp_path):
     assert not (source / "tests").exists()
 
 
+def test_nothing_is_written_over_nor_through_a_link(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("theirs")
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project/.env").symlink_to(elsewhere)
+    with pytest.raises(RunStorageError, match="File exists"):
+        written(tmp_path / "project")
+    assert elsewhere.read_text() == "theirs"
+
+
+def test_a_folder_is_free_where_it_is_new_or_empty(tmp_path):
+    (tmp_path / "file").touch()
+    assert plain.is_free(tmp_path / "new")
+    assert not plain.is_free(tmp_path)
+    assert not plain.is_free(tmp_path / "file")
+    with pytest.raises(RunStorageError, match="too long"):
+        plain.is_free(tmp_path / ("n" * 300))
+
+
 def test_a_folder_that_cant_be_made_is_said(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunStorageError, match="could not be written"):

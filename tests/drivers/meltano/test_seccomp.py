@@ -41,6 +41,16 @@ print(subprocess.run([sys.executable, "-I", "-c", child], capture_output=True, t
     assert said(program) == ["PermissionError", "PermissionError", "works", "works", "PermissionError"]
 
 
+def test_of_the_pairs_none_is_left_that_can_be_connected_again():
+    program = """
+def pair(kind):
+    for one in socket.socketpair(socket.AF_UNIX, kind):
+        one.close()
+print(*(tried(lambda: pair(kind | socket.SOCK_CLOEXEC)) for kind in (1, 5, 2, 3)))  # stream, packets, datagrams, raw
+"""
+    assert said(program) == ["works", "works", "PermissionError", "PermissionError"]
+
+
 def test_it_cannot_have_one_made_by_other_system_calls():
     program = """
 libc = ctypes.CDLL(None, use_errno=True)

@@ -16,7 +16,7 @@ def export(drivers: Drivers, integration: Integration, folder: Path) -> tuple[st
 
     No secret is opened. Raises FolderTakenError, RunStorageError, and NothingSelectedError and its like.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if not plain.is_free(folder):
         raise FolderTakenError(folder)
     tap, target, catalog = integrations.plain_plugins(drivers, integration, folder=plain.BATCHES, hidden=plain.hidden)
     state = rules.singer_state({one.stream: one.bookmark for one in show(drivers, integration) if one.bookmark})
