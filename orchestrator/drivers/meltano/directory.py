@@ -97,7 +97,12 @@ def _make(root: Path) -> RunDirectory:
     own_root(root)
     path, lock = _locked(root)
     short = len(os.fsencode(path / "state.sock")) <= _LONGEST_SOCKET
-    sockets = path if short else Path(tempfile.mkdtemp(prefix=_SOCKETS, dir=_SHORT))
+    try:
+        sockets = path if short else Path(tempfile.mkdtemp(prefix=_SOCKETS, dir=_SHORT))
+    except OSError:
+        remove(str(path))
+        os.close(lock)
+        raise
     return RunDirectory(path=path, sockets=sockets, lock=lock)
 
 

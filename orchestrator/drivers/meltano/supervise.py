@@ -68,6 +68,7 @@ _OVER = {b"m": 112, b"p": 113}  # by what was too much; process.py knows the num
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the lifeline decides, not a terminal
 _SWEEPS = 100
 _LAST_WORDS = 0.5  # seconds
+_MOST_OPEN = 1024  # numbers of files that we have open are far below; some containers allow a billion
 
 
 def _no_more_than(wanted: int) -> tuple[int, int]:
@@ -100,7 +101,7 @@ def _ahead() -> Start:
     meltano = begin.load()
 
     def start(words: list[str]) -> None:
-        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # as executing it would
+        os.closerange(3, _MOST_OPEN)  # as executing it would
         signal.signal(signal.SIGINT, signal.default_int_handler)
         begin.take_environment()
         begin.become(meltano, words)
@@ -298,12 +299,13 @@ def main(arguments: list[str]) -> int:
         except SystemExit:  # of Meltano, which ends as every Python program does
             raise
         except BaseException:  # noqa: BLE001 - nothing may go on in the parent's code
+            sys.excepthook(*sys.exc_info())
             os._exit(70)
     os.close(living)
     os.close(int(given))
     watched.close()
     os.write(go, b"g")
-    proc = namespaces.shown_proc(watching)
+    proc = namespaces.shown_proc(watching) if isolation == "namespace" else None
     usage = Usage(
         *((init, family.PROC) if proc is None else (1, proc)),
         directories[0], int(memory), int(processes), own_ipc=own_ipc,
