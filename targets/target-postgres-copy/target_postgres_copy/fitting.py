@@ -18,7 +18,6 @@ from target_postgres_copy.refusals import misfit
 from target_postgres_copy.tables import ColumnType
 
 _MODIFIER: Final = re.compile(r"\([\d,]+\)")
-_APPROXIMATE: Final = frozenset({"real", "double precision"})
 _CUT: Final = frozenset({"name", '"char"', "money"})
 _PLAIN_BYTES: Final = r"^([^\\]*|\\x([0-9a-fA-F]{2})*)$"  # the rest are escapes of Postgres's own
 _STRICT: Final = ("bit", "character")  # COPY refuses what is longer; a cast would cut it
@@ -45,6 +44,8 @@ def converted(column: Column, type_: ColumnType | None, value: sql.Composable) -
         return value
     if type_.base.endswith("[]") and column.kind is Kind.JSONB:
         return _array(type_.base, value)
+    if _in_utc(column, type_):
+        return sql.SQL("{}::timestamp without time zone").format(value)
     return _read(type_.base, value)
 
 
@@ -61,6 +62,8 @@ def judge(
     label:   that table, for messages
     """
     for column, type_ in columns:
+        if _in_utc(column, type_):
+            continue  # it holds them all, and many tables have many such columns
         name = sql.Identifier("s", column.name)
         changed = _change(column, type_.base, name) or sql.SQL("false")
         statement = sql.SQL("SELECT bool_or({}), count({}) FROM {} AS s WHERE {} IS NOT NULL").format(
@@ -73,6 +76,10 @@ def judge(
             raise misfit(f' column "{column.name}"', label, error.sqlstate) from error
         if found and found[0]:
             raise _inexact(column, type_, label)
+
+
+def _in_utc(column: Column, type_: ColumnType) -> bool:
+    return column.kind is Kind.TIMESTAMP and type_.base == "timestamp without time zone"
 
 
 def _change(column: Column, base: str, value: sql.Composable) -> sql.Composable | None:
@@ -89,7 +96,9 @@ def _change(column: Column, base: str, value: sql.Composable) -> sql.Composable 
 
 def _comparison(kind: Kind, base: str) -> LiteralString | None:
     compared: LiteralString | None = None
-    if base in _APPROXIMATE:
+    if base == "real":  # which holds 0.1 also where it comes as a double precision of it: 0.10000000149011612
+        compared = "{value}::text::numeric NOT IN ({read}::text::numeric, {read}::double precision::text::numeric)"
+    elif base == "double precision":
         compared = "{read}::text::numeric <> {value}::text::numeric"
     elif base == "money" and kind in {Kind.BIGINT, Kind.NUMERIC}:
         compared = "{read}::numeric <> {value}"
@@ -99,7 +108,7 @@ def _comparison(kind: Kind, base: str) -> LiteralString | None:
         compared = "{read}::timestamp with time zone <> {value}::text::timestamp with time zone"
     elif kind is Kind.TIME and base.endswith("with time zone"):
         compared = "true"  # the zone is gone already
-    elif _MODIFIER.search(base) and not base.startswith(_STRICT):
+    elif _rounds(base):
         compared = "{read} <> {read}::{base}"
     return compared
 
@@ -121,11 +130,19 @@ def _array(base: str, value: sql.Composable) -> sql.Composable:
 def _changed_array(base: str, value: sql.Composable) -> sql.Composable:
     made = _array(base, value)
     changed = sql.SQL("jsonb_typeof({}) <> 'array'").format(value)
-    if _unbounded(base.removesuffix("[]")) in {*_APPROXIMATE, "numeric"}:
+    if base == "real[]":
+        both = sql.SQL("{} OR {} NOT IN (to_jsonb({}), to_jsonb({}::double precision[]))")
+        changed = both.format(changed, value, made, made)
+    elif _unbounded(base.removesuffix("[]")) in {"double precision", "numeric"}:
         changed = sql.SQL("{} OR to_jsonb({}::{}) <> {}").format(changed, made, sql.SQL(base), value)
-    elif _MODIFIER.search(base) and not base.startswith(_STRICT):
+    elif _rounds(base):
         changed = sql.SQL("{} OR {} <> {}::{}").format(changed, made, made, sql.SQL(base))
     return changed
+
+
+def _rounds(base: str) -> bool:
+    """Whether a cast to the type rounds without a word. One with a schema is an extension's, and judges by itself."""
+    return bool(_MODIFIER.search(base)) and not base.startswith(_STRICT) and "." not in base
 
 
 def _unbounded(base: str) -> str:

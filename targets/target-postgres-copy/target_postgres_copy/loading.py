@@ -32,6 +32,7 @@ Values = Mapping[str, object]
 PREPARE: Final = (
     "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL search_path = pg_catalog, pg_temp;"
     " SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL quote_all_identifiers = off;"
+    " SET LOCAL extra_float_digits = 1;"
     " SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL jit = off"
 )
 # So that a stage of 50,000 rows stays in memory instead of being written out and read again: a tenth of loading.

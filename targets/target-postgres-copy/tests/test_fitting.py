@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from copydesk import Batches, Load, Warehouse, record, schema, state
+from psycopg import Connection, sql
 
 from target_postgres_copy.errors import DestinationError, LoadError, MisfitError
 
@@ -69,6 +70,12 @@ FATES: list[tuple[str, dict[str, Any], Any, str]] = [
     ("double precision", WHOLE, 2**53, "9.007199254740992e+15"),
     ("double precision", WHOLE, 2**53 + 1, CHANGES),
     ("real", NUMBER, 16777217, CHANGES),
+    ("real", NUMBER, 0.1, "0.1"),
+    ("real", NUMBER, 0.10000000149011612, "0.1"),  # the same, as a double precision
+    ("real", NUMBER, 0.100000001, CHANGES),
+    ("real[]", LIST, [0.1, 2], "{0.1,2}"),
+    ("real[]", LIST, [0.10000000149011612, 2], "{0.1,2}"),
+    ("real[]", LIST, [16777217], CHANGES),
     ("varchar(3)", TEXT, "abcdef", "abcdef"),
     ("smallint", NUMBER, 1.5, "1.5"),
     ("oid", WHOLE, 5, "5"),
@@ -153,6 +160,41 @@ def test_keys_and_deletions_work_where_somebody_chose_their_types(load: Load, ty
         )
         found = types.run('SELECT host("Id"), n, "_sdc_deleted_at" IS NULL FROM {}."T" ORDER BY 1')
         assert found == [("10.0.0.1", 1, False), ("10.0.0.2", 2, True)][bool(options) :]
+
+
+EXTENSION = (
+    "CREATE TYPE {0}.weight",
+    "CREATE FUNCTION {0}.read(cstring, oid, integer) RETURNS {0}.weight LANGUAGE internal STRICT AS 'numeric_in'",
+    "CREATE FUNCTION {0}.say({0}.weight) RETURNS cstring LANGUAGE internal STRICT AS 'numeric_out'",
+    """CREATE TYPE {0}.weight (INPUT = {0}.read, OUTPUT = {0}.say, LIKE = pg_catalog.numeric,
+    TYPMOD_IN = pg_catalog.numerictypmodin, TYPMOD_OUT = pg_catalog.numerictypmodout)""",
+)
+
+
+@pytest.mark.parametrize("method", ["append-only", "upsert", "overwrite"])
+def test_types_of_extensions_need_no_operators_to_be_loaded(
+    load: Load, types: Warehouse, administrator: Connection[Any], method: str
+) -> None:
+    """As pgvector's vector(3): its modifier is numbers, and its operators are in no schema that is looked through."""
+    for statement in EXTENSION:
+        administrator.execute(sql.SQL(statement).format(sql.Identifier(types.schema)))
+    types.run('CREATE TABLE {0}."T" ("Id" text PRIMARY KEY, v {0}.weight(4, 1), w {0}.weight(4, 1)[])')
+    types.run('CREATE INDEX ON {}."T" ("Id")')
+    load(schema("T", v=NUMBER, w=LIST), record("T", Id="1", v=1.5, w=[1.5]), load_method=method)
+    assert types.run('SELECT v::text, w::text FROM {}."T"') == [("1.5", "{1.5}")]
+
+
+@pytest.mark.parametrize("value", [0.30000000000000004, 5e-324])
+def test_how_many_digits_a_role_wants_to_see_is_nobodys_business(
+    load: Load, types: Warehouse, administrator: Connection[Any], value: float
+) -> None:
+    types.run('CREATE TABLE {}."T" ("Id" text PRIMARY KEY, v double precision)')
+    administrator.execute("ALTER ROLE warehouse SET extra_float_digits = 0")
+    try:
+        load(schema("T", v=NUMBER), record("T", Id="1", v=value))
+    finally:
+        administrator.execute("ALTER ROLE warehouse RESET extra_float_digits")
+    assert types.run('SELECT v FROM {}."T"') == [(value,)]
 
 
 def test_a_computed_column_of_which_the_source_knows_nothing_is_nobodys_business(load: Load, types: Warehouse) -> None:
