@@ -20,9 +20,14 @@ def listed(layout: Layout) -> sql.Composable:
 def make_unique(stage: Stage) -> None:
     """No key is twice in the stage, and each is one that an index can hold: the table may have none yet."""
     long = sql.SQL(" OR ").join([sql.SQL("false"), *_long(stage.layout)])
-    statement = sql.SQL("SELECT 1 FROM {} GROUP BY {} HAVING count(*) > 1 OR {} LIMIT 1")
-    if stage.connection.execute(statement.format(stage.where, listed(stage.layout), long)).fetchone():
+    statement = sql.SQL(
+        "SELECT bool_or(rows > 1), bool_or(long) FROM"
+        " (SELECT count(*) AS rows, bool_or({}) AS long FROM {} GROUP BY {}) AS keys"
+    ).format(long, stage.where, listed(stage.layout))
+    twice, may_be_long = stage.connection.execute(statement).fetchone() or (None, None)
+    if twice:
         keep_last(stage)
+    if may_be_long:
         _try(stage)
 
 
