@@ -26,12 +26,13 @@ class NoBatchFileError(OSError):
 def opened(path: Path, *, within: Path | None) -> Iterator[int]:
     """A descriptor of the file for reading. within: the folder that it has to be in; None: anywhere, by any link.
 
-    Raises NoBatchFileError, and FileNotFoundError where there is none.
+    Raises NoBatchFileError, FileNotFoundError where there is none, and PermissionError.
     """
     if "\0" in str(path):
         raise NoBatchFileError
     if within is None:
-        number = os.open(path, _FILE)
+        with _refusing():
+            number = os.open(path, _FILE)
     else:
         with _parent(path, within) as (folder, name), _refusing():
             number = os.open(name, _FILE | os.O_NOFOLLOW, dir_fd=folder)
@@ -87,7 +88,7 @@ def _refusing() -> Iterator[None]:
     """A link, a socket, a folder that is none: each has an error number of its own."""
     try:
         yield
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         raise
     except (OSError, ValueError) as error:
         raise NoBatchFileError from error

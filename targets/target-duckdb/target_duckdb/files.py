@@ -41,9 +41,14 @@ class BatchFile:
             with batchfolder.opened(self.path, within=self.within) as number:
                 yield number
         except batchfolder.NoBatchFileError:
-            raise DamagedBatchError("A batch file is no plain file in the folder of batch files.", hint="") from None
+            raise DamagedBatchError(
+                "A batch file is no plain file in the folder of batch files.",
+                hint="The tap's batch_config.storage.root must be the loader's.",
+            ) from None
         except FileNotFoundError as error:
             raise DamagedBatchError("A batch file does not exist.") from error
+        except PermissionError as error:
+            raise DamagedBatchError("A batch file may not be read.", hint="Run tap and loader as one user.") from error
 
     def delete(self) -> None:
         """Remove it, if the folder is known: no link is followed, no device is touched."""

@@ -19,6 +19,8 @@ from singer_sdk.helpers._batch import StorageTarget
 from target_postgres_copy import batchfolder
 from target_postgres_copy.errors import DamagedBatchError, MessageError
 
+_MISPLACED: Final = "The tap's batch_config.storage.root must be the loader's."
+_UNREADABLE: Final = "Run tap and loader as one user."
 _READ: Final = 1 << 17
 _UNPACKED: Final = 1 << 18  # at most so much from one step, however well it was packed
 _HEADER: Final = 1 << 20
@@ -95,6 +97,8 @@ def opened(url: str, *, within: str | None) -> Iterator[IO[bytes]]:
                 yield file
     except FileNotFoundError as error:
         raise DamagedBatchError(f"The batch file {url} does not exist.") from error
+    except PermissionError as error:
+        raise DamagedBatchError(f"The batch file {url} may not be read.", hint=_UNREADABLE) from error
     except batchfolder.NoBatchFileError:
         raise _no_batch_file(url) from None
 
@@ -104,7 +108,7 @@ def _is_below(url: str, address: str) -> bool:
 
 
 def _no_batch_file(url: str) -> DamagedBatchError:
-    return DamagedBatchError(f"The batch file {url} is no plain file in the folder of batch files.", hint="")
+    return DamagedBatchError(f"The batch file {url} is no plain file in the folder of batch files.", hint=_MISPLACED)
 
 
 def unpacked(file: IO[bytes], compression: str | None) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ import simplejson  # type: ignore[import-untyped]  # its stubs are a package of 
 from psycopg import Connection
 
 from target_postgres_copy import batchfiles, finishing
-from target_postgres_copy.errors import ConfigError
+from target_postgres_copy.errors import ConfigError, DamagedBatchError
 from target_postgres_copy.layout import DELETED_AT, Layout
 from target_postgres_copy.ledger import Ledger
 from target_postgres_copy.loading import Batch, Loaded, Source
@@ -239,7 +239,7 @@ class Engine:
         for url in files:
             self._files.pop(url, None)
             if self.settings.clean_up:
-                with suppress(OSError):
+                with suppress(OSError, DamagedBatchError):
                     batchfiles.delete(url, within=self.settings.storage)
 
     def _connect(self) -> Connection[Any]:

@@ -39,6 +39,14 @@ def test_a_file_that_is_not_there_is_said_to_be_missing(folder: Path) -> None:
             read(folder / "deep" / "none", within)
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_told_from_one_that_is_elsewhere(folder: Path) -> None:
+    (folder / "file").touch(mode=0o000)
+    for within in (folder, None):
+        with pytest.raises(PermissionError):
+            read(folder / "file", within)
+
+
 @pytest.mark.parametrize("what", ["a pipe", "a socket", "a folder", "a device"])
 def test_what_is_no_plain_file_is_refused_without_waiting_for_it(folder: Path, what: str, monkeypatch) -> None:
     path = folder / "it"
@@ -54,8 +62,9 @@ def test_what_is_no_plain_file_is_refused_without_waiting_for_it(folder: Path, w
         os.mknod(path, 0o600 | 0o020000, os.makedev(1, 5))
     else:
         pytest.skip("only root makes devices")
-    with pytest.raises(NoBatchFileError):
-        read(path, folder)
+    for within in (folder, None):
+        with pytest.raises((NoBatchFileError, PermissionError) if what == "a device" else NoBatchFileError):
+            read(path, within)
 
 
 def test_a_file_that_becomes_a_link_at_any_moment_never_leads_out(folder: Path) -> None:
