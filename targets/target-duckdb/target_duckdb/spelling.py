@@ -6,7 +6,7 @@ from target_duckdb.kinds import Kind
 from target_duckdb.names import literal
 
 _PLAIN: Final = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
-_DAY: Final = r"\d{4,6}-\d{1,2}-\d{1,2}"
+_DAY: Final = r"\d{4,6}(-\d{1,2}-|/\d{1,2}/)\d{1,2}"
 _OFFSET: Final = r"[Zz]|[+-](0\d|1[0-5])(:?[0-5]\d(:[0-5]\d)?)?"  # as far as Postgres goes
 _CLOCK: Final = rf"\d{{1,2}}:\d{{2}}(:\d{{2}}(\.\d*)?)?\s?({_OFFSET}|[A-Za-z][\w+/-]*)?"
 _MIDNIGHT: Final = rf"00:00(:00(\.0*)?)?({_OFFSET})?"
@@ -44,7 +44,7 @@ def misread(type_: str, text: str) -> str | None:
     pattern = literal(rf"\s*({spelt})\s*")
     wrong = [f"NOT regexp_full_match({text}, {pattern})"]
     if type_ in _DATES:
-        wrong.append(f"ltrim({text}) LIKE '0000-%'")
+        wrong.append(f"regexp_matches({text}, '^\\s*0000[-/]')")
     else:
         double = f"TRY_CAST({text} AS DOUBLE)"
         wrong.append(rf"({text} ILIKE '%e-%' AND {double} = 0 AND regexp_matches({text}, '^[^eE]*[1-9]'))")
