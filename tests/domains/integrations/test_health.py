@@ -207,6 +207,15 @@ def test_a_check_that_was_claimed_and_never_made_is_soon_due_again(drivers, sale
     assert facts(drivers, salesforce).next_check_at - facts(drivers, salesforce).checked_at > timedelta(minutes=50)
 
 
+def test_one_that_is_enabled_while_it_is_checked_is_checked_again_soon(drivers, salesforce, due):
+    due()
+    claimed = service.claim_check(drivers, after="")
+    service.switch(drivers, service.switch(drivers, claimed, enabled=False), enabled=True)
+    service.look_in(drivers, claimed)
+    assert checked(drivers) == ("CRM", ["passed", "passed", "passed"])
+    assert checked(drivers) is None
+
+
 def test_a_check_that_is_let_in_no_more_says_that_somebody_must_sign_in(drivers, salesforce, due, org, monkeypatch):
     checked(drivers)
     monkeypatch.setattr(org.app, "client_secret", "another")

@@ -107,6 +107,13 @@ def put_off_check(tx: Session, integration_id: str, *, check_every: timedelta | 
     return change_health(tx, integration_id, next_check_at=_next_check(check_every))
 
 
+def note_looked_in(tx: Session, integration_id: str, *, check_every: timedelta | None) -> None:
+    """The same where a check was made, unless another became due meanwhile: somebody enabled it, to have it checked."""
+    due = HealthRow.next_check_at <= func.clock_timestamp()
+    then = case((due, HealthRow.next_check_at), else_=_next_check(check_every))
+    change_health(tx, integration_id, next_check_at=then)
+
+
 def change_health(tx: Session, integration_id: str, **values: Any) -> HealthFacts:
     """Change some of what is known; whoever does holds the row until the transaction ends."""
     change = update(HealthRow).where(HealthRow.integration_id == integration_id).values(**values)
@@ -148,7 +155,7 @@ def figures(tx: Session) -> list[HealthFigures]:
 def claim_due_check(tx: Session, *, every: timedelta | None, after: str) -> tuple[str, str, bool] | None:
     """Claim one check that is due, of whatever organization, for nobody else in ten minutes; None where none is.
 
-    `put_off_check` is to say by then when the next one is due.
+    `note_looked_in` is to say by then when the next one is due.
 
     Answers (organization, integration, whether it is to be checked at all).
     every: between checks, for integrations without a time of their own; None: never

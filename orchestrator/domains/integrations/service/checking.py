@@ -97,7 +97,7 @@ def look_in(drivers: Drivers, integration: Integration) -> tuple[CheckResult, ..
     results = _made(_named_checks(source, try_again=False), ignore)
     with drivers.db.transaction(integration.org_id) as tx:
         note_checks(tx, integration, results, signs_in=signs_in)
-        queries.put_off_check(tx, integration.id, check_every=drivers.settings.health.check_every)
+        queries.note_looked_in(tx, integration.id, check_every=drivers.settings.health.check_every)
     return results
 
 
