@@ -1,6 +1,6 @@
 """The warehouse as a person looks at it: statements that only read, and the schemas loaded into."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -21,7 +21,7 @@ _TIMEOUT = "60s"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """Rows of a statement; `more` where there would be further ones."""
+    """Rows of a statement; `more` where there would be further ones. Each column has a name of its own."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
@@ -62,7 +62,7 @@ def look(address: SecretStr, sql: str, *, limit: int) -> Look:
                 rows = cast("Generator[tuple[Any, ...]]", cursor.stream(sql.encode()))
                 with closing(rows):
                     found = tuple(islice(rows, limit + 1))
-                    columns = tuple(column.name for column in cursor.description or ())
+                    columns = tuple(_apart(column.name for column in cursor.description or ()))
         except psycopg.Error as error:
             if raw.broken:
                 raise _away(str(error).strip().splitlines()[0]) from error
@@ -71,6 +71,18 @@ def look(address: SecretStr, sql: str, *, limit: int) -> Look:
         finally:
             connection.invalidate()  # closed, in whatever state the statement left it
     return Look(columns=columns, rows=found[:limit], more=len(found) > limit)
+
+
+def _apart(names: Iterable[str]) -> Iterator[str]:
+    """The names, with a number where there was one like it: a statement may call all its columns the same."""
+    seen = set[str]()
+    for name in names:
+        own, number = name, 1
+        while own in seen:
+            number += 1
+            own = f"{name} ({number})"
+        seen.add(own)
+        yield own
 
 
 def drop_schema(address: SecretStr, schema: str) -> None:

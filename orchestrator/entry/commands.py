@@ -115,7 +115,8 @@ def query(
     if as_json:
         console.show_json([dict(zip(found.columns, row, strict=True)) for row in found.rows])
         return
-    console.show_table(found.columns, [[_as_it_is(value) for value in row] for row in found.rows], empty="No rows.")
+    rows = [[_as_it_is(value) for value in row] for row in found.rows]
+    console.show_table(found.columns, rows, empty="No rows.", every=True)
     if found.more:
         console.say(f"The first {limit:,} rows; --limit shows more.")
 

@@ -79,9 +79,11 @@ def show_table(
     spare: Sequence[str] = (),
     below: str = "",
     header: bool = True,
+    every: bool = False,
 ) -> None:
-    """Draw a table, or the sentence for an empty one on stderr. A column in which no row says anything is left out.
+    """Draw a table, or the sentence for an empty one on stderr.
 
+    every: columns in which no row says anything are shown, too; else they are left out
     Where there is too little room for it as it is:
     below:  what this column says comes on lines of its own, below the row
     spare:  these columns are left out, the first one first, as long as words would be cut otherwise
@@ -95,7 +97,7 @@ def show_table(
         _Column(cleaned(name) if header else "", values, whole=name in whole, numeric=name in numeric)
         for name, values in zip(columns, zip(*cells, strict=True), strict=True)
     ]
-    named = {name: column for name, column in zip(columns, there, strict=True) if any(column.values)}
+    named = {name: column for name, column in zip(columns, there, strict=True) if every or any(column.values)}
     room = out().width
     notes: Sequence[str] = ()
     if below and below in named and _needed(column.full for column in named.values()) > room:

@@ -147,6 +147,12 @@ def test_query_shows_rows_of_the_warehouse(command):
     assert command("query", "SELECT 1 AS one", "--json").json == [{"one": 1}]
 
 
+def test_query_shows_every_column_also_those_that_are_empty_or_called_the_same(command):
+    statement = "SELECT 1 AS a, 2 AS a, '' AS blank"
+    assert command("query", statement).out.splitlines()[0].split() == ["a", "a", "(2)", "blank"]
+    assert command("query", statement, "--json").json == [{"a": 1, "a (2)": 2, "blank": ""}]
+
+
 def test_query_says_where_it_stopped(command):
     answer = command("query", "SELECT * FROM generate_series(1, 10)", "--limit", "3")
     assert len(answer.rows) == 3
