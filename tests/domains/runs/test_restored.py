@@ -157,6 +157,13 @@ def test_a_command_is_enough_to_find_that_the_database_was_set_back(drivers, rea
     assert command("sync", "Our code").code == 8
 
 
+def test_who_restored_it_may_confirm_it_before_anybody_has_looked(drivers, command):
+    assert service.look_back(drivers) is None
+    moved(drivers)
+    assert "copied or restored into another" in command("workers", "resume").err
+    assert service.look_back(drivers) is None
+
+
 READING = [
     ("runs", "list"),
     ("runs", "show", "{run}"),

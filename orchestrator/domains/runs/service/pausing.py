@@ -59,10 +59,13 @@ def paused(drivers: Drivers) -> str | None:
 
 
 def resume(drivers: Drivers) -> str | None:
-    """Take the database as it is; workers go on within seconds. Answers why they were paused; None if they weren't."""
-    with drivers.db.anonymous(role=Role.WORKER) as tx:
-        because = queries.paused(tx)
-        if because is not None:
+    """Take the database as it is; workers go on within seconds. Answers why they were paused; None if they weren't.
+
+    Whoever restored it may call this before anybody has looked.
+    """
+    because = look_back(drivers)
+    if because is not None:
+        with drivers.db.anonymous(role=Role.WORKER) as tx:
             queries.resume(tx, queries.home(tx))
     return because
 
