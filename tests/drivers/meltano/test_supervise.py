@@ -247,7 +247,7 @@ def test_of_what_is_outside_of_its_run_a_plugin_changes_nothing_but_where_it_is_
     for path in (outside, exports, run_directory, inside):
         os.chown(path, user or -1, -1)
 
-    done = supervised(python, "-c", CHANGE, outside, inside, exports, user=user, python=python, cwd=run_directory)
+    done = supervised(python, "-S", "-c", CHANGE, outside, inside, exports, user=user, python=python, cwd=run_directory)
 
     assert done.err == ""
     assert done.out.split() == ["Read-only-file-system"] * 6 + ["done"] * 5
