@@ -56,7 +56,7 @@ def _expect_batches_if_told(target_base: ModuleType) -> None:
             sys.exit("The tap names batch files, but this loader was not set to read any.")
         original(self, message_dict)
 
-    target_base.Target._process_batch_message = _process_batch_message  # noqa: SLF001
+    target_base.Target._process_batch_message = _process_batch_message  # noqa: SLF001 - no public name
 
 
 def _change_targets(target_base: ModuleType) -> None:

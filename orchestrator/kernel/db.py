@@ -87,7 +87,7 @@ class Identifier(TypeDecorator[str]):
         """Turn `int_…` into the uuid it stands for."""
         return None if value is None else ids.decode(self.prefix, value)
 
-    def process_result_value(self, value: UUID | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+    def process_result_value(self, value: UUID | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's
         """Turn the uuid into `int_…`."""
         return None if value is None else ids.encode(self.prefix, value)
 

@@ -172,7 +172,7 @@ def create(files: Files, programs: Programs, account: Account | None, role: str,
 
 
 def _initdb_options(folder: Path, programs: Programs, account: Account | None, role: str) -> list[str]:
-    if programs.major >= 17:  # noqa: PLR2004  # the first with its own C.UTF-8, which no C library can change
+    if programs.major >= 17:  # noqa: PLR2004 - the first with its own C.UTF-8, which no C library can change
         locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     else:
         locale = ["--locale=C.UTF-8" if Path("/usr/lib/locale/C.utf8").exists() else "--locale=C"]

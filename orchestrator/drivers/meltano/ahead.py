@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Final
 
 SUPERVISOR: Final = (sys.executable, "-I", "-S", str(Path(__file__).with_name("supervise.py")))
-# What Meltano looks at while it is imported; project.py gives it the same once it runs.
-_ENVIRONMENT: Final = {"LANG": "C.UTF-8", "NO_COLOR": "1", "TZ": "UTC"}
+# What Meltano looks at while it is imported, and is given again once it runs (project.py).
+ENVIRONMENT: Final = {"LANG": "C.UTF-8", "NO_COLOR": "1", "TZ": "UTC"}
 
 _waiting: list["Waiting"] = []
 
@@ -35,7 +35,7 @@ class Waiting:
             self.process: subprocess.Popen[bytes] = subprocess.Popen(
                 (*SUPERVISOR, "ahead"),
                 cwd=os.sep,
-                env=_ENVIRONMENT,
+                env=ENVIRONMENT,
                 stdin=its.fileno(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

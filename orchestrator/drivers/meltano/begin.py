@@ -74,7 +74,7 @@ def take_environment() -> None:
         text = given.read()
     if text:
         os.environ.clear()  # noqa: TID251 - this is a process of its own, without our settings
-        os.environ.update(json.loads(text))  # noqa: TID251
+        os.environ.update(json.loads(text))  # noqa: TID251 - as above
         time.tzset()
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)

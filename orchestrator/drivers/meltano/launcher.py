@@ -112,9 +112,9 @@ def main(arguments: list[str]) -> None:
     said = _description(f"{root}/launch/{side}")
     own = f"{root}/{side}"
     environment = {
-        name: os.environ[name]  # noqa: TID251
+        name: os.environ[name]  # noqa: TID251 - as above
         for name in said.get("pass", ())
-        if name in os.environ  # noqa: TID251
+        if name in os.environ  # noqa: TID251 - as above
     }
     environment |= {"JOBLIB_MULTIPROCESSING": "0"}  # it would try semaphores, warn that there are none, and go on
     environment |= {"HOME": f"{own}/home", "TMPDIR": f"{own}/tmp"}  # noqa: S108 - its own

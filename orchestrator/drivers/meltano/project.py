@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
+from orchestrator.drivers.meltano import ahead
 from orchestrator.drivers.meltano.directory import RunDirectory
 from orchestrator.drivers.meltano.errors import RunStorageError, SettingError, ValueTooLargeError
 from orchestrator.drivers.meltano.values import TOKEN_SOCKET, Limits, Marker, Plugin, Project, Side, has, reveal
@@ -253,9 +254,7 @@ def process_environment(
         "HOME": str(root / "home"),
         "TMPDIR": str(root / "tmp"),
         "XDG_STATE_HOME": str(root / "state"),
-        "LANG": "C.UTF-8",
-        "TZ": "UTC",
-        "NO_COLOR": "1",
+        **ahead.ENVIRONMENT,
         "MELTANO_PROJECT_ROOT": str(root),
         "MELTANO_CLI_LOG_FORMAT": "json",
         "MELTANO_CLI_DISABLE_VERSION_CHECK": "true",

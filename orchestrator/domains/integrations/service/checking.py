@@ -46,7 +46,7 @@ def test(
     integration: Integration,
     *,
     on_check: OnCheck = ignore,  # noqa: PT028 - no pytest test
-    on_output: OnOutput = ignore,  # noqa: PT028
+    on_output: OnOutput = ignore,  # noqa: PT028 - no test, though it is called so
 ) -> tuple[CheckResult, ...]:
     """Run every check until one fails; the rest is skipped. The last starts the plugin through Meltano.
 

@@ -108,7 +108,7 @@ class Cron:
     @property
     def every_day(self) -> bool:
         """Whether no day is left out."""
-        return len(self.days) == 31 and len(self.months) == 12 and len(self.weekdays) == 7  # noqa: PLR2004
+        return len(self.days) == 31 and len(self.months) == 12 and len(self.weekdays) == 7  # noqa: PLR2004 - all there are
 
     def unmoved_by(self, shift: timedelta) -> bool:
         """Whether clocks that are moved by so much show the very same pattern: */15 by an hour, but not `30 2`."""
@@ -138,7 +138,7 @@ class Cron:
         """How many that are."""
         total = 0
         for day in self._days(begin.date(), end):
-            midnight = datetime(day.year, day.month, day.day)  # noqa: DTZ001
+            midnight = datetime(day.year, day.month, day.day)  # noqa: DTZ001 - of a wall clock
             first, last = _minutes(begin - midnight), _minutes(end - midnight)
             total += bisect_left(self.times, last) - bisect_left(self.times, first)
         return total

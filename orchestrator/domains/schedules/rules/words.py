@@ -42,8 +42,8 @@ def _of_the_day(cron: Cron) -> str:
 
 def _days(cron: Cron) -> str:
     """The days in words; nothing where there is no short way to say it."""
-    months = "" if len(cron.months) == 12 else " of " + _listed([_MONTHS[m - 1] for m in sorted(cron.months)])  # noqa: PLR2004
-    every_date, every_weekday = len(cron.days) == 31, len(cron.weekdays) == 7  # noqa: PLR2004
+    months = "" if len(cron.months) == 12 else " of " + _listed([_MONTHS[m - 1] for m in sorted(cron.months)])  # noqa: PLR2004 - all there are
+    every_date, every_weekday = len(cron.days) == 31, len(cron.weekdays) == 7  # noqa: PLR2004 - all there are
     if cron.either or not (every_date or every_weekday) or len(cron.months) not in {*range(1, _FEW + 1), 12}:
         return ""
     if every_date and every_weekday:
