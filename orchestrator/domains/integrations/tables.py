@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, Interval, Text, func, text
+from sqlalchemy import ARRAY, JSON, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, Interval, Text, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -95,7 +95,7 @@ class StreamRow(Table):
     selected: Mapped[bool] = mapped_column(server_default="false")
     mode: Mapped[str]
     deselected_fields: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
-    entry: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    entry: Mapped[dict[str, Any]] = mapped_column(JSON)
     discovered_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     gone_at: Mapped[datetime | None]
 

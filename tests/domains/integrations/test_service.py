@@ -7,7 +7,7 @@ from sqlalchemy import text, update
 
 from orchestrator.domains.catalog.errors import UnknownConnectorError, UnknownVariantError
 from orchestrator.domains.identity import service as identity
-from orchestrator.domains.integrations import service
+from orchestrator.domains.integrations import rules, service
 from orchestrator.domains.integrations.errors import (
     DisabledError,
     InvalidIntegrationConfigError,
@@ -219,6 +219,18 @@ def test_discovery_keeps_what_people_chose(drivers, ready, meltano):
     assert streams["users"].deselected_fields == ("name",)
     assert streams["teams"].gone_at is not None
     assert not streams["repos"].selected
+
+
+def test_fields_stay_in_the_sources_order(drivers, ready, meltano):
+    properties = {name: {"type": "string"} for name in ("id", "surname", "a", "name", "zip")}
+    meltano.catalog = {"streams": [{**USERS, "schema": {"type": "object", "properties": properties}}]}
+
+    service.discover(drivers, ready)
+
+    [users] = [stream for stream in service.streams(drivers, ready) if stream.name == "users"]
+    assert rules.fields(users.entry) == tuple(properties)
+    [entry] = rules.run_catalog([users])["streams"]
+    assert list(entry["schema"]["properties"]) == list(properties)
 
 
 def test_a_failed_discovery_speaks_in_the_plugins_words_and_changes_nothing(drivers, ready, meltano):
