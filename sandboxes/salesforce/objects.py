@@ -14,11 +14,10 @@ INTERESTS = ("Analytics", "Data", "Marketing", "Sales", "Support")
 OWNERS = ("Group", "User")
 
 
-def _system(*, deleted: bool = True, viewed: bool = False) -> list[Field]:
+def _system(*, viewed: bool = False) -> list[Field]:
     """The audit fields every object with a SystemModstamp has."""
     stamp = {"nillable": False, "system": True}
-    fields = [field("IsDeleted", "boolean", **stamp)] if deleted else []
-    fields += [
+    fields = [
         field("CreatedDate", "datetime", **stamp),
         field("CreatedById", "reference", refers_to=("User",), **stamp),
         field("LastModifiedDate", "datetime", **stamp),
@@ -32,6 +31,11 @@ def _system(*, deleted: bool = True, viewed: bool = False) -> list[Field]:
 
 def _id(label: str) -> Field:
     return field("Id", "id", label=f"{label} ID", nillable=False, system=True)
+
+
+def _deleted() -> Field:
+    """One of the first fields of every object whose records go to the recycle bin."""
+    return field("IsDeleted", "boolean", nillable=False, system=True)
 
 
 def _person_name(*, last_required: bool = True) -> list[Field]:
@@ -49,6 +53,7 @@ ACCOUNT = SObject(
     prefix="001",
     fields=(
         _id("Account"),
+        _deleted(),
         field("Name", "string", 255, nillable=False, name_field=True),
         field("Type", "picklist", picklist=("Prospect", "Customer - Direct", "Partner", "Other")),
         field("ParentId", "reference", refers_to=("Account",)),
@@ -85,6 +90,7 @@ CONTACT = SObject(
     prefix="003",
     fields=(
         _id("Contact"),
+        _deleted(),
         field("AccountId", "reference", refers_to=("Account",)),
         *_person_name(),
         *address("Mailing"),
@@ -126,6 +132,7 @@ LEAD = SObject(
     prefix="00Q",
     fields=(
         _id("Lead"),
+        _deleted(),
         *_person_name(),
         field("Title", "string", 128),
         field("Company", "string", 255, nillable=False),
@@ -155,6 +162,7 @@ OPPORTUNITY = SObject(
     plural="Opportunities",
     fields=(
         _id("Opportunity"),
+        _deleted(),
         field("AccountId", "reference", refers_to=("Account",)),
         field("IsPrivate", "boolean", nillable=False),
         field("Name", "string", 120, nillable=False, name_field=True),
@@ -198,7 +206,7 @@ USER = SObject(
         field("LocaleSidKey", "picklist", 40, nillable=False, picklist=("de_DE", "en_US")),
         field("ManagerId", "reference", refers_to=("User",)),
         field("LastLoginDate", "datetime", system=True),
-        *_system(deleted=False),
+        *_system(),
     ),
 )
 
@@ -209,6 +217,7 @@ INVOICE = SObject(
     fields=(
         _id("Record"),
         field("OwnerId", "reference", refers_to=OWNERS, nillable=False),
+        _deleted(),
         field("Name", "string", 80, name_field=True),
         field("Account__c", "reference", refers_to=("Account",)),
         field("Number__c", "string", 20, external_id=True),
@@ -236,6 +245,7 @@ ATTACHMENT = SObject(
     prefix="00P",
     fields=(
         _id("Attachment"),
+        _deleted(),
         field("ParentId", "reference", refers_to=("Account", "Contact", "Lead", "Opportunity"), nillable=False),
         field("Name", "string", 255, nillable=False, name_field=True),
         field("IsPrivate", "boolean", nillable=False),
@@ -259,7 +269,7 @@ CASE_STATUS = SObject(
         field("SortOrder", "int"),
         field("IsDefault", "boolean", nillable=False),
         field("IsClosed", "boolean", nillable=False),
-        *_system(deleted=False),
+        *_system(),
     ),
 )
 
@@ -269,7 +279,7 @@ ACCOUNT_HISTORY = SObject(
     plural="Account History",
     fields=(
         _id("Account History"),
-        field("IsDeleted", "boolean", nillable=False, system=True),
+        _deleted(),
         field("AccountId", "reference", refers_to=("Account",), nillable=False, system=True),
         field("CreatedById", "reference", refers_to=("User",), nillable=False, system=True),
         field("CreatedDate", "datetime", nillable=False, system=True),
@@ -286,7 +296,7 @@ ACTIVITY_HISTORY = SObject(
     plural="Activity History",
     queryable=False,
     bulk=False,
-    fields=(_id("Activity"), field("Subject", "string", 255), *_system()),
+    fields=(_id("Activity"), _deleted(), field("Subject", "string", 255), *_system()),
 )
 
 STANDARD = (
@@ -331,6 +341,7 @@ def wide(fields: int, text: int) -> SObject:
         fields=(
             _id("Record"),
             field("OwnerId", "reference", refers_to=OWNERS, nillable=False),
+            _deleted(),
             field("Name", "string", 80, name_field=True),
             *columns,
             *_system(),
