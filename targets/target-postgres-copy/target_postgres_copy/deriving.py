@@ -5,7 +5,8 @@ from typing import Final
 
 from psycopg import sql
 
-from target_postgres_copy.layout import DELETED_AT, Column, Derived
+from target_postgres_copy.kinds import Kind
+from target_postgres_copy.layout import DELETED_AT, Derived
 from target_postgres_copy.stage import Stage
 
 log: Final = logging.getLogger("target-postgres-copy")
@@ -28,18 +29,28 @@ def _apply(stage: Stage, rule: Derived) -> None:
             stage.layout.label, rule.target, rule.when, rule.value,
         )  # fmt: skip
         return
+    types = _types(stage)
+    kind = types[target.name]
+    given, told = sql.Identifier(value), sql.Identifier(when)
+    cast = sql.SQL("{}::text::{}").format(given, sql.SQL(kind))  # quoted by Postgres
+    says = sql.SQL("{}::text IN ('true', 't', '1')").format(told)
     changed = stage.connection.execute(
-        sql.SQL("UPDATE {} SET {} = {}::text::{} WHERE {}::text IN ('true', 't', '1')").format(
-            stage.where, sql.Identifier(target.name), value, sql.SQL(_type_of(stage, target)), when
-        )  # out of the catalog or one of Kind's
+        sql.SQL("UPDATE {} SET {} = {} WHERE {}").format(
+            stage.where,
+            sql.Identifier(target.name),
+            given if types[value] == kind else cast,
+            told if types[when] == Kind.BOOLEAN else says,
+        )
     )
     if rule.target == DELETED_AT:
         stage.found_deleted = changed.rowcount
 
 
-def _type_of(stage: Stage, column: Column) -> str:
+def _types(stage: Stage) -> dict[str, str]:
+    """Column → type."""
     found = stage.connection.execute(
-        "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = %s::regclass AND attname = %s",
-        (stage.where.as_string(stage.connection), column.name),
-    ).fetchone()
-    return str(found[0]) if found else column.kind.value
+        "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute"
+        " WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped",
+        (stage.where.as_string(stage.connection),),
+    )
+    return dict(found.fetchall())

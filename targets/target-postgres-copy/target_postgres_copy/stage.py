@@ -78,12 +78,12 @@ class Stage:
             self._scratch[source] = name
         return self._scratch[source]
 
-    def has(self, source: str) -> sql.Identifier | None:
+    def has(self, source: str) -> str | None:
         """The column in which a field arrived, if it did."""
-        column = self.layout.column(source)
         if source in self._scratch:
-            return sql.Identifier(self._scratch[source])
-        return sql.Identifier(column.name) if column is not None and column.name in self.given else None
+            return self._scratch[source]
+        column = self.layout.column(source)
+        return column.name if column is not None and column.name in self.given else None
 
     def copy(self, columns: Sequence[str], chunks: Iterable[bytes | bytearray], *, file: bool) -> int:
         """COPY CSV into these columns; the number of rows. file: with a header, and quoted empty values are null."""
