@@ -26,6 +26,7 @@ from tap_salesforce.pages import NO_MORE, Address, Page, Rows, Trail
 log = logging.getLogger("tap-salesforce")
 
 FIRST_POLL = 0.15  # seconds; a job of a small window is often done by then
+SOONEST_POLL = 0.05  # once a run: all else waits for its first job
 SLOWEST_POLL = 10.0
 _TELL_EVERY = 120.0  # seconds
 _NOT_FOUND = 404
@@ -52,6 +53,7 @@ class Bulk:
         self.wait = wait
         self._operation = "queryAll" if include_deleted else "query"
         self._there: set[Job] = set()
+        self._none_yet = True
         self._lock = threading.Lock()
 
     def start(self, query: str, fields: Sequence[str]) -> "Job":
@@ -71,7 +73,8 @@ class Bulk:
             if _REFUSED.search(refused.message):
                 raise RefusedError(refused.message) from refused
             raise
-        return Job(self, str(answer["id"]), fields)
+        first, self._none_yet = self._none_yet, False
+        return Job(self, str(answer["id"]), fields, first=first)
 
     def made(self, job: "Job") -> None:
         """Remember a job until it is deleted."""
@@ -94,12 +97,13 @@ class Bulk:
 class Job:
     """One query job. Use as a context: leaving it deletes the job, whatever happened."""
 
-    def __init__(self, bulk: Bulk, job_id: str, fields: Sequence[str]) -> None:
+    def __init__(self, bulk: Bulk, job_id: str, fields: Sequence[str], *, first: bool = False) -> None:
         self._bulk = bulk
         self._client = bulk.client
         self._path = f"jobs/query/{job_id}"
         self._fields = list(fields)
         self._made = time.monotonic()
+        self._first = first
         self._state = "UploadComplete"
         bulk.made(self)
 
@@ -171,7 +175,7 @@ class Job:
     def finished(self) -> int:
         """Wait for JobComplete, soon at first, then less and less often; how many rows there are."""
         pause, deadline = FIRST_POLL, self._made + self._bulk.wait.total_seconds()
-        due, told = self._made + pause, self._made
+        due, told = self._made + (SOONEST_POLL if self._first else FIRST_POLL), self._made
         while True:
             self._client.backoff.sleep(max(0.0, due - time.monotonic()))
             facts: dict[str, Any] = self._client.json("GET", self._path)

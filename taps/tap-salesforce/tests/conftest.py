@@ -57,6 +57,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
     """No waiting between tries; the Retry-After headers seen."""
     asked: list[str | None] = []
     monkeypatch.setattr(bulk, "FIRST_POLL", 0.005)
+    monkeypatch.setattr(bulk, "SOONEST_POLL", 0.005)
     monkeypatch.setattr(Backoff, "wait", lambda _self, _number, retry_after: asked.append(retry_after) or 0.001)
     return asked
 

@@ -1,6 +1,7 @@
 """The parts that only odd answers reach."""
 
 import io
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -69,6 +70,19 @@ def test_an_empty_answer_is_none(org, client):
     )
     list(bulk_job.pages())
     assert client.json("DELETE", f"jobs/query/{job['id']}") is None
+
+
+def test_the_first_job_of_a_run_is_asked_about_sooner_than_the_others(org, client, monkeypatch):
+    monkeypatch.setattr(bulk, "SOONEST_POLL", 10.0)
+    monkeypatch.setattr(bulk, "FIRST_POLL", 20.0)
+    waits = []
+    client.backoff = replace(client.backoff, sleep=waits.append)
+    jobs = bulk.Bulk(client, include_deleted=False, page_rows=9, wait=timedelta(minutes=1))
+    for _ in range(2):
+        with jobs.start("SELECT Id FROM Account", ["Id"]) as job:
+            job.finished()
+    assert 8 < waits[0] <= 10
+    assert 18 < waits[-1] <= 20
 
 
 def test_an_error_page_that_is_no_json_is_shown_by_its_status(org, client, monkeypatch):
