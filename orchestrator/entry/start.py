@@ -1,7 +1,7 @@
 """Where the console script begins: garbage is not looked for while everything is imported.
 
-Importing makes some hundred thousand objects, and all of them stay. Going through them again and again, and once more
-at the end of the process, is a third of what a short command takes. Where the command will start Meltano, that is
+Importing makes some hundred thousand objects, and all of them stay. Going through them again and again, and taking them
+apart at the end of the process, is a third of what a short command takes. Where the command will start Meltano, that is
 imported at the same time, by a process of its own.
 """
 
@@ -9,6 +9,7 @@ import gc
 import sys
 from collections.abc import Sequence
 
+from orchestrator.drivers.leaving import leave
 from orchestrator.drivers.meltano import ahead
 
 _OF_MELTANO = {"sync", "backfill", "test", "discover"}  # commands that start it here
@@ -34,5 +35,4 @@ def main() -> None:
         code = root.run(words)
     finally:
         ahead.end()
-    gc.freeze()  # the process ends here, and with it all there is
-    sys.exit(code)
+    leave(code)

@@ -101,6 +101,7 @@ def test_meltano_is_imported_ahead_where_the_command_will_start_it_and_never_lef
     monkeypatch.setattr(ahead, "begin", lambda: calls.append("begin"))
     monkeypatch.setattr(ahead, "end", lambda: calls.append("end"))
     monkeypatch.setattr("orchestrator.entry.main.run", lambda _: calls.append("run") or 3)
+    monkeypatch.setattr(start, "leave", sys.exit)
 
     with pytest.raises(SystemExit) as ended:
         start.main()
