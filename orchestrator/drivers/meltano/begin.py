@@ -9,10 +9,11 @@ care of that.
 Nothing that is imported is ever garbage, and nothing is worth collecting when the process ends; looking for it, again
 and again and at the end, is a sixth of what starting Meltano takes. A seventh more is what it imports for commands that
 are not ours, and the ten migrations of a database that is new with each run: its tables are made as they are today.
-A tenth is copying the environment for every setting that is looked for, two thousand times: it is copied once.
+A tenth is copying the environment for every setting that is looked for, two thousand times: it is copied once. Of
+what a run takes before its plugins start, a third is asking with each setting whether a feature is on, and going
+through all settings to find one by its name: both are remembered.
 """
 
-import atexit
 import ctypes
 import gc
 import json
@@ -23,6 +24,7 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, NoReturn
 
+from orchestrator.drivers.leaving import leave
 from orchestrator.drivers.plugin_site import hook
 
 Meltano = Callable[[], int | None]
@@ -60,9 +62,49 @@ def _copy_environment_once(settings_service: ModuleType) -> None:
     settings_service.SettingsService.env = property(env)
 
 
+def _find_settings_by_name(settings_service: ModuleType) -> None:
+    """As it does, but for looking at each; what it knows of them is a list that it replaces, but never changes."""
+    known: dict[int, tuple[Any, dict[str, Any]]] = {}
+
+    def find_setting(self: Any, name: str) -> Any:
+        settings = self.definitions()
+        listed, by_name = known.get(id(self), (None, {}))
+        if listed is not settings:
+            by_name = {}
+            for setting in settings:
+                for called in (setting.name, *setting.aliases):
+                    by_name.setdefault(called, setting)
+            known[id(self)] = settings, by_name
+        return by_name.get(name)
+
+    settings_service.SettingsService.find_setting = find_setting
+
+
+def _change_settings(settings_service: ModuleType) -> None:
+    _copy_environment_once(settings_service)
+    _find_settings_by_name(settings_service)
+
+
+def _look_up_flags_once(settings_store: ModuleType) -> None:
+    """Whether a feature is on, which Meltano asks with each setting, stays as it is as long as we do."""
+    get = settings_store.AutoStoreManager.get
+    known: dict[str, tuple[Any, dict[str, Any]]] = {}
+
+    def get_once(self: Any, name: str, *args: Any, **options: Any) -> tuple[Any, dict[str, Any]]:
+        if not name.startswith("ff."):
+            return get(self, name, *args, **options)  # type: ignore[no-any-return]  # a tuple, too
+        if name not in known:
+            known[name] = get(self, name, *args, **options)
+        value, facts = known[name]
+        return value, {**facts}
+
+    settings_store.AutoStoreManager.get = get_once
+
+
 _AFTER = {
     "meltano.core.migration_service": _make_tables_at_once,
-    "meltano.core.settings_service": _copy_environment_once,
+    "meltano.core.settings_service": _change_settings,
+    "meltano.core.settings_store": _look_up_flags_once,
 }
 
 
@@ -94,15 +136,19 @@ def load() -> Meltano:
 
 
 def become(meltano: Meltano, words: Sequence[str]) -> NoReturn:
-    """Be Meltano, which has been loaded, for whoever lists processes, too; ends with SystemExit.
+    """Be Meltano, which has been loaded, for whoever lists processes, too; ends the process as Meltano does.
 
     words: what Meltano is called, and told
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_NAME, b"meltano", 0, 0, 0)
-    atexit.register(gc.freeze)
     sys.argv[:] = words
-    sys.exit(meltano())
+    try:
+        sys.exit(meltano())
+    except SystemExit as ending:
+        if not isinstance(ending.code, int | None):
+            raise
+        leave(ending.code or 0)
 
 
 def main() -> None:

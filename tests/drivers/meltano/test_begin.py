@@ -75,13 +75,46 @@ def test_meltanos_own_database_has_the_tables_that_its_migrations_lead_to(tmp_pa
 
 def test_meltano_starts_without_what_it_has_for_other_commands_only():
     program = f"""
-import runpy, sys
-sys.argv = ["begin.py", "meltano", "--version"]
-try:
-    runpy.run_path({begin.__file__!r}, run_name="__main__")
-except SystemExit:
+import atexit, runpy, sys
+@atexit.register
+def looked():
     print([name for name in {begin._WITHOUT!r} if name not in sys.modules])
     print([name for names in {begin._WITHOUT!r}.values() for name in names if name in sys.modules])
+sys.argv = ["begin.py", "meltano", "--version"]
+runpy.run_path({begin.__file__!r}, run_name="__main__")
 """
 
     assert _ran(sys.executable, "-I", "-c", program).stdout.splitlines()[1:] == ["[]", "[]"]
+
+
+FOUND = """
+import sys
+from pathlib import Path
+from orchestrator.drivers.meltano import begin
+from meltano.core import settings_service, settings_store
+from meltano.core.project import Project
+from meltano.core.project_settings_service import ProjectSettingsService
+
+service = ProjectSettingsService(Project(Path(sys.argv[1])))
+theirs = settings_service.SettingsService.find_setting
+names = [name for one in service.definitions() for name in (one.name, *one.aliases)] + ["no.such_setting"]
+expected = [theirs(service, name) for name in names]
+flags = [f"ff.{flag}" for flag in ("strict_env_var_mode", "plugin_locks_required")]
+said = [service.get_with_metadata(flag) for flag in flags]
+begin._change_settings(settings_service)
+begin._look_up_flags_once(settings_store)
+print(len(names))
+print([service.find_setting(name) for name in names] == expected)
+print([service.get_with_metadata(flag) for flag in flags * 2] == said * 2)
+service._setting_defs = expected[:1]
+print([service.find_setting(name) for name in names[:2]] == [expected[0], None])
+"""
+
+
+def test_meltanos_settings_are_what_they_are_without_looking_through_all_of_them(tmp_path):
+    (tmp_path / "meltano.yml").write_text("version: 1\nff: {strict_env_var_mode: true}\n")
+
+    *_, count, found, flags, found_anew = _ran(sys.executable, "-c", FOUND, tmp_path).stdout.split()
+
+    assert int(count) > 20
+    assert [found, flags, found_anew] == ["True", "True", "True"]
