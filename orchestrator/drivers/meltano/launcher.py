@@ -48,6 +48,10 @@ _FACTS = (  # names, time, certificates; not the private keys beside them
 )  # fmt: skip
 _DEVICES = ("/dev/null", "/dev/full")
 _KILLED_FIRST = b"1000"
+# How programs of Python begin that are moved with their environment. source: uv, relocatable environments
+_BY_SHELL = b"""#!/bin/sh
+'''exec' "$(dirname -- "$(realpath -- "$0")")"/'python' "$0" "$@"
+"""
 
 
 def _decoded(path: str, settings: Sequence[str]) -> str:
@@ -71,6 +75,17 @@ def _own(program: str) -> Iterator[str]:
     yield python
     prefix = python.rsplit(os.sep, 2)[0]
     yield from (f"{prefix}/lib", f"{prefix}/lib64", f"{prefix}/ssl")
+
+
+def _interpreter(program: str) -> Iterator[str]:
+    """The Python beside it, where a shell, realpath and dirname would look for it first: ten milliseconds less."""
+    try:
+        with open(program, "rb") as file:
+            begins = file.read(len(_BY_SHELL))
+    except OSError:
+        return  # what is wrong with it shows when it is started
+    if begins == _BY_SHELL:
+        yield f"{os.path.realpath(program).rsplit(os.sep, 1)[0]}/python"
 
 
 def _files(texts: Iterable[str]) -> Iterator[str]:
@@ -134,7 +149,8 @@ def main(arguments: list[str]) -> None:
     )
     if "sockets" not in said:
         seccomp.no_unix_sockets()
-    os.execve(program, [program, *rest], environment)  # noqa: S606 - no shell is wanted
+    command = [*_interpreter(program), program, *rest]
+    os.execve(command[0], command, environment)  # noqa: S606 - no shell is wanted
 
 
 if __name__ == "__main__":

@@ -46,6 +46,31 @@ def test_the_plugin_gets_its_arguments_and_the_named_variables_only(launched, mo
     assert became == ("/venv/bin/tap", ["/venv/bin/tap", "--discover"], environment)
 
 
+def test_a_program_that_has_a_shell_look_for_its_python_is_started_by_that_python(launched, tmp_path):
+    program = tmp_path / "bin" / "tap"
+    program.parent.mkdir()
+    program.write_text(
+        "#!/bin/sh\n"
+        """\'\'\'exec' "$(dirname -- "$(realpath -- "$0")")"/'python' "$0" "$@"\n"""
+        "' '''\nimport tap\n"
+    )
+    (tmp_path / "tap").symlink_to(program)
+
+    python, arguments, _ = launched("--discover", executable=str(tmp_path / "tap"))
+
+    assert python == f"{program.parent}/python"
+    assert arguments == [python, str(tmp_path / "tap"), "--discover"]
+
+
+@pytest.mark.parametrize("text", ["#!/bin/sh\nexec something\n", "#!/venv/bin/python\n", ""])
+def test_every_other_program_is_started_as_it_is(launched, tmp_path, text):
+    (tmp_path / "tap").write_text(text)
+
+    program, arguments, _ = launched(executable=str(tmp_path / "tap"))
+
+    assert [program, arguments] == [str(tmp_path / "tap"), [str(tmp_path / "tap")]]
+
+
 def test_the_plugin_works_in_a_folder_of_its_own_and_what_it_writes_is_for_nobody_else(launched, tmp_path):
     launched()
 
