@@ -14,6 +14,7 @@ its text.
 import hmac
 import json
 import secrets
+import selectors
 import socket
 import socketserver
 import struct
@@ -52,6 +53,14 @@ class _Server(socketserver.ThreadingUnixStreamServer):
         self._free = threading.Semaphore(_CONNECTIONS)
         super().__init__(str(path), _Connection)
         path.chmod(0o600)
+
+    def serve_until(self, over: socket.socket) -> None:
+        """Answer until `over` can be read: no sooner and no later, and nobody wakes up meanwhile to look."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self, selectors.EVENT_READ)
+            selector.register(over, selectors.EVENT_READ)
+            while over not in {key.fileobj for key, _ in selector.select()}:
+                self._handle_request_noblock()  # type: ignore[attr-defined]  # what serve_forever() does then
 
     def verify_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: Any) -> bool:
         """Whether a process of the run calls; true where the kernel doesn't tell."""
@@ -141,14 +150,16 @@ def serving(
     is_ours:  whether the process of this id may ask
     """
     server = _Server(path, answer, limit, failed, is_ours)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, name=path.name, daemon=True)
+    end, over = socket.socketpair()
+    thread = threading.Thread(target=server.serve_until, args=(over,), name=path.name, daemon=True)
     thread.start()
     try:
         yield f"{path}#{server.nonce}"
     finally:
-        server.shutdown()
-        server.server_close()
+        end.close()
         thread.join()
+        over.close()
+        server.server_close()
         path.unlink(missing_ok=True)
 
 
