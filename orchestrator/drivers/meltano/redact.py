@@ -50,14 +50,21 @@ class Redactor:
                 return
             self._forms = frozenset(forms)
             self.longest = max(map(len, forms))
-            self._patterns = re.compile(_trie(_anchors(forms))), re.compile(_trie(forms))
+            self._patterns = None
 
     def __call__(self, text: str) -> str:
         """The text with MASK wherever a secret was."""
-        if self._patterns is None:
+        if not self._forms:
             return text
-        anchor, whole = self._patterns
+        anchor, whole = self._patterns or self._made()
         return whole.sub(MASK, text) if anchor.search(text) else text
+
+    def _made(self) -> tuple[re.Pattern[str], re.Pattern[str]]:
+        """The patterns, made when the first text comes: by then the processes that say it have been started."""
+        with self._lock:
+            forms = self._forms
+            self._patterns = re.compile(_trie(_anchors(forms))), re.compile(_trie(forms))
+            return self._patterns
 
 
 def _inside(secret: str) -> Iterator[str]:
