@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from pydantic import SecretStr
@@ -44,17 +44,28 @@ class Role(StrEnum):
     SCHEDULER = "orchestrator_scheduler"
 
 
+# A deadlock, a serialization that failed, a lock that isn't given, a statement that took too long.
+_BUSY: Final = frozenset({"40P01", "40001", "55P03", "57014"})  # source: Postgres, "PostgreSQL Error Codes"
+
+
 class DatabaseAwayError(TemporaryError):
     """Postgres doesn't answer, or went away in the middle."""
 
     code = "database_away"
+    said = "The control-plane database can't be reached"
+    fix = "Check that Postgres runs and that DATABASE_URL is right: orchestrator doctor."
 
     def __init__(self, reason: str) -> None:
-        super().__init__(
-            f"The control-plane database can't be reached: {reason}",
-            hint="Check that Postgres runs and that DATABASE_URL is right: orchestrator doctor.",
-        )
+        super().__init__(f"{self.said}: {reason}", hint=self.fix)
         self.reason = reason
+
+
+class DatabaseBusyError(DatabaseAwayError):
+    """Postgres gave up on a transaction for others' sake. Whoever waits for one that is away tries again here too."""
+
+    code = "database_busy"
+    said = "The control-plane database gave up"
+    fix = "Nothing was changed: try again. If it happens again and again, see what holds locks: pg_stat_activity."
 
 
 class Table(DeclarativeBase):
@@ -143,7 +154,8 @@ class Database:
     def transaction(self, org_id: str, *, role: Role = Role.APP) -> Iterator[Session]:
         """One short transaction as one organization; commits at the end, rolls back on any error.
 
-        Raises DatabaseAwayError where the server is gone. Keep processes, HTTP and sleeping outside.
+        Raises DatabaseAwayError where the server is gone, DatabaseBusyError where it gave up. Keep processes, HTTP and
+        sleeping outside.
         """
         with self._session() as tx:
             become = text("SELECT set_config('role', :role, true), set_config('app.org_id', :org, true)")
@@ -173,7 +185,8 @@ class Database:
         try:
             yield
         except (OperationalError, InterfaceError) as error:
-            raise DatabaseAwayError(reason(error)) from error
+            busy = getattr(error.orig, "sqlstate", None) in _BUSY
+            raise (DatabaseBusyError if busy else DatabaseAwayError)(reason(error)) from error
         except DBAPIError as error:
             if error.connection_invalidated:
                 raise DatabaseAwayError(reason(error)) from error

@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import create_engine, event, text
@@ -5,7 +7,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from orchestrator.domains.identity import service as identity
 from orchestrator.kernel import ids
-from orchestrator.kernel.db import Database, DatabaseAwayError, Role, engine, normalised
+from orchestrator.kernel.db import Database, DatabaseAwayError, DatabaseBusyError, Role, engine, normalised
 from orchestrator.kernel.errors import InvalidConfigError
 
 
@@ -115,3 +117,28 @@ def test_a_connection_killed_in_the_middle_is_a_temporary_error(database, org_id
             connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
         killer.dispose()
         tx.execute(text("SELECT 1"))
+
+
+def test_a_deadlock_is_no_server_that_is_away_and_may_be_tried_again(database, org_id):
+    held, wanted = (text(f"SELECT pg_advisory_xact_lock({number})") for number in (71, 72))
+    waiting, failures = threading.Barrier(2), []
+
+    def lock(first, second):
+        try:
+            with database.transaction(org_id) as tx:
+                tx.execute(first)
+                waiting.wait(30)
+                tx.execute(second)
+        except DatabaseAwayError as failure:
+            failures.append(failure)
+
+    threads = [threading.Thread(target=lock, args=order) for order in ((held, wanted), (wanted, held))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    [failure] = failures
+    assert isinstance(failure, DatabaseBusyError)
+    assert failure.message == "The control-plane database gave up: deadlock detected"
+    assert failure.exit_code == 75
