@@ -14,11 +14,12 @@ its text.
 import hmac
 import json
 import secrets
-import selectors
+import select
 import socket
 import socketserver
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,7 @@ TOKEN_LIMIT: Final = 64 * 1024
 _TIMEOUT = 30.0  # seconds for a peer to send its line
 _NONCE_TIMEOUT = 2.0  # seconds for the first line; who knows it says it as soon as it is connected
 _NONCE_BYTES = 16
+_AGAIN = 0.05  # seconds between tries to take a connection while too many files are open
 _CONNECTIONS = 64  # at once; each has a thread
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid; source: man 7 unix, SO_PEERCRED
 
@@ -56,11 +58,19 @@ class _Server(socketserver.ThreadingUnixStreamServer):
 
     def serve_until(self, over: socket.socket) -> None:
         """Answer until `over` can be read: no sooner and no later, and nobody wakes up meanwhile to look."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self, selectors.EVENT_READ)
-            selector.register(over, selectors.EVENT_READ)
-            while over not in {key.fileobj for key, _ in selector.select()}:
-                self._handle_request_noblock()  # type: ignore[attr-defined]  # what serve_forever() does then
+        ready = select.poll()  # which needs no file of its own: there may be none left
+        ready.register(self, select.POLLIN)
+        ready.register(over, select.POLLIN)
+        while over.fileno() not in dict(ready.poll()):
+            self._handle_request_noblock()  # type: ignore[attr-defined]  # what serve_forever() does then
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """The next connection; where none can be taken, which leaves it waiting, not at once again."""
+        try:
+            return super().get_request()
+        except OSError:
+            time.sleep(_AGAIN)
+            raise
 
     def verify_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: Any) -> bool:
         """Whether a process of the run calls; true where the kernel doesn't tell."""
@@ -72,10 +82,14 @@ class _Server(socketserver.ThreadingUnixStreamServer):
 
     def process_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: Any) -> None:
         """Answer in a thread; hang up where too many wait already."""
-        if self._free.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
+        if not self._free.acquire(blocking=False):
             self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread could be started
+            self._free.release()
+            raise
 
     def process_request_thread(self, request: socket.socket | tuple[bytes, socket.socket], client_address: Any) -> None:
         """The thread of one connection."""
@@ -149,18 +163,16 @@ def serving(
     failed:   told of every exception a callback raised, in the connection's thread
     is_ours:  whether the process of this id may ask
     """
-    server = _Server(path, answer, limit, failed, is_ours)
     end, over = socket.socketpair()
-    thread = threading.Thread(target=server.serve_until, args=(over,), name=path.name, daemon=True)
-    thread.start()
-    try:
-        yield f"{path}#{server.nonce}"
-    finally:
-        end.close()
-        thread.join()
-        over.close()
-        server.server_close()
-        path.unlink(missing_ok=True)
+    with end, over, _Server(path, answer, limit, failed, is_ours) as server:
+        thread = threading.Thread(target=server.serve_until, args=(over,), name=path.name, daemon=True)
+        thread.start()
+        try:
+            yield f"{path}#{server.nonce}"
+        finally:
+            end.shutdown(socket.SHUT_WR)  # closing it says nothing as long as a process holds it that was forked
+            thread.join()
+            path.unlink(missing_ok=True)
 
 
 def state_answers(load: Callable[[str], dict[str, Any] | None], save: Callable[[str, dict[str, Any]], None]) -> Answer:

@@ -1,8 +1,11 @@
 import json
 import os
+import resource
 import socket
 import stat
-from contextlib import ExitStack, suppress
+import threading
+import time
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -140,3 +143,74 @@ def test_a_process_that_is_none_of_the_runs_is_hung_up_on_even_with_the_nonce(tm
             stranger.sendall(f'{nonce}\n{{"op": "get", "state_id": "a"}}\n'.encode())
             assert stranger.recv(1) == b""
     assert asked == [os.getpid()]
+
+
+@contextmanager
+def _few_files(more):
+    """No more than this many further files may be opened meanwhile."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = [os.open(os.devnull, os.O_RDONLY) for _ in range(more + 1)]
+    for file in free:
+        os.close(file)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[-1], hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def _asked(address, connection):
+    path, _, nonce = address.rpartition("#")
+    connection.settimeout(5)
+    with suppress(OSError):  # it is connected already
+        connection.connect(path)
+    connection.sendall(f'{nonce}\n{{"op": "get", "state_id": "a"}}\n'.encode())
+    return connection.recv(100)
+
+
+def test_who_calls_while_too_many_files_are_open_waits_and_so_do_we(tmp_path, monkeypatch):
+    tries = []
+    accept = socket.socket.accept
+    monkeypatch.setattr(socket.socket, "accept", lambda one: tries.append(one) or accept(one))
+    serve = serving(tmp_path / "s", state_answers(lambda _: None, print), limit=1000)
+    with serve as address, socket.socket(socket.AF_UNIX) as early:
+        with _few_files(0):
+            early.connect(address.partition("#")[0])
+            time.sleep(0.3)
+        assert 0 < len(tries) < 10
+        assert _asked(address, early) == b'{"state": null}\n'
+
+
+def test_where_a_socket_can_be_made_it_answers(tmp_path):
+    with socket.socket(socket.AF_UNIX) as caller, ExitStack() as stack:
+        with _few_files(3):  # the socket itself, and the two that end it
+            address = stack.enter_context(serving(tmp_path / "s", state_answers(lambda _: None, print), limit=1000))
+            time.sleep(0.05)
+        assert _asked(address, caller) == b'{"state": null}\n'
+
+
+def test_connections_for_which_no_thread_can_be_started_take_nobodys_place(tmp_path, monkeypatch):
+    monkeypatch.setattr(socket_server, "_CONNECTIONS", 1)
+    with serving(tmp_path / "s", state_answers(lambda _: None, print), limit=1000) as address:
+        with monkeypatch.context() as full, socket.socket(socket.AF_UNIX) as refused:
+            full.setattr(threading.Thread, "start", lambda _: (_ for _ in ()).throw(RuntimeError("no more threads")))
+            refused.settimeout(5)
+            refused.connect(address.partition("#")[0])
+            assert refused.recv(1) == b""
+        with socket.socket(socket.AF_UNIX) as later:
+            assert _asked(address, later) == b'{"state": null}\n'
+
+
+def test_it_ends_though_a_process_that_was_forked_meanwhile_has_all_it_had_open(tmp_path, monkeypatch):
+    pairs = []
+    make = socket.socketpair
+    monkeypatch.setattr(socket, "socketpair", lambda: pairs.append(make()) or pairs[-1])
+    with ExitStack() as stack:
+        with serving(tmp_path / "s", state_answers(lambda _: None, print), limit=1000):
+            for one in pairs[0]:
+                held = stack.enter_context(one.dup())
+                timer = threading.Timer(5, held.close)  # so that this fails, and does not hang
+                timer.start()
+                stack.callback(timer.cancel)
+            began = time.monotonic()
+        assert time.monotonic() - began < 2
