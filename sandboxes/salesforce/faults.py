@@ -8,7 +8,7 @@ Kinds
   reset_body      … after a fraction of the body
   stall           nothing for some seconds, or until the faults are cleared, then the answer
   stall_body      … in the middle of the body
-  cut_row         a CSV page ends in the middle of a row, as a complete HTTP answer
+  cut_row         a CSV page ends in the middle of the row at a fraction of it, as a complete HTTP answer
   truncated_gzip  a gzip body ends early, as a complete HTTP answer
   job_failed      a Bulk job ends as Failed with `reason`
   job_aborted     a Bulk job ends as Aborted

@@ -232,7 +232,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._reset()
                 return
             elif fault.kind == "cut_row":
-                response.body = _cut_row(response)
+                response.body = _cut_row(response, fault.fraction)
             elif fault.kind == "truncated_gzip":
                 zipped = response.body if response.zipped else gzip.compress(response.body, 1, mtime=0)
                 response.body, response.zipped = zipped[: int(len(zipped) * fault.fraction)], True
@@ -296,10 +296,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.close()
 
 
-def _cut_row(response: Response) -> bytes:
-    """The body up to the middle of a row near its middle, in the same encoding."""
+def _cut_row(response: Response, fraction: float) -> bytes:
+    """The body up to the middle of the row at that fraction of it, in the same encoding."""
     text = gzip.decompress(response.body) if response.zipped else response.body
-    line = text.rfind(b"\n", 0, max(len(text) // 2, 1)) + 1
+    line = text.rfind(b"\n", 0, max(int((len(text) - 1) * fraction), 1)) + 1
     end = text.find(b"\n", line)
     shorter = text[: line + max((end if end > 0 else len(text)) - line, 2) // 2]
     return gzip.compress(shorter, 1, mtime=0) if response.zipped else shorter

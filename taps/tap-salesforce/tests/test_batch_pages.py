@@ -1,16 +1,20 @@
 """Pages on their way into files: what is cut, spoilt or short is fetched again, and none is taken for whole that isn't."""
 
 import re
+import threading
 
 import pytest
-from batchpages import SPOILT, everything, files, ids, left_in, rows
+from batchpages import SPOILT, Reply, everything, files, ids, left_in, rows
 
 from tap_salesforce import fetching, pagefiles
+from tap_salesforce.batchfolder import BatchFolder
 from tap_salesforce.errors import (
     AnswerError,
     ShortResultError,
 )
-from tap_salesforce.tap import TapSalesforce
+from tap_salesforce.pages import Address
+from tap_salesforce.settings import read
+from tap_salesforce.tap import Org, TapSalesforce
 
 
 @pytest.mark.parametrize("trouble", SPOILT)
@@ -29,6 +33,23 @@ def test_a_large_page_that_is_not_as_large_as_its_rows_is_fetched_again(org, bat
     fault = org.faults.add(**SPOILT[trouble], path="/results", nth=3, times=2)
     assert ids(run(batches(org))) == everything(org)
     assert fault.hits == 2
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [b"Id,B\n1,abc\n", b"Id,B\n1,abc\n2,a", b"Id,B\n1,abc\n2", b"Id,B\n1,abc\n2,abc\n3,abc\n", b"Id\n1\n2\n"],
+    ids=["a row is missing", "its last value is cut", "a value is missing", "a row is too many", "a column is missing"],
+)
+def test_a_complete_answer_that_is_no_whole_page_is_fetched_again(org, configure, tmp_path, monkeypatch, spoilt):
+    client, whole = Org(read(configure(org))).client, b"Id,B\n1,abc\n2,abcdef\n"
+    coming = [Reply(spoilt, 2), Reply(whole, 2)]
+    monkeypatch.setattr(client, "open", lambda *_, **__: coming.pop(0))
+    with BatchFolder(tmp_path, "b-", zipped=False, room=1_000_000) as folder:
+        sizes, over = pagefiles.RowSizes(), threading.Event()
+        wanted = {"fields": ["Id", "B"], "folder": folder, "sizes": sizes, "over": over}
+        page = pagefiles.PageDownload(client, Address("p"), **wanted).to(folder.reserve("Contact"))
+        assert (page.rows, page.path.read_bytes()) == (2, whole)
+    assert not coming
 
 
 def test_large_pages_are_not_unpacked_once_it_is_known_what_a_row_takes(org, batches, run, monkeypatch):

@@ -1,11 +1,11 @@
 """The parts that only odd answers reach."""
 
-import io
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import requests
+from batchpages import Reply
 
 from tap_salesforce import bulk, soap, soql
 from tap_salesforce.counting import PageError
@@ -113,21 +113,6 @@ def test_columns_in_another_order_are_put_right_and_missing_ones_are_a_cut():
     assert page._order(None) is None
 
 
-class Reply:
-    """A result page as it arrives: whole, as far as HTTP can tell."""
-
-    def __init__(self, body: bytes, rows: int) -> None:
-        self.raw = self
-        self.headers = {"Sforce-NumberOfRecords": str(rows)}
-        self._body = io.BytesIO(body)
-
-    def read(self, size: int, *, decode_content: bool) -> bytes:
-        return self._body.read(size)
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
 @pytest.mark.parametrize(
     ("bodies", "rows"),
     [
@@ -135,8 +120,15 @@ class Reply:
         ([b"A,B\n1,abcdef", b"A,B\n1,abcdef"], [["1", "abcdef"]]),
         ([b"A,B\n1,\xc3", b"A,B\n1,\xc3\xa4\n"], [["1", "ä"]]),
         ([b'"A","B"\n"1","a', b'"A","B"\n"1","a\r\n"\n'], [["1", "a\r\n"]]),
+        ([b"A,B\n1", b"A,B\n1", b"A,B\n1,abc\n"], [["1", "abc"]]),
     ],
-    ids=["its last value is cut", "it never ends with a line end", "a character is cut", "a quoted value is cut"],
+    ids=[
+        "its last value is cut",
+        "it never ends with a line end",
+        "a character is cut",
+        "a quoted value is cut",
+        "it is cut between two values, twice",
+    ],
 )
 def test_a_page_whose_last_row_may_be_cut_is_read_again(client, monkeypatch, bodies, rows):
     coming = [Reply(body, 1) for body in bodies]

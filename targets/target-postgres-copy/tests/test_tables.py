@@ -4,7 +4,7 @@ import re
 
 import pytest
 from copydesk import Batches, Load, Warehouse, record, schema, state
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from target_postgres_copy import names
@@ -72,6 +72,7 @@ def test_a_column_is_widened_only_where_it_must(existing: str, wanted: Kind, bec
     assert widened(existing, wanted) == becomes
 
 
+@example(["é" * 40, "é" * 39 + "e", "e" * 64, "e" * 65])  # as letters they would fit, or are the same up to the limit
 @given(st.lists(st.text(max_size=70), unique=True, max_size=12))
 def test_identifiers_fit_are_distinct_and_stay_the_same(given_names: list[str]) -> None:
     found = names.distinct(given_names)
@@ -98,6 +99,41 @@ def test_columns_are_added_and_widened_with_each_change_logged(
     assert {warehouse.types("T")[name] for name in ("N", "D", "New")} == {"text"}
     assert warehouse.rows("T", "Id", "D")[1] == ("2", "2024-01-02 08:00:00+00")
     assert warehouse.rows("T", "Id", "New")[2] == ("3", '{"a": 1}')
+
+
+def test_what_makes_keys_and_replaces_a_table_is_logged_too(
+    load: Load, warehouse: Warehouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "target-postgres-copy")
+    rows = [record("T", Id="1"), state(1)]
+    load(schema("T"), *rows)
+    first = re.findall("DDL: (.*)", caplog.text)
+    assert [line.split(f'"{warehouse.schema}"')[0].strip() for line in first[:2]] == ["CREATE SCHEMA", "CREATE TABLE"]
+    assert any("PRIMARY KEY" in line for line in first)
+    caplog.clear()
+    load(schema("T"), *rows, load_method="overwrite")
+    *made, dropped, renamed = re.findall("DDL: (.*)", caplog.text)
+    assert made[0].startswith("CREATE TABLE") and any("PRIMARY KEY" in line for line in made)
+    assert dropped == f'DROP TABLE "{warehouse.schema}"."T"'
+    assert renamed.startswith("ALTER TABLE") and renamed.endswith('RENAME TO "T"')
+    caplog.clear()
+    load(schema("T", ("Other",), Other=TEXT), state(2), load_method="overwrite")
+    assert f'DDL: ALTER TABLE "{warehouse.schema}"' in caplog.text and 'ADD PRIMARY KEY ("Other")' in caplog.text
+
+
+@pytest.mark.parametrize("facts", [{"time_extracted": "{}"}, {"version": "{}"}], ids=["its time", "its version"])
+def test_what_a_batch_says_of_itself_is_a_value_and_no_sql(
+    load: Load, warehouse: Warehouse, batches: Batches, facts: dict
+) -> None:
+    load(schema("T"), record("T", Id="1"))
+    for text in ("2024-01-01', DROP COLUMN \"Id\", ADD COLUMN x text DEFAULT '", "1; DROP SCHEMA pg_temp"):
+        said = {name: value.format(text) for name, value in facts.items()}
+        with pytest.raises(MisfitError):
+            load(schema("T"), batches.csv("T", "Id\n2\n", **said))
+        with pytest.raises(MisfitError):
+            load(schema("New"), batches.csv("New", "Id\n2\n", **said))
+    assert warehouse.rows("T", "Id") == [("1",)]
+    assert warehouse.tables() == ["T"]
 
 
 def test_a_field_that_is_gone_leaves_its_column_and_null(load: Load, warehouse: Warehouse, batches: Batches) -> None:
@@ -184,6 +220,13 @@ def test_names_are_quoted_whatever_they_are(load: Load, warehouse: Warehouse, ba
     found = warehouse.rows(names.place(stream, None)[1], "Id", *(identifiers[name] for name in evil))
     assert found == [(str(n), *(f"{n}{name}" for name in evil)) for n in range(3)]
     assert warehouse.tables() == [stream]
+
+
+def test_a_key_may_have_any_name(load: Load, warehouse: Warehouse) -> None:
+    key = "it's \\'; DROP TABLE \"T\"; -- ü"
+    for name in ("first", "later", "last"):
+        load(schema("T", (key,), **{key: TEXT, "Name": TEXT}), record("T", **{key: "1", "Name": name}))
+    assert warehouse.rows("T", key, "Name") == [("1", "last")]
 
 
 def test_a_long_stream_name_gets_a_hash_and_keeps_it(load: Load, warehouse: Warehouse) -> None:

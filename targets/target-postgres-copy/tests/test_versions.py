@@ -88,9 +88,12 @@ def test_an_overwritten_table_has_only_the_new_rows(load: Load, warehouse: Wareh
     assert "Name" not in warehouse.types("T")
 
 
-def test_readers_of_an_overwritten_table_never_find_it_empty(load: Load, warehouse: Warehouse) -> None:
+@pytest.mark.parametrize("kept", [False, True], ids=["another takes its place", "it stays and gets the new rows"])
+def test_readers_of_an_overwritten_table_never_find_it_empty(load: Load, warehouse: Warehouse, kept: bool) -> None:
     rows = [record("T", Id=str(number)) for number in range(300)]
     load(schema("T"), *rows, state(1), **OVERWRITE)
+    if kept:
+        warehouse.run('CREATE INDEX mine ON {}."T" ("Id")')
     over, seen = threading.Event(), set()
 
     def look() -> None:
@@ -106,6 +109,19 @@ def test_readers_of_an_overwritten_table_never_find_it_empty(load: Load, warehou
     over.set()
     thread.join()
     assert seen == {300}
+
+
+def test_a_snapshot_keeps_the_old_rows_of_a_table_that_stays(load: Load, warehouse: Warehouse) -> None:
+    rows = [record("T", Id=str(number)) for number in range(300)]
+    load(schema("T"), *rows, state(1), **OVERWRITE)
+    warehouse.run('CREATE INDEX mine ON {}."T" ("Id")')
+    with psycopg.connect(warehouse.url.replace("+psycopg", ""), prepare_threshold=None) as own:
+        own.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        own.execute("SELECT FROM pg_class LIMIT 1")  # the snapshot is taken
+        load(schema("T"), *rows[:200], state(2), **OVERWRITE, batch_size_rows=50)
+        table = sql.Identifier(warehouse.schema, "T")
+        assert own.execute(sql.SQL("SELECT count(*) FROM {}").format(table)).fetchone() == (300,)
+    assert warehouse.count("T") == 200
 
 
 def test_views_indexes_and_grants_survive_an_overwrite(load: Load, warehouse: Warehouse) -> None:

@@ -78,6 +78,9 @@ def test_a_cut_row_is_a_complete_answer_that_ends_in_the_middle_of_a_row(client,
     whole = client.get(f"/jobs/query/{job}/results", Accept_Encoding=encoding)
     org.faults.add("cut_row", path="/results")
     cut = client.get(f"/jobs/query/{job}/results", Accept_Encoding=encoding)
+    org.faults.add("cut_row", path="/results", fraction=0.9999)
+    last = client.get(f"/jobs/query/{job}/results", Accept_Encoding=encoding).body
+    assert whole.body.startswith(last) and last.count(b"\n") == whole.body.count(b"\n") - 1
     assert cut.status == 200
     assert whole.body.startswith(cut.body)
     assert len(cut.body) < len(whole.body) * 0.6
