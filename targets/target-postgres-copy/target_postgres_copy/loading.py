@@ -21,6 +21,7 @@ from target_postgres_copy import building, fitting, growing, keys, tables, whole
 from target_postgres_copy.deriving import derive
 from target_postgres_copy.kinds import Kind
 from target_postgres_copy.layout import BATCH_WIDE, DELETED_AT, Column
+from target_postgres_copy.refusals import kept_out
 from target_postgres_copy.settings import LoadMethod
 from target_postgres_copy.stage import Place, Stage
 
@@ -114,7 +115,7 @@ class Batch:
                 if self._keyed:
                     keys.make_unique(stage)
                 wait()
-                self._merge(stage)
+                self._merge(stage, rows)
             if self.source.marks:
                 rows += self._apply_tombstones(connection)
         return Loaded(rows, stage.found_deleted)
@@ -142,25 +143,25 @@ class Batch:
         self._adjust(stage)
         self._settle(stage)
 
-    def _merge(self, stage: Stage) -> None:
-        """From the temporary stage into the table."""
+    def _merge(self, stage: Stage, rows: int) -> None:
+        """From the temporary stage, which was filled with so many rows, into the table."""
         (building.remember if self.direct else building.hold)(stage.connection, self.place)
         if not self._keyed:
             self._adjust(stage)
-            self._insert(stage)
+            self._insert(stage, rows)
             return
         # Two syncs of one table take turns from here on; the same keys in another order would deadlock.
         lock = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
         stage.connection.execute(lock, (f"{self.place.layout.schema}.{self.place.table}",))
         self._adjust(stage)
-        if not (self.growing and self._added(stage)):
-            self._insert(stage, self._on_conflict())
+        if not (self.growing and self._added(stage, rows)):
+            self._insert(stage, rows, self._on_conflict())
 
-    def _added(self, stage: Stage) -> bool:
+    def _added(self, stage: Stage, rows: int) -> bool:
         """Insert into a table without key; False if somebody has given it one meanwhile and some rows are there."""
         try:
             with stage.connection.transaction():
-                self._insert(stage)
+                self._insert(stage, rows)
         except UniqueViolation:
             found = tables.find(stage.connection, self.place.layout.schema, self.place.table)
             if found is None or frozenset(key.name for key in self.place.layout.keys) not in found.unique:
@@ -248,7 +249,8 @@ class Batch:
         for column in filter(self._is_common, self.place.layout.columns):
             self._alter(stage, "ALTER COLUMN {} DROP DEFAULT", sql.Identifier(column.name))
 
-    def _insert(self, stage: Stage, on_conflict: sql.Composable | None = None) -> None:
+    def _insert(self, stage: Stage, rows: int, on_conflict: sql.Composable | None = None) -> None:
+        """All that is left of so many rows; DestinationError where Postgres stores fewer than there are."""
         layout = self.place.layout
         statement = sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {} AS s").format(
             tables.named(layout.schema, self.place.table),
@@ -256,7 +258,16 @@ class Batch:
             sql.SQL(", ").join(self._value(column) for column in layout.columns),
             stage.where,
         )
-        stage.connection.execute(statement + on_conflict if on_conflict else statement)
+        stored = stage.connection.execute(statement + on_conflict if on_conflict else statement).rowcount
+        if stored < rows and not (on_conflict and all(column.key for column in layout.columns)):
+            self._assert_all(stage, stored)
+
+    def _assert_all(self, stage: Stage, stored: int) -> None:
+        """Of rows that came, those with a key that came again and removed ones have left the stage; nothing else."""
+        found = stage.connection.execute(sql.SQL("SELECT count(*) FROM {}").format(stage.where)).fetchone()
+        there = int(found[0]) if found else 0
+        if stored < there:
+            raise kept_out(there - stored, there, self.place.layout.label)
 
     def _on_conflict(self) -> sql.Composable:
         layout = self.place.layout

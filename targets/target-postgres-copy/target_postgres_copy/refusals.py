@@ -19,6 +19,7 @@ from target_postgres_copy.errors import (
 )
 
 _COLUMN: Final = re.compile(r"\bcolumn (.+?)(?:: |$)", re.MULTILINE)
+_FUNCTION: Final = re.compile(r"\bfunction (.+?\))")
 _GONE: Final = ("08", "57P")
 _AGAIN: Final = "What is committed stays; the next sync goes on from there."
 
@@ -46,6 +47,17 @@ def not_reached(error: psycopg.Error, *, user: str, address: str) -> LoadError:
         return ConfigError(
             f"The warehouse at {address} refused the sign-in of {user or 'the user'}.",
             hint="Check user and password of the destination.",
+        )
+    if "is not permitted to log in" in said:
+        return ConfigError(
+            f"The warehouse at {address} does not let {user or 'the user'} log in.",
+            hint="Let it: ALTER ROLE … LOGIN; or name another user in the destination.",
+        )
+    if state.startswith("53") or "too many c" in said or "connection slots" in said:
+        return DestinationError(
+            f"The warehouse at {address} has no connection left for {user or 'the user'}.",
+            hint="Raise max_connections or the role's CONNECTION LIMIT, or let fewer syncs run at once.",
+            retryable=True,
         )
     if state == "3D000" or re.search(r'database ".*" does not exist', said):
         return ConfigError(
@@ -79,9 +91,15 @@ def _gone(error: psycopg.Error, what: str) -> LoadError:
 
 
 def _forbidden(error: psycopg.Error, what: str) -> LoadError:
+    if "row-level security" in _first_line(error):
+        return PermissionMissingError(
+            f"Row-level security of {what} keeps the warehouse user from writing its rows.",
+            hint="Give it a policy for all rows (CREATE POLICY …) or BYPASSRLS, or disable it there; then sync again.",
+        )
     return PermissionMissingError(
         f"The warehouse user may not do what loading {what} needs: {_first_line(error)}.",
-        hint="Grant it CREATE on the schema, TEMPORARY on the database and ownership of the tables it loads.",
+        hint="Grant it CREATE on the schema, or on the database where the schema is missing; TEMPORARY on the database;"
+        " and ownership of the tables it loads, with all rights on them.",
     )
 
 
@@ -130,6 +148,24 @@ def _constraint(error: psycopg.Error, what: str) -> LoadError:
     return DestinationError(
         f"Rows for {what} violate its constraint {name or ''}".rstrip() + ".",
         hint="It was added by hand, or the table holds one key twice: drop it or remove those rows, then sync again.",
+    )
+
+
+def kept_out(missing: int, rows: int, what: str) -> LoadError:
+    """Rows that Postgres took and did not store; nothing of their batch stays."""
+    return DestinationError(
+        f"{missing:,} of {rows:,} rows for {what} were kept out by a trigger or rule that was added by hand.",
+        hint="Drop it, or let it store every row, then sync again. " + _AGAIN,
+    )
+
+
+def _raised(error: psycopg.Error, what: str) -> LoadError:
+    """What the function itself says may quote the record, so that is not repeated."""
+    found = _FUNCTION.search(error.diag.context or "")
+    function = f": function {found[1]} raised an error" if found else ""
+    return DestinationError(
+        f"A trigger on {what} refused its rows{function} ({error.sqlstate}).",
+        hint="It was added by hand: drop it or correct its function, then sync again. " + _AGAIN,
     )
 
 
@@ -202,6 +238,7 @@ _MAKERS: Final = {
     "53": _busy,
     "54": _too_much,
     "55006": _conflict,
+    "P0": _raised,
     "55P03": _conflict,
     "57014": _conflict,
 }

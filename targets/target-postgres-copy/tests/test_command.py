@@ -13,7 +13,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from target_postgres_copy.errors import ConfigError, LoadError, MessageError
-from target_postgres_copy.refusals import told
+from target_postgres_copy.refusals import not_reached, told
 from target_postgres_copy.settings import CONFIG_SCHEMA, read
 from target_postgres_copy.target import TargetPostgresCopy
 
@@ -128,6 +128,26 @@ def test_what_postgres_refuses_is_said_and_the_next_sync_loses_nothing(
     warehouse.run('DROP TRIGGER refuse ON {}."T"')
     assert load(schema("T"), batches.csv("T", "Id\n2\n"), state(2)) == [2]
     assert warehouse.rows("T", "Id") == [("1",), ("2",)]
+
+
+@pytest.mark.parametrize(
+    ("words", "says", "again"),
+    [
+        ('FATAL:  role "ada" is not permitted to log in', "does not let ada log in", False),
+        ('FATAL:  too many connections for role "ada"', "no connection left for ada", True),
+        ("FATAL:  sorry, too many clients already", "no connection left for ada", True),
+        (
+            "FATAL:  remaining connection slots are reserved for roles with the SUPERUSER attribute",
+            "no connection",
+            True,
+        ),
+        ("Connection refused", "cannot be reached", True),
+    ],
+)
+def test_who_is_not_let_in_is_told_why(words: str, says: str, *, again: bool) -> None:
+    error = not_reached(psycopg.OperationalError(f"connection failed: {words}"), user="ada", address="host/db")
+    assert says in error.message
+    assert error.retryable is again
 
 
 def test_a_server_that_speaks_no_sqlstate_is_gone() -> None:
