@@ -1,5 +1,6 @@
 """The `orchestrator` command: mounts every domain's commands, and turns errors into a sentence and an exit code."""
 
+import errno
 import logging
 import re
 import sys
@@ -15,10 +16,11 @@ from orchestrator.drivers.bundle import Drivers
 from orchestrator.entry import help as presenting
 from orchestrator.entry import wiring
 from orchestrator.kernel import console, memory, misfits
-from orchestrator.kernel.errors import InvalidConfigError, OrchestratorError, UsageError
+from orchestrator.kernel.errors import InvalidConfigError, OrchestratorError, TemporaryError, UsageError
 from orchestrator.kernel.printable import escaped_json
 
 _INTERRUPTED = 130
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 app = typer.Typer(
     name="orchestrator",
@@ -84,6 +86,25 @@ def mount(command: str = "") -> None:
 
 def run(arguments: Sequence[str], *, drivers: Drivers | None = None) -> int:
     """One call of the command line; answers the exit code. drivers: those to use instead of the environment's."""
+    code = 0
+    try:
+        code = _call(arguments, drivers)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        with suppress(OSError):
+            sys.stdout.close()
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        full = TemporaryError(f"Not all could be written: {error.strerror}.", hint="Free some disk space.")
+        code = code or full.exit_code
+        with suppress(OSError):
+            _render(full, as_json="--json" in arguments)
+    return code
+
+
+def _call(arguments: Sequence[str], drivers: Drivers | None) -> int:
     mount(*arguments[:1])
     try:
         _refuse_undecoded(arguments)
@@ -94,10 +115,6 @@ def run(arguments: Sequence[str], *, drivers: Drivers | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         console.say("Stopped.")
         return _INTERRUPTED
-    except BrokenPipeError:
-        with suppress(OSError):
-            sys.stdout.close()
-        return 0
     except Exception as error:
         shown = getattr(error, "show", None)  # a usage error of the command line itself
         if shown is None:

@@ -1,6 +1,7 @@
 """The console script: which command is behind which door, and what a short command does not import."""
 
 import json
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -67,6 +68,34 @@ def test_the_module_runs_as_the_command_does():
     done = subprocess.run([sys.executable, "-m", "orchestrator", "--version"], capture_output=True, check=True)
 
     assert done.stdout.strip()
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", [["--version"], ["connectors", "list", "--json"], ["connectors", "list"]])
+def test_a_result_that_finds_no_room_is_no_success_and_says_why(words, unbuffered):
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        done = subprocess.run(
+            [sys.executable, "-m", "orchestrator", *words],
+            env={"PYTHONUNBUFFERED": unbuffered},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+            text=True,
+        )
+
+    assert done.returncode == 75
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_who_left_before_anything_was_written_is_no_error():
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = [sys.executable, "-m", "orchestrator", "connectors", "list", "--json"]
+    done = subprocess.run(words, env={}, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_what_is_logged_for_operators_is_not_on_the_stderr_of_a_command():
