@@ -63,6 +63,13 @@ def test_an_answer_that_is_no_json_is_asked_for_again(org, client, monkeypatch):
     assert client.json("GET", "limits") == {"n": "1.10"}
 
 
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_a_proxy_that_cannot_reach_salesforce_is_asked_again(org, client, status):
+    fault = org.faults.add("status", path="/limits", status=status, code="", times=2)
+    assert client.json("GET", "limits")
+    assert fault.hits == 2
+
+
 def test_an_empty_answer_is_none(org, client):
     job = client.json("POST", "jobs/query", json={"operation": "query", "query": "SELECT Id FROM Account"})
     bulk_job = bulk.Job(

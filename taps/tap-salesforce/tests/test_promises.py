@@ -137,11 +137,14 @@ def test_refresh_tokens_that_rotate_at_every_sign_in_of_a_run_lose_nothing(own_o
 @pytest.mark.parametrize(
     ("api", "path"), [("BULK2", "/results"), ("BULK2", "/jobs/query/?$"), ("REST", "q=SELECT(\\+|%20)I")]
 )
-def test_silence_longer_than_the_time_out_costs_one_request_and_no_record(own_org, configure, run, api, path, trouble):
+def test_silence_longer_than_the_time_out_costs_one_request_and_no_record(
+    own_org, configure, run, quick, api, path, trouble
+):
     fault = own_org.faults.add(trouble, path=path, seconds=3.0, times=1)
     out = run(configure(own_org, api_type=api, timeout_seconds=0.5))
     assert out.ids("Contact") == Counter(everything(own_org))
     assert fault.hits == 1
+    assert quick == [None], "it was asked again, and not waited for"
 
 
 # ---- quota
