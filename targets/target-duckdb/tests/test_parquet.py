@@ -9,6 +9,7 @@ import duckdb
 import pytest
 from duckdesk import Desk, Load, record, schema, state
 
+from target_duckdb import parquet
 from target_duckdb.errors import MisfitError, PermissionMissingError
 
 SHAPE = schema("A", Name={"type": ["string", "null"]}, n={"type": ["number", "null"]})
@@ -71,6 +72,22 @@ def test_no_half_file_is_seen_and_what_a_crash_left_is_removed(write: Load, fold
     assert not list((folder / "A").glob("*.parquet"))
     write(SHAPE)
     assert not list((folder / "A").iterdir())
+
+
+def test_a_file_has_its_name_only_when_it_is_on_disk(
+    write: Load, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to_disk, seen = parquet._to_disk, []
+
+    def looked_at(path: Path) -> None:
+        seen.append((path.name, len(list((folder / "A").glob("*.parquet")))))
+        to_disk(path)
+
+    monkeypatch.setattr(parquet, "_to_disk", looked_at)
+    write(SHAPE, record("A", Id="1", n=1))
+    (half, before), end = seen
+    assert half.endswith(".part") and before == 0
+    assert end == ("A", 1)
 
 
 def test_a_streams_name_is_no_path(write: Load, folder: Path) -> None:

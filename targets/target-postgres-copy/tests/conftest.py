@@ -52,7 +52,7 @@ def administrator(server: ServerAddress) -> Iterator[psycopg.Connection]:
 @pytest.fixture(scope="session")
 def _connection(url: str) -> Iterator[psycopg.Connection]:
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True, prepare_threshold=None) as connection:
-        connection.execute("SET timezone = 'UTC'")
+        connection.execute("SET timezone = 'UTC'; SET lock_timeout = '60s'")  # who is kept out says so
         yield connection
 
 

@@ -15,6 +15,7 @@ COLUMNS = {
     "SystemModstamp": {"type": ["string", "null"], "format": "date-time"},
     "_sdc_deleted_at": {"type": ["string", "null"], "format": "date-time"},
 }
+CHANGED = datetime(2024, 1, 1, tzinfo=UTC)
 WHEN = datetime(2024, 2, 3, 4, 5, 6, tzinfo=UTC)
 GONE = "2024-02-03T04:05:06Z"
 PEOPLE = schema("People", **COLUMNS)
@@ -36,6 +37,7 @@ def test_a_tombstone_marks_its_row_and_keeps_what_the_row_says(load: Load, wareh
     load(PEOPLE, row("1", "Ada"), row("2", "Bob"), state(1))
     said = load(PEOPLE, tombstone("2"), tombstone("2"), state(2))
     assert found(warehouse) == [("1", "Ada", None), ("2", "Bob", WHEN)]
+    assert warehouse.rows("People", "Id", "IsDeleted", "SystemModstamp")[1] == ("2", False, CHANGED)
     assert said == [2]
 
 
