@@ -14,6 +14,7 @@ from orchestrator.drivers.meltano import ahead
 
 _OF_MELTANO = {"sync", "backfill", "test", "discover"}  # commands that start it here
 _ELSEWHERE = {"--help", "-h", "--detach", "-d"}  # unless they are told to
+_INTERRUPTED = 130
 
 
 def _starts_meltano(words: Sequence[str]) -> bool:
@@ -33,6 +34,9 @@ def main() -> None:
         gc.freeze()
         gc.enable()
         code = root.run(words)
+    except KeyboardInterrupt:  # while all that was imported; later it is run() that says so
+        sys.stderr.write("Stopped.\n")
+        code = _INTERRUPTED
     finally:
         ahead.end()
     leave(code)

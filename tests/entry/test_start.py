@@ -136,3 +136,17 @@ def test_meltano_is_imported_ahead_where_the_command_will_start_it_and_never_lef
         start.main()
 
     assert (calls, ended.value.code) == (["begin"] * begun + ["run", "end"], 3)
+
+
+def test_ctrl_c_before_a_command_has_begun_is_no_traceback(monkeypatch, capsys):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "argv", ["orchestrator", "runs", "list"])
+    monkeypatch.setattr("orchestrator.entry.main.mount", interrupted)
+    monkeypatch.setattr(start, "leave", sys.exit)
+
+    with pytest.raises(SystemExit) as ended:
+        start.main()
+
+    assert (ended.value.code, capsys.readouterr().err) == (130, "Stopped.\n")
