@@ -7,6 +7,8 @@ from collections import Counter
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tap_salesforce.inflating import PIECE
+
 SPOILT = {
     "cut within a row": {"kind": "cut_row", "fraction": 0.6},
     "cut within the last row": {"kind": "cut_row", "fraction": 0.9999},
@@ -28,6 +30,7 @@ class Reply:
         self._body = io.BytesIO(body)
 
     def read(self, size: int, *, decode_content: bool) -> bytes:
+        assert 0 < size <= PIECE, "however large a page is, no more of it is in memory"
         return self._body.read(size)
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 
 import pytest
 from batchpages import SPOILT, Reply, everything, files, ids, left_in, rows
@@ -102,6 +103,26 @@ def test_a_window_of_many_pages_is_fetched_page_by_page_in_order(own_org, batche
     order = [i for (i,) in own_org.store.rows('SELECT "Id" FROM "Contact" ORDER BY "Id"')]
     assert sorted(row["Id"] for row in rows(out)) == order
     assert [m["record_counts"] for m in out.messages if m["type"] == "BATCH"] == [[70]] * 12 + [[60]]
+
+
+def test_pages_are_fetched_at_the_same_time_and_so_many_at_most(org, batches, run, monkeypatch):
+    to, changed, under_way, most = pagefiles.PageDownload.to, threading.Condition(), [], [0]
+
+    def watched(self, path):
+        with changed:
+            under_way.append(path)
+            most[0] = max(most[0], len(under_way))
+            changed.notify_all()
+            changed.wait_for(lambda: most[0] >= 3, timeout=2)
+        time.sleep(0.05)  # in which a fourth would begin
+        try:
+            return to(self, path)
+        finally:
+            under_way.remove(path)
+
+    monkeypatch.setattr(pagefiles.PageDownload, "to", watched)
+    assert ids(run(batches(org, max_workers=3))) == everything(org)
+    assert most == [3]
 
 
 @pytest.mark.parametrize("version", ["62.0", "57.0"], ids=["pages are listed", "pages follow one another"])

@@ -168,6 +168,15 @@ def test_a_run_stopped_by_the_quota_is_finished_by_the_next(own_org, configure, 
     assert "unfinished_since" not in second.bookmark("Contact")
 
 
+def test_the_share_holds_among_the_pages_of_one_job_too(own_org, configure, run):
+    own_org.use_requests(0)
+    own_org.daily_limit = 100
+    with pytest.raises(QuotaError, match="used 30 of its 100"):
+        run(configure(own_org, window_rows=1_000, bulk_page_rows=10, max_api_usage_percent=30))
+    assert own_org.usage()[0] <= 30 + 2  # the job is deleted
+    assert 0 < len(run.partial.ids("Contact")) < 300
+
+
 # ---- values
 
 

@@ -1,18 +1,20 @@
 """Whoever else uses the database: what they made, set, hold or do at the same time changes no row and no right."""
 
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
 import pytest
 from copydesk import Batches, Load, Warehouse, config, ended, lines, record, schema, start, state
+from firstload import Run
 from psycopg import Connection, sql
-from psycopg.errors import LockNotAvailable
+from psycopg.errors import LockNotAvailable, UndefinedTable
 
-from target_postgres_copy import patience
+from target_postgres_copy import names, patience
 from target_postgres_copy.errors import DestinationError
 
 NAMED = {"Name": {"type": "string"}}
@@ -88,6 +90,23 @@ def test_a_role_that_works_in_snapshots_loads_on_many_connections(
     assert [name for _, name in warehouse.rows("T", "Id", "Name")] == ["0295", "0296", "0297", "0298", "0299"]
 
 
+def test_two_runs_that_bring_the_same_keys_in_another_order_take_turns(load: Load, warehouse: Warehouse) -> None:
+    rows = [record("T", Id=f"{number:02}", Name="new") for number in range(21)]
+    load(schema("T", **NAMED), *rows)
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s AND wait_event_type = 'Lock'"
+    with ThreadPoolExecutor(2) as pool, reading(warehouse) as somebody:
+        table = sql.Identifier(warehouse.schema, "T")
+        somebody.execute(sql.SQL("SELECT FROM {} WHERE \"Id\" = '10' FOR UPDATE").format(table))
+        runs = [pool.submit(load, schema("T", **NAMED), *some) for some in (rows, rows[::-1])]
+        until = time.monotonic() + 60
+        while warehouse.connection.execute(waiting, ("target-postgres-copy",)).fetchone() != (2,):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        somebody.rollback()
+        assert [run.result(60) for run in runs] == [[], []]
+    assert warehouse.count("T") == 21
+
+
 @pytest.mark.parametrize("done", [True, False])
 def test_of_two_runs_that_overwrite_one_table_the_earlier_one_ends_and_promises_nothing(
     load: Load, warehouse: Warehouse, tmp_path: Path, done: bool
@@ -108,6 +127,34 @@ def test_of_two_runs_that_overwrite_one_table_the_earlier_one_ends_and_promises_
     assert "Another sync has begun to overwrite" in end.failure["message"]
     assert end.failure["retryable"]
     assert {name for _, name in warehouse.rows("T", "Id", "Name")} == ({"late"} if done else {"before"})
+
+
+def test_the_earlier_of_two_overwrites_ends_while_the_later_one_goes_on(
+    load: Load, warehouse: Warehouse, begun: Callable[..., Run]
+) -> None:
+    load(schema("T", **NAMED), record("T", Id="0", Name="before"), state(1), **OVERWRITE)
+    runs = []
+    for who in ("early", "late"):
+        runs.append(begun(**OVERWRITE, batch_size_rows=1).process)
+        runs[-1].stdin.write(f"{json.dumps(record('T', Id='1', Name=who))}\n")
+        runs[-1].stdin.flush()
+        until = time.monotonic() + 60
+        while _names_aside(warehouse) != [(who,)]:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+    early, late = runs
+    end = ended(early, record("T", Id="2", Name="early"), state(2))
+    assert (end.code, end.states) == (1, [])
+    assert "Another sync has begun to overwrite" in end.failure["message"]
+    end = ended(late, record("T", Id="3", Name="late"), state(3))
+    assert (end.code, end.states) == (0, [3])
+    assert warehouse.rows("T", "Id", "Name") == [("1", "late"), ("3", "late")]
+
+
+def _names_aside(warehouse: Warehouse) -> list[tuple]:
+    with suppress(UndefinedTable):
+        return warehouse.rows(names.aside("T"), "Name")
+    return []
 
 
 GIVEN = {
@@ -151,15 +198,17 @@ def test_an_overwrite_gives_nobody_rights_that_were_taken(load: Load, warehouse:
         assert found == (expected,), (role, right)
 
 
-@pytest.mark.parametrize("how", ["a column", "an overwrite"])
+@pytest.mark.parametrize("how", ["a column", "an overwrite", "a column of an overwritten table that stays"])
 def test_a_table_that_somebody_reads_is_changed_later_and_keeps_nobody_else_out(
     load: Load, warehouse: Warehouse, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(patience, "_PAUSES", [0.3] * 50)
     monkeypatch.setattr("target_postgres_copy.finishing.BRIEFLY", "SET LOCAL lock_timeout = '200ms'")
     load(schema("T", **NAMED), record("T", Id="1", Name="old"), state(1))
-    more = {"More": NAMED["Name"]} if how == "a column" else {}
-    options = {} if more else OVERWRITE
+    more = {"More": NAMED["Name"]} if "column" in how else {}
+    options = OVERWRITE if "overw" in how else {}
+    if "stays" in how:
+        warehouse.run('CREATE INDEX mine ON {}."T" ("Name")')
 
     def change() -> None:
         load(schema("T", **NAMED, **more), record("T", Id="2", Name="new"), state(1), **options)

@@ -146,6 +146,7 @@ def test_an_overwrite_that_is_not_complete_changes_nothing_and_promises_nothing(
     load(schema("T"), record("T", Id="1"), state(1), **OVERWRITE)
     assert load(schema("T"), record("T", Id="2"), state(2), record("T", Id="3"), **OVERWRITE) == []
     assert warehouse.rows("T", "Id") == [("1",)]
+    assert warehouse.tables() == ["T"], "what was built aside is gone"
     with pytest.raises(LoadError):
         load(
             schema("T", N={"type": "integer"}),
