@@ -69,7 +69,6 @@ def by_hand(warehouse: SecretStr, *statements: str) -> None:
         pytest.param('ALTER TABLE {} ALTER "NumberOfEmployees" TYPE text', id="a type made wider"),
         pytest.param("ALTER TABLE {} ADD COLUMN note text", id="a column added"),
         pytest.param('ALTER TABLE {} ALTER "Name" TYPE varchar(3) USING left("Name", 3)', id="a type made narrower"),
-        pytest.param("DROP TABLE {}", id="the table dropped"),
     ],
 )
 def test_what_the_loader_can_mend_it_mends_and_a_full_refresh_brings_everything_back(
@@ -80,6 +79,9 @@ def test_what_the_loader_can_mend_it_mends_and_a_full_refresh_brings_everything_
     assert sync(installation, salesforce) == 0
     assert sync(installation, salesforce, "--full-refresh") == 0
     assert not difference(org, warehouse, salesforce.target_schema, "Account")
+
+
+_SKIPPING = "CREATE OR REPLACE FUNCTION public.skips() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
 
 
 @pytest.mark.parametrize(
@@ -98,6 +100,13 @@ def test_what_the_loader_can_mend_it_mends_and_a_full_refresh_brings_everything_
             FailureKind.DESTINATION_ERROR,
             "constraint brief",
             id="a constraint that rows violate",
+        ),
+        pytest.param(
+            [_SKIPPING, "CREATE TRIGGER ours BEFORE INSERT ON {} FOR EACH ROW EXECUTE FUNCTION public.skips()"],
+            "DROP TRIGGER ours ON {}",
+            FailureKind.DESTINATION_ERROR,
+            "kept out by a trigger",
+            id="a trigger that keeps rows out",
         ),
     ],
 )
@@ -125,6 +134,28 @@ def test_what_it_cannot_mend_is_named_and_nothing_is_lost_once_it_is_undone(
 
     by_hand(warehouse, undo.format(table))
     assert sync(installation, salesforce) == 0
+    assert not difference(org, warehouse, salesforce.target_schema, "Account")
+
+
+def test_a_table_that_is_gone_is_not_made_anew_for_what_changed_since(
+    installation: Installation, salesforce: Integration, org: LocalOrg, warehouse: SecretStr, table: str
+) -> None:
+    before = state(installation, salesforce)
+    by_hand(warehouse, f"ALTER TABLE {table} RENAME TO aside")
+    org.churn("Account", update=10, insert=5)
+    assert sync(installation, salesforce) == 1
+    said = failure(installation, salesforce)
+    assert "is gone" in said.message
+    assert f"orchestrator sync {salesforce.name} --full-refresh" in said.hint.replace("'", "")
+    assert state(installation, salesforce) == before
+
+    by_hand(warehouse, f'ALTER TABLE {salesforce.target_schema}.aside RENAME TO "Account"')
+    assert sync(installation, salesforce) == 0
+    assert not difference(org, warehouse, salesforce.target_schema, "Account")
+
+    by_hand(warehouse, f"DROP TABLE {table}")
+    assert sync(installation, salesforce) == 1
+    assert sync(installation, salesforce, "--full-refresh") == 0
     assert not difference(org, warehouse, salesforce.target_schema, "Account")
 
 

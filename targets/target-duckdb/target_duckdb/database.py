@@ -23,13 +23,17 @@ _PAUSE: Final = 0.2  # seconds
 class Database(Store):
     """Upserts by key: rows whose keys came are deleted, then all are inserted. No index is kept for that.
 
-    patience: seconds to wait for somebody else who has the file open
+    continued: streams whose tables must be there
+    patience:  seconds to wait for somebody else who has the file open
     """
 
-    def __init__(self, path: Path, schema: str, *, hard_delete: bool, patience: float) -> None:
+    def __init__(
+        self, path: Path, schema: str, *, hard_delete: bool, patience: float, continued: frozenset[str] = frozenset()
+    ) -> None:
         super().__init__()
         self._schema = identifier(schema)
         self._hard_delete = hard_delete
+        self._continued = continued
         self.connection = _opened(path, patience)
         self.connection.execute(SESSION)
         self._name = str(self._one("SELECT current_database()"))
@@ -37,8 +41,18 @@ class Database(Store):
     # ---- tables
 
     def prepare(self, layout: Layout, *, keyed: bool) -> None:
-        """Make the table, or add and widen columns, in one transaction."""
+        """Make the table, or add and widen columns, in one transaction.
+
+        DestinationError where a table is gone, with all its rows, of a stream of which only what changed since comes.
+        """
         del keyed
+        if layout.stream in self._continued and not self._columns(layout):
+            raise DestinationError(
+                f"The table {self._label(layout)} is gone, with all rows of earlier syncs; this one brings only what"
+                " changed since.",
+                hint="If it, or the file, was renamed or moved, undo that and sync again; otherwise read everything"
+                " again by a full refresh.",
+            )
         self._atomically(layout, lambda: self._evolve(layout))
         self.types[layout.stream] = self._columns(layout)
 

@@ -89,6 +89,12 @@ _CONFIG: Final[dict[str, Any]] = th.PropertiesList(
         title="Batches",
         description="Of storage.root batch files are read, and deleted when they are loaded, and of nowhere else.",
     ),
+    th.Property(
+        "continued_streams",
+        th.ArrayType(th.StringType()),
+        title="Continued streams",
+        description="Whose tables hold earlier rows: where one is gone, the load ends. Not for parquet.",
+    ),
 ).to_dict()
 
 
@@ -152,7 +158,13 @@ class TargetDuckDB(Target):  # type: ignore[misc]  # the SDK's types are not fol
                 self._store = ParquetFolder(path)
             else:
                 schema, hard = self.config["default_target_schema"], self.config["hard_delete"]
-                self._store = Database(path, schema, hard_delete=hard, patience=float(self.config["lock_timeout"]))
+                self._store = Database(
+                    path,
+                    schema,
+                    hard_delete=hard,
+                    continued=frozenset(self.config.get("continued_streams") or ()),
+                    patience=float(self.config["lock_timeout"]),
+                )
         return self._store
 
     def claim(self, stream: str, table: str) -> None:

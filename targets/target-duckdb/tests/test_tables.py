@@ -19,6 +19,20 @@ def test_a_table_is_there_although_no_row_came(desk: Desk, load: Load) -> None:
     assert desk.types("A") == {"Id": "VARCHAR", "n": "BIGINT"}
 
 
+@pytest.mark.parametrize("away", ['DROP TABLE crm."A"', 'ALTER TABLE crm."A" RENAME TO old'])
+def test_a_table_that_earlier_rows_are_gone_with_is_not_made_anew_for_those_that_follow(
+    desk: Desk, load: Load, away: str
+) -> None:
+    load(schema("A"), record("A", Id="1"))
+    desk.change(away)
+    with pytest.raises(DestinationError, match=r"A is gone") as raised:
+        load(schema("A"), record("A", Id="2"), continued_streams=["A"])
+    assert "full refresh" in raised.value.hint
+    load(schema("A"), record("A", Id="2"), continued_streams=["B"])
+    load(schema("A"), record("A", Id="3"), continued_streams=["A"])
+    assert desk.rows("A", "Id") == [("2",), ("3",)]
+
+
 def test_columns_are_added_widened_and_never_dropped(desk: Desk, load: Load, caplog: pytest.LogCaptureFixture) -> None:
     load(
         schema("A", n={"type": "integer"}, d={"type": "string", "format": "date"}, old=TEXT),

@@ -68,7 +68,8 @@ class Engine:
         layout = sink.layout
         key = (layout.schema, layout.table)
         progress = self._tables.get(key)
-        anew = progress is None and self.settings.method is LoadMethod.OVERWRITE
+        overwrites = self.settings.method is LoadMethod.OVERWRITE
+        anew = progress is None and overwrites
         if progress is None:
             place = Place(layout=layout, table=aside(layout.table) if anew else layout.table)
             progress = self._tables[key] = Progress(place=place, stream=sink.stream_name)
@@ -82,7 +83,8 @@ class Engine:
             progress.place = replace(progress.place, layout=layout)
         place = progress.place
         progress.stamp = self.states
-        self.call(layout, lambda c: finishing.prepare(c, place, keyed=sink.keyed, anew=anew))
+        continued = not overwrites and sink.stream_name in self.settings.continued
+        self.call(layout, lambda c: finishing.prepare(c, place, keyed=sink.keyed, anew=anew, continued=continued))
         return progress
 
     def call(self, layout: Layout, work: Callable[[Connection[Any]], _T]) -> _T:

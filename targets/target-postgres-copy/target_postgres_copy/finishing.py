@@ -14,6 +14,7 @@ from target_postgres_copy import building, fitting, growing, names, tables
 from target_postgres_copy.layout import DELETED_AT, VERSION, Layout
 from target_postgres_copy.loading import PREPARE
 from target_postgres_copy.patience import BRIEFLY, patiently
+from target_postgres_copy.refusals import gone
 from target_postgres_copy.stage import Place
 
 log: Final = logging.getLogger("target-postgres-copy")
@@ -46,15 +47,16 @@ WHERE n.nspname = %s AND c.relname = %s AND a.grantee <> c.relowner
 """
 
 
-def prepare(connection: Connection[Any], place: Place, *, keyed: bool, anew: bool) -> None:
+def prepare(connection: Connection[Any], place: Place, *, keyed: bool, anew: bool, continued: bool) -> None:
     """The schema exists, and the table, if there is one, can hold the layout; a first load that was cut off is over.
 
-    anew: drop what an earlier run left.
+    anew:      drop what an earlier run left
+    continued: earlier rows must be there: DestinationError where the table isn't
     """
-    patiently(place.layout.label, lambda: _prepare(connection, place, keyed=keyed, anew=anew))
+    patiently(place.layout.label, lambda: _prepare(connection, place, keyed=keyed, anew=anew, continued=continued))
 
 
-def _prepare(connection: Connection[Any], place: Place, *, keyed: bool, anew: bool) -> None:
+def _prepare(connection: Connection[Any], place: Place, *, keyed: bool, anew: bool, continued: bool) -> None:
     layout = place.layout
     with connection.transaction():
         connection.execute(PREPARE)
@@ -62,6 +64,8 @@ def _prepare(connection: Connection[Any], place: Place, *, keyed: bool, anew: bo
         connection.execute(_LOCK, (layout.label,))
         connection.execute(BRIEFLY)
         found = tables.find(connection, layout.schema, layout.table)  # says so if that is no table
+        if found is None and continued:
+            raise gone(layout.label)
         if found is not None and (lacking := growing.lacks(found)):
             growing.finish(connection, layout.schema, layout.table, lacking)
         if anew:

@@ -151,11 +151,19 @@ def _constraint(error: psycopg.Error, what: str) -> LoadError:
     )
 
 
+def gone(what: str) -> LoadError:
+    """A table that went with all its rows, of a stream of which only what changed since comes."""
+    return DestinationError(
+        f"The table {what} is gone, with all rows of earlier syncs; this one brings only what changed since.",
+        hint="If it was renamed or moved, undo that and sync again; otherwise read everything again by a full refresh.",
+    )
+
+
 def kept_out(missing: int, rows: int, what: str) -> LoadError:
     """Rows that Postgres took and did not store; nothing of their batch stays."""
     return DestinationError(
-        f"{missing:,} of {rows:,} rows for {what} were kept out by a trigger or rule that was added by hand.",
-        hint="Drop it, or let it store every row, then sync again. " + _AGAIN,
+        f"{missing:,} of {rows:,} rows for {what} were kept out by a trigger or rule.",
+        hint="It was added by hand: drop it, or let it store every row, then sync again. " + _AGAIN,
     )
 
 

@@ -102,6 +102,12 @@ CONFIG_SCHEMA: Final[dict[str, Any]] = th.PropertiesList(
         title="Batches",
         description="Of storage.root batch files are read and deleted, and of nowhere else. BATCH says the rest.",
     ),
+    th.Property(
+        "continued_streams",
+        th.ArrayType(th.StringType()),
+        title="Continued streams",
+        description="Whose earlier rows are in their tables: where one of those is gone, the load ends.",
+    ),
 ).to_dict()
 
 
@@ -113,6 +119,7 @@ class Settings:
     address:    host and database as messages may show them
     batch_rows: RECORD messages per batch
     clean_up:   whether batch files are deleted; never where they are known to be on another machine
+    continued:  streams whose tables must be there
     storage:    folder of batch files, where it is known: nothing outside of it is read or deleted
     """
 
@@ -127,6 +134,7 @@ class Settings:
     batch_rows: int
     connections: int
     clean_up: bool
+    continued: frozenset[str]
     storage: str | None
 
 
@@ -149,6 +157,7 @@ def read(config: Mapping[str, Any]) -> Settings:
         batch_rows=config["batch_size_rows"],
         connections=config["max_connections"],
         clean_up=config["clean_up_batch_files"] and (not root or local(root) is not None),
+        continued=frozenset(config.get("continued_streams") or ()),
         storage=root or None,
     )
 

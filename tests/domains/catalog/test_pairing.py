@@ -1,5 +1,6 @@
 """What two plugins agree on before they meet."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -78,3 +79,18 @@ def test_deletions_are_announced_where_both_know_how(pair, announces, understand
     )
     assert given == ({"hard_deletes": True} if announces and understands else {})
     assert taken == {}
+
+
+def test_only_a_loader_that_looks_after_earlier_rows_is_told_of_streams_that_go_on(warehouse):
+    ours, others = warehouse.variants["orchestrator"], warehouse.variants["meltanolabs"]
+    assert rules.continued_settings(ours, ["a", "b"]) == {"continued_streams": ["a", "b"]}
+    assert rules.continued_settings(ours, []) == {}
+    assert rules.continued_settings(others, ["a"]) == {}
+
+
+def test_more_names_than_an_environment_variable_holds_are_cut_short(warehouse):
+    names = [f"{number:05} \u00fc {'x' * 90}" for number in range(2_000)]
+    told = rules.continued_settings(warehouse.variant, names)["continued_streams"]
+    assert told == names[: len(told)]
+    assert len(told) > 500
+    assert len(json.dumps(told)) < 128 * 1024

@@ -102,6 +102,14 @@ def test_what_a_plugin_asks_for_is_said_as_a_command(kind, origin, command):
     assert rules.addressed(failure, run_id="r", integration="CRM").hint == f"Do this. {command}".strip()
 
 
+def test_a_full_refresh_that_a_plugin_asks_for_is_said_as_a_command():
+    hint = "Read everything again by a full refresh."
+    told = json.dumps({"kind": "destination_error", "origin": "destination", "message": "Gone.", "hint": hint})
+    failure = rules.explain(Outcome(exit_code=1, complaints=(f"FAILURE: {told}",)))
+    said = rules.addressed(failure, run_id="r", integration="CRM").hint
+    assert said == f"{hint} Full refresh: orchestrator sync CRM --full-refresh."
+
+
 @pytest.mark.parametrize(
     "wrong", ["FAILURE: ", "FAILURE: []", 'FAILURE: {"kind":"made_up","origin":"source","message":"x"}']
 )

@@ -12,7 +12,7 @@ from orchestrator.domains.runs.errors import (
     StateBusyError,
     UnknownStateError,
 )
-from orchestrator.domains.runs.types import RunStatus
+from orchestrator.domains.runs.types import RunKind, RunStatus
 from tests.domains.runs.syncs import MARCH, positions, synced
 from tests.fakes.meltano import singer_state
 
@@ -84,3 +84,28 @@ def test_state_is_not_changed_under_a_running_sync(drivers, ready, history):
     service.request(drivers, ready)
     with pytest.raises(StateBusyError):
         service.reset(drivers, ready, apply=True)
+
+
+def continued(meltano):
+    """The streams of which the loader was told, in the latest run, that earlier records must be there."""
+    return meltano.ran[-1].loader.config.get("continued_streams", [])
+
+
+def test_a_loader_is_told_which_streams_bring_only_what_changed_since_earlier_runs(drivers, ready, history, all_well):
+    synced(drivers, ready)
+    assert continued(all_well) == ["users"], "of teams nothing was ever written"
+
+
+def test_whatever_reads_everything_or_loads_elsewhere_needs_no_earlier_records(drivers, ready, history, all_well):
+    synced(drivers, ready, full_refresh=True)
+    assert continued(all_well) == []
+    synced(drivers, ready, kind=RunKind.DRY_RUN)
+    assert continued(all_well) == []
+    service.reset(drivers, ready, streams=["users"], apply=True)
+    synced(drivers, ready)
+    assert continued(all_well) == []
+
+
+def test_a_first_sync_needs_no_earlier_records(drivers, ready, all_well):
+    synced(drivers, ready)
+    assert continued(all_well) == []

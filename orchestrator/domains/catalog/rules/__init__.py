@@ -6,7 +6,7 @@ from orchestrator.domains.catalog.rules.checking import validate
 from orchestrator.domains.catalog.rules.form import completed, fields
 from orchestrator.domains.catalog.rules.masking import join, public, secret_names, split
 from orchestrator.domains.catalog.rules.misfits import misfits
-from orchestrator.domains.catalog.rules.pairing import agreed_settings, deletion_settings, encoding
+from orchestrator.domains.catalog.rules.pairing import agreed_settings, continued_settings, deletion_settings, encoding
 from orchestrator.domains.catalog.rules.parsing import parse
 from orchestrator.domains.catalog.rules.reading import connector
 from orchestrator.domains.catalog.rules.settings import plugin_settings, variant_of
@@ -16,6 +16,7 @@ __all__ = [
     "audience",
     "completed",
     "connector",
+    "continued_settings",
     "deletion_settings",
     "dialled",
     "encoding",

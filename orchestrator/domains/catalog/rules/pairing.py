@@ -6,9 +6,14 @@ is loaded at once, before RECORD messages that came earlier and wait, so that an
 source: singer_sdk.target_base.Target._process_batch_message, singer_sdk.sinks.core.Sink.process_batch_files
 """
 
-from typing import Any
+import json
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any, Final
 
 from orchestrator.domains.catalog.types import Variant
+
+_LONGEST: Final = 100_000  # bytes; source: Linux, MAX_ARG_STRLEN is 131,072
 
 
 def encoding(source: Variant, destination: Variant) -> str | None:
@@ -33,6 +38,17 @@ def agreed_settings(source: Variant, destination: Variant, *, folder: Any) -> tu
 def deletion_settings(source: Variant, destination: Variant) -> dict[str, Any]:
     """Of the source's settings those that a discovery needs too: streams then have a column for the deletion."""
     return {"hard_deletes": True} if source.tombstones and destination.tombstones else {}
+
+
+def continued_settings(destination: Variant, streams: Sequence[str]) -> dict[str, Any]:
+    """Of the destination's settings the one that keeps it from making tables anew whose earlier rows are gone.
+
+    So many streams that their names fit no environment variable are cut short: those left out are not looked after.
+    source: README of targets/target-postgres-copy (continued_streams)
+    """
+    ends = accumulate(len(json.dumps(name)) + 2 for name in streams)
+    named = [name for name, end in zip(streams, ends, strict=True) if end < _LONGEST]
+    return {"continued_streams": named} if destination.continues and named else {}
 
 
 def _batch_config(encoding_: str, folder: Any) -> dict[str, Any]:

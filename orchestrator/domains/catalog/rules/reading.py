@@ -62,6 +62,7 @@ def _variant(name: str, facts: Mapping[str, Any]) -> Variant:
         counts=facts.get("counts", True),
         batch=tuple(facts.get("batch", [])),
         tombstones=facts.get("tombstones", False),
+        continues=facts.get("continues", False),
         window=WindowSettings(**facts["window"]) if "window" in facts else None,
         cuts_names_at=facts.get("cuts_names_at"),
         address_variable=facts.get("address_variable"),

@@ -32,12 +32,14 @@ def plan(
     only: Sequence[str] | None = None,
     window: Window | None = None,
     schema: str | None = None,
+    continued: Sequence[str] = (),
 ) -> Plan:
     """Everything a run over these streams needs; signs in where that is ours to do.
 
-    only:    names of streams to read instead of the selected ones
-    window:  read what changed in it, and nothing else
-    schema:  load into this one instead of the integration's own
+    only:       names of streams to read instead of the selected ones
+    window:     read what changed in it, and nothing else
+    schema:     load into this one instead of the integration's own
+    continued:  streams whose earlier records are in the destination, and won't come again
     Raises what `to_read` raises, and what signing in raises.
     """
     chosen = to_read(drivers, integration, only=only, window=window)
@@ -45,10 +47,11 @@ def plan(
         destination = queries.destination(tx, integration.destination_id)
     source, target = opened(drivers, integration), loading(destination)
     given, taken = forms.agreed_settings(source.variant, target, folder=BATCH_FOLDER)
+    told = forms.continued_settings(target, [stream.name for stream in chosen if stream.name in set(continued)])
     return Plan(
         integration=integration,
         extractor=source.extractor({**given, **_bounds(source.variant, window)}),
-        loader=loader(drivers, integration, destination, taken, schema=schema or integration.target_schema),
+        loader=loader(drivers, integration, destination, {**taken, **told}, schema=schema or integration.target_schema),
         catalog=rules.run_catalog(chosen),
         streams=tuple(stream.name for stream in chosen),
         encoding=forms.encoding(source.variant, target),

@@ -40,6 +40,7 @@ from orchestrator.domains.runs.queries.states import (
     set_state,
     state_as_of,
     state_history,
+    written_before,
 )
 from orchestrator.domains.runs.queries.successes import newest_successes
 from orchestrator.domains.runs.queries.totals import totals
@@ -100,4 +101,5 @@ __all__ = [
     "strike_off",
     "totals",
     "workers",
+    "written_before",
 ]

@@ -1,9 +1,9 @@
 """The history of every stream's state."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Text, bindparam, func, literal, select, update
+from sqlalchemy import ARRAY, Text, bindparam, func, literal, select, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session
 
@@ -12,6 +12,7 @@ from orchestrator.domains.runs.queries.runs import HELD
 from orchestrator.domains.runs.tables import RunRow, RunStreamRow, StreamStateRow
 from orchestrator.domains.runs.types import (
     Attempt,
+    RunKind,
     StateEntry,
 )
 
@@ -45,6 +46,25 @@ def current_state(tx: Session, integration_id: str) -> dict[str, StateEntry]:
         .order_by(StreamStateRow.stream, StreamStateRow.id.desc())
     )
     return {row.stream: _state(row) for row in tx.scalars(wanted)}
+
+
+def written_before(tx: Session, integration_id: str, streams: Sequence[str]) -> tuple[str, ...]:
+    """Those of the streams whose records runs of this integration have loaded into its own schema, sorted.
+
+    Goes by what runs counted, of which the oldest is forgotten after `runs.keep`.
+    """
+    name = func.unnest(bindparam("streams", list(streams), ARRAY(Text))).column_valued("name")
+    wrote = (
+        select(RunStreamRow.run_id)
+        .join(RunRow, (RunRow.org_id == RunStreamRow.org_id) & (RunRow.id == RunStreamRow.run_id))
+        .where(
+            RunRow.integration_id == integration_id,
+            RunRow.kind.in_([RunKind.SYNC, RunKind.BACKFILL]),
+            RunStreamRow.stream == name,
+            RunStreamRow.records_written > 0,
+        )
+    )
+    return tuple(tx.scalars(select(name).where(wrote.exists()).order_by(name)))
 
 
 def state_history(tx: Session, integration_id: str, *, stream: str | None = None, limit: int = 50) -> list[StateEntry]:

@@ -65,7 +65,7 @@ def _told(line: str) -> Failure | None:
             kind=kind,
             origin=origin,
             message=message,
-            hint=f"{facts.get('hint', '')} {_command(kind, origin)}".strip(),
+            hint=f"{facts.get('hint', '')} {_command(kind, origin, asked=str(facts.get('hint', '')))}".strip(),
             retryable=facts.get("retryable") is True,
             retry_after=_seconds(facts.get("retry_after")),
             signature=_known(kind, message, side=origin),
@@ -81,8 +81,10 @@ def _known(kind: FailureKind, message: str, *, side: Origin) -> str | None:
     return known.id if known is not None and fits else None
 
 
-def _command(kind: FailureKind, origin: Origin) -> str:
+def _command(kind: FailureKind, origin: Origin, *, asked: str) -> str:
     """Our command or setting for what a plugin's hint asks for; a plugin knows none. Empty where there is none."""
+    if "full refresh" in asked:
+        return "Full refresh: orchestrator sync <id> --full-refresh."
     if kind is FailureKind.SCHEMA_VIOLATION:
         return "Discovery: orchestrator discover <id>."
     if origin is Origin.SOURCE and kind in {FailureKind.AUTH_EXPIRED, FailureKind.CONFIG_ERROR}:

@@ -115,7 +115,9 @@ def _unexpected(*, stopped: bool) -> tuple[RunStatus, Failure | None]:
 
 
 def _prepared(drivers: Drivers, integration: Integration, run: Run, recorder: Recorder, *, schema: str | None) -> Plan:
-    plan = integrations.plan(drivers, integration, only=run.streams, window=run.window, schema=schema)
+    plan = integrations.plan(
+        drivers, integration, only=run.streams, window=run.window, schema=schema, continued=_continued(drivers, run)
+    )
     how = f", as {plan.encoding} batches" if plan.encoding else ""
     recorder.say(f"{rules.doing(run)} {', '.join(plan.streams)} into {schema or integration.target_schema}{how}.")
     recorder.show(Progress(phase="starting"))
@@ -157,6 +159,15 @@ def _bookmarks(drivers: Drivers, run: Run) -> dict[str, Mapping[str, Any]]:
             return dict(queries.backfill_state(tx, run.id))
         entries = queries.current_state(tx, run.integration_id)
     return {name: one.bookmark for name, one in entries.items() if one.bookmark}
+
+
+def _continued(drivers: Drivers, run: Run) -> tuple[str, ...]:
+    """Streams of which only what changed will come, since their earlier records are in the destination."""
+    if run.full_refresh or run.kind is RunKind.DRY_RUN:
+        return ()
+    with drivers.db.transaction(run.org_id, role=Role.WORKER) as tx:
+        there = queries.current_state(tx, run.integration_id)
+        return queries.written_before(tx, run.integration_id, [name for name, one in there.items() if one.bookmark])
 
 
 def _outcome(ended: Exit, recorder: Recorder, *, counted: bool) -> Outcome:
