@@ -190,11 +190,21 @@ class Database:
         except DBAPIError as error:
             if error.connection_invalidated:
                 raise DatabaseAwayError(reason(error)) from error
+            if _is_outdated(error):
+                raise DatabaseBusyError(reason(error)) from error
             raise
 
     def close(self) -> None:
         """Close the pool's connections."""
         self.pool.dispose()
+
+
+def _is_outdated(error: DBAPIError) -> bool:
+    """Whether a migration changed columns of a statement that this connection had prepared; it is forgotten with that.
+
+    Its SQLSTATE says no more than that something isn't supported. source: Postgres, src/backend/utils/cache/plancache.c
+    """
+    return getattr(getattr(error.orig, "diag", None), "source_function", None) == "RevalidateCachedQuery"
 
 
 def work_for(tx: Session, org_ids: Iterable[str]) -> None:

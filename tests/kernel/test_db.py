@@ -4,6 +4,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.pool import NullPool
 
 from orchestrator.domains.identity import service as identity
 from orchestrator.kernel import ids
@@ -117,6 +118,29 @@ def test_a_connection_killed_in_the_middle_is_a_temporary_error(database, org_id
             connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
         killer.dispose()
         tx.execute(text("SELECT 1"))
+
+
+def test_a_statement_that_a_migration_has_outdated_may_be_tried_again(database, database_url):
+    migrating = create_engine(normalised(database_url), poolclass=NullPool)
+
+    def migrate(statement):
+        with migrating.begin() as connection:
+            connection.execute(text(statement))
+
+    def read():
+        with database.connection() as connection:
+            return connection.execute(text("SELECT entry FROM changed")).all()
+
+    migrate("CREATE TABLE changed (entry jsonb)")
+    try:
+        for _ in range(10):  # often enough for it to be prepared
+            read()
+        migrate("ALTER TABLE changed ALTER COLUMN entry TYPE json")
+        with pytest.raises(DatabaseBusyError):
+            read()
+        assert read() == []
+    finally:
+        migrate("DROP TABLE changed")
 
 
 def test_a_deadlock_is_no_server_that_is_away_and_may_be_tried_again(database, org_id):
