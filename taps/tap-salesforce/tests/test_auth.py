@@ -12,6 +12,7 @@ import jwt
 import pytest
 
 from sandboxes.salesforce import LocalOrg
+from tap_salesforce.client import Bearer
 from tap_salesforce.errors import ConfigError, SignInError, UnavailableError
 from tap_salesforce.settings import read
 from tap_salesforce.tap import Org, TapSalesforce
@@ -309,10 +310,14 @@ def test_a_refused_sign_in_is_never_tried_again(org, configure, monkeypatch, at)
     assert len(refused) == 8 and len(set(refused)) == 1
 
 
-def test_nothing_secret_is_logged(org, configure, run, caplog):
+def test_nothing_secret_is_logged(org, configure, run, caplog, monkeypatch):
     caplog.set_level(logging.DEBUG)
+    tokens, made = set(), Bearer.__init__
+    monkeypatch.setattr(Bearer, "__init__", lambda self, token: tokens.add(token) or made(self, token))
     for way in WAYS:
+        org.faults.add("session", path="/results")
         run(configure(org, auth=auth(org, way), streams=["Account"]))
         for name, secret in auth(org, way).items():
             if name in ("client_secret", "refresh_token", "password", "security_token", "private_key"):
                 assert secret not in caplog.text
+    assert len(tokens) == 2 * len(WAYS) and not any(token in caplog.text for token in tokens)

@@ -92,6 +92,18 @@ def test_the_first_job_of_a_run_is_asked_about_sooner_than_the_others(org, clien
     assert 18 < waits[-1] <= 20
 
 
+def test_a_job_that_takes_long_is_asked_about_less_and_less_often_but_often_enough(org, client, monkeypatch):
+    waits = []
+    client.backoff = replace(client.backoff, sleep=waits.append)
+    jobs = bulk.Bulk(client, include_deleted=False, page_rows=9, wait=timedelta(minutes=1))
+    with jobs.start("SELECT Id FROM Account", ["Id"]) as job:
+        answers = iter([{"state": "InProgress"}] * 20 + [{"state": "JobComplete", "numberRecordsProcessed": "7"}])
+        monkeypatch.setattr(client, "json", lambda *_: next(answers))
+        assert job.finished() == 7
+    assert waits[1] < waits[5] < waits[8]
+    assert 9 < max(waits) <= 10
+
+
 def test_an_error_page_that_is_no_json_is_shown_by_its_status(org, client, monkeypatch):
     send = requests.Session.request
 

@@ -41,6 +41,20 @@ def test_of_one_key_in_a_batch_the_last_record_wins(load: Load, warehouse: Wareh
     assert warehouse.rows("People", "Id", "Name") == [("1", "e"), ("2", "x"), ("3", "b")]
 
 
+def test_records_before_a_batch_are_older_than_it(load: Load, warehouse: Warehouse, batches: Batches) -> None:
+    file = batches.csv("T", "Id,Name\n1,file\n2,file\n")
+    load(schema("T", **NAMED), record("T", Id="1", Name="before"), file, record("T", Id="2", Name="behind"))
+    assert warehouse.rows("T", "Id", "Name") == [("1", "file"), ("2", "behind")]
+
+
+def test_what_jsonb_cannot_hold_is_left_out_within_objects(load: Load, warehouse: Warehouse) -> None:
+    given = {"a\0b": ["x\0y", {"\0": "\\u0000"}], "whole": "\U0001f600"}
+    kept = {"ab": ["xy", {"": "\\u0000"}], "whole": "\U0001f600"}
+    odd = record("T", Id="2", J=given | {"half": "\ud83d!"})
+    load(schema("T", J={"type": "object"}), record("T", Id="1", J=given), odd)
+    assert warehouse.rows("T", "Id", "J") == [("1", kept), ("2", kept | {"half": "?!"})]
+
+
 def test_the_last_record_wins_across_small_batches_on_many_connections(load: Load, warehouse: Warehouse) -> None:
     rows = [(str(number % 7), f"{number:04}") for number in range(400)]
     load(schema("People", **NAMED), *people(*rows), state(1), batch_size_rows=3, max_connections=4)

@@ -93,18 +93,35 @@ def test_a_role_that_works_in_snapshots_loads_on_many_connections(
 def test_two_runs_that_bring_the_same_keys_in_another_order_take_turns(load: Load, warehouse: Warehouse) -> None:
     rows = [record("T", Id=f"{number:02}", Name="new") for number in range(21)]
     load(schema("T", **NAMED), *rows)
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s AND wait_event_type = 'Lock'"
     with ThreadPoolExecutor(2) as pool, reading(warehouse) as somebody:
         table = sql.Identifier(warehouse.schema, "T")
         somebody.execute(sql.SQL("SELECT FROM {} WHERE \"Id\" = '10' FOR UPDATE").format(table))
         runs = [pool.submit(load, schema("T", **NAMED), *some) for some in (rows, rows[::-1])]
-        until = time.monotonic() + 60
-        while warehouse.connection.execute(waiting, ("target-postgres-copy",)).fetchone() != (2,):
-            assert time.monotonic() < until
-            time.sleep(0.02)
+        _until_they_wait(warehouse, 2)
         somebody.rollback()
         assert [run.result(60) for run in runs] == [[], []]
     assert warehouse.count("T") == 21
+
+
+def test_a_schema_that_somebody_makes_at_the_same_time_is_there_all_the_same(load: Load, warehouse: Warehouse) -> None:
+    with (
+        ThreadPoolExecutor(1) as pool,
+        psycopg.connect(warehouse.url.replace("+psycopg", ""), prepare_threshold=None) as own,
+    ):
+        own.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(warehouse.schema)))
+        run = pool.submit(load, schema("T"), record("T", Id="1"))
+        _until_they_wait(warehouse, 1)
+        own.commit()
+        assert run.result(60) == []
+    assert warehouse.count("T") == 1
+
+
+def _until_they_wait(warehouse: Warehouse, loads: int) -> None:
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s AND wait_event_type = 'Lock'"
+    until = time.monotonic() + 60
+    while warehouse.connection.execute(waiting, ("target-postgres-copy",)).fetchone() != (loads,):
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("done", [True, False])

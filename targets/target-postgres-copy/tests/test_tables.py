@@ -123,6 +123,15 @@ def test_a_schema_may_change_in_the_middle_of_a_run(load: Load, warehouse: Wareh
     ]
 
 
+def test_rows_from_before_a_change_of_the_schema_are_older_than_those_behind_it(
+    load: Load, warehouse: Warehouse
+) -> None:
+    before = record("T", Id="1", A="old")
+    later = [record("T", Id="1", A="new", B="b"), record("T", Id="2", A="new", B="b")]
+    load(schema("T", A=TEXT), before, schema("T", A=TEXT, B=TEXT), *later, batch_size_rows=2)
+    assert warehouse.rows("T", "Id", "A", "B") == [("1", "new", "b"), ("2", "new", "b")]
+
+
 def test_another_key_replaces_the_primary_key(load: Load, warehouse: Warehouse) -> None:
     facts = {"Id": {"type": "string"}, "Mail": {"type": "string"}}
     load(schema("T", ("Id",), Mail=facts["Mail"]), record("T", Id="1", Mail="a@x"), record("T", Id="2", Mail="b@x"))
