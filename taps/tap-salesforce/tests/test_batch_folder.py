@@ -15,6 +15,7 @@ from tap_salesforce.errors import (
     LoaderGoneError,
     StorageError,
 )
+from tap_salesforce.writer import LineWriter
 
 
 def test_the_loader_sets_the_pace(own_org, batches, run, monkeypatch):
@@ -78,6 +79,26 @@ def test_a_loader_that_removes_nothing_ends_the_run_and_its_files(own_org, batch
     with pytest.raises(LoaderGoneError, match="does not remove"):
         run(batches(own_org, batch_storage_mb=1))
     assert len(files(run.partial)) >= 2 and not left_in(tmp_path)
+
+
+def test_files_do_not_wait_for_a_loader_that_is_gone(own_org, batches, run, monkeypatch, tmp_path):
+    monkeypatch.setattr(batchfolder, "_EXPECTED", 20_000)
+    monkeypatch.setattr("tap_salesforce.settings.MEGABYTE", 100_000)
+    monkeypatch.setattr(fetching, "LONGEST_WAIT", 5.0)
+    asked = []
+    monkeypatch.setattr(LineWriter, "reader_is_gone", lambda _: asked.append(None) or True)
+    with pytest.raises(LoaderGoneError, match="does not remove"):
+        run(batches(own_org, batch_storage_mb=1))
+    assert asked == [None] and not left_in(tmp_path)
+
+
+def test_who_reads_messages_is_seen_to_go(monkeypatch):
+    read, write = os.pipe()
+    with os.fdopen(write, "w") as pipe:
+        monkeypatch.setattr("sys.stdout", pipe)
+        assert not LineWriter().reader_is_gone()
+        os.close(read)
+        assert LineWriter().reader_is_gone()
 
 
 @pytest.mark.parametrize("root", ["s3://bucket/x", "file://elsewhere/x"])
