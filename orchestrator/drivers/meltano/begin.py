@@ -64,7 +64,7 @@ def _copy_environment_once(settings_service: ModuleType) -> None:
 
 def _find_settings_by_name(settings_service: ModuleType) -> None:
     """As it does, but for looking at each; what it knows of them is a list that it replaces, but never changes."""
-    known: dict[int, tuple[Any, dict[str, Any]]] = {}
+    known: dict[int, tuple[Any, dict[str, Any]]] = {}  # the lists are kept, so no other one is taken for them
 
     def find_setting(self: Any, name: str) -> Any:
         settings = self.definitions()
@@ -88,14 +88,15 @@ def _change_settings(settings_service: ModuleType) -> None:
 def _look_up_flags_once(settings_store: ModuleType) -> None:
     """Whether a feature is on, which Meltano asks with each setting, stays as it is as long as we do."""
     get = settings_store.AutoStoreManager.get
-    known: dict[str, tuple[Any, dict[str, Any]]] = {}
+    known: dict[tuple[int, str], tuple[Any, Any, dict[str, Any]]] = {}
 
     def get_once(self: Any, name: str, *args: Any, **options: Any) -> tuple[Any, dict[str, Any]]:
-        if not name.startswith("ff."):
+        if not name.startswith("ff.") or args or options != {"cast_value": True}:
             return get(self, name, *args, **options)  # type: ignore[no-any-return]  # a tuple, too
-        if name not in known:
-            known[name] = get(self, name, *args, **options)
-        value, facts = known[name]
+        asked = id(self.settings_service), name
+        if asked not in known:
+            known[asked] = self.settings_service, *get(self, name, **options)
+        _, value, facts = known[asked]
         return value, {**facts}
 
     settings_store.AutoStoreManager.get = get_once

@@ -23,6 +23,7 @@ _URL_PASSWORD = re.compile(r"://[^:/@]*:([^@]*)@")  # as database libraries read
 _SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|signature", re.IGNORECASE)
 _SHORTEST_LINE = 8  # of a secret with several lines, such as a PEM key
 _ANCHOR = 4  # characters looked for first
+_MUCH = 500_000  # characters of forms, whose patterns take a second to make: before anybody waits for lines to be read
 _COMMON = frozenset('etaoinsrhldcu 0123456789.:/-"')  # of log lines: bad characters to look for
 
 
@@ -50,7 +51,7 @@ class Redactor:
                 return
             self._forms = frozenset(forms)
             self.longest = max(map(len, forms))
-            self._patterns = None
+            self._patterns = _patterns(forms) if sum(map(len, forms)) > _MUCH else None
 
     def __call__(self, text: str) -> str:
         """The text with MASK wherever a secret was."""
@@ -62,9 +63,13 @@ class Redactor:
     def _made(self) -> tuple[re.Pattern[str], re.Pattern[str]]:
         """The patterns, made when the first text comes: by then the processes that say it have been started."""
         with self._lock:
-            forms = self._forms
-            self._patterns = re.compile(_trie(_anchors(forms))), re.compile(_trie(forms))
+            self._patterns = _patterns(self._forms)
             return self._patterns
+
+
+def _patterns(forms: Iterable[str]) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Finds a text that may hold a form; finds the forms."""
+    return re.compile(_trie(_anchors(forms))), re.compile(_trie(forms))
 
 
 def _inside(secret: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.drivers.meltano import redact
 from orchestrator.drivers.meltano.redact import MASK, Redactor
 
 KEY = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nshort\nEFAASCBKcwggSjAgEAAoIBAQC7\n-----END PRIVATE KEY-----\n"
@@ -103,3 +104,17 @@ def test_an_address_without_a_password_hides_only_itself():
 
 def test_a_secret_with_invisible_characters_is_known_without_them_too():
     assert Redactor(["ab\x01cd\u200bef"])("login with abcdef") == f"login with {MASK}"
+
+
+@pytest.mark.parametrize(("much", "made"), [(10**6, 0), (10, 1)])
+def test_patterns_are_made_when_the_first_line_comes_unless_that_would_hold_it_up(monkeypatch, much, made):
+    asked, patterns = [], redact._patterns
+    monkeypatch.setattr(redact, "_MUCH", much)
+    monkeypatch.setattr(redact, "_patterns", lambda forms: asked.append(1) or patterns(forms))
+
+    redactor = Redactor(["hunter2-hunter2"])
+
+    assert len(asked) == made
+    assert redactor("it is hunter2-hunter2") == "it is •••"
+    assert redactor("nothing") == "nothing"
+    assert len(asked) == 1
