@@ -1,6 +1,10 @@
 """The target and its one kind of sink."""
 
+import io
 import os
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import date, datetime, time
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +28,21 @@ def _written(value: object) -> str:
     if isinstance(value, datetime | date | time):
         return value.isoformat()
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+def _append(path: Path, lines: Iterable[str]) -> None:
+    """All lines on disk, or none: half a line would spoil the one that is appended next."""
+    with path.open("ab", buffering=0) as file:
+        before = file.tell()
+        try:
+            with io.TextIOWrapper(io.BufferedWriter(file), encoding="utf-8", newline="\n") as text:
+                text.writelines(lines)
+                text.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            with suppress(OSError):
+                os.truncate(path, before)
+            raise
 
 
 class Measure(StrEnum):
@@ -67,14 +86,22 @@ class JsonlSink(BatchSink):  # type: ignore[misc]  # the SDK's types are not fol
         self._volume.exit()
 
     def process_batch(self, context: dict[str, Any]) -> None:
-        """Append all records and have them on disk before anything says so."""
-        folder = Path(self.config["destination_path"])
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / file_name(self.stream_name)).open("a", encoding="utf-8") as file:
-            for record in context["records"]:
-                file.write(simplejson.dumps(record, use_decimal=True, default=_written) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        """Append all records and have them on disk before anything says so; where that fails, say why and end."""
+        path = Path(self.config["destination_path"]) / file_name(self.stream_name)
+        lines = (simplejson.dumps(record, use_decimal=True, default=_written) + "\n" for record in context["records"])
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _append(path, lines)
+        except OSError as error:
+            told = {
+                "kind": "destination_error",
+                "origin": "destination",
+                "message": f"{path} cannot be written: {error.strerror}.",
+                "hint": "Make room, or mend what is in the way, then sync again: it goes on from what is written.",
+                "retryable": False,
+            }
+            self.logger.error("FAILURE: %s", simplejson.dumps(told))  # noqa: TRY400 - the traceback would tell nothing
+            sys.exit(1)
         self._volume.increment(context.get("bytes", 0))  # none came by a line: the SDK has read them from a file
 
 

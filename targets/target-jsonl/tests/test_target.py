@@ -86,13 +86,14 @@ def test_the_state_that_came_last_is_said_after_its_records_were_synced(load, fo
     assert seen == [("", 5)]
 
 
-def test_where_the_disk_refuses_no_state_is_said(load, monkeypatch, capsys):
+def test_where_the_disk_refuses_no_state_is_said(load, monkeypatch, capsys, caplog):
     def full(_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(SystemExit, match="1"):
         load(schema(), *records(1), state(1))
+    assert "users.jsonl cannot be written: No space left on device." in caplog.text
     assert "bookmarks" not in capsys.readouterr().out
 
 
@@ -145,11 +146,12 @@ def test_a_streams_name_never_leaves_the_folder(stream, name):
     assert file_name(stream) == name
 
 
-def test_a_file_where_the_folder_should_be_is_told(load, folder):
+def test_a_file_where_the_folder_should_be_is_told(load, folder, caplog):
     folder.parent.mkdir(parents=True)
     folder.write_text("in the way")
-    with pytest.raises(FileExistsError):
+    with pytest.raises(SystemExit, match="1"):
         load(schema(), *records(1))
+    assert "users.jsonl cannot be written: File exists." in caplog.text
 
 
 def test_as_a_program_it_counts_what_it_wrote(tmp_path):
@@ -173,3 +175,27 @@ def test_as_a_program_it_counts_what_it_wrote(tmp_path):
         for name in ("record_count", "byte_count")
     }
     assert totals == {"record_count": 7, "byte_count": len("".join(lines).encode())}
+
+
+def test_where_the_disk_is_full_no_half_line_stays_and_the_failure_is_a_sentence(folder, tmp_path):
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"destination_path": str(folder)}))
+    folder.mkdir(parents=True)
+    file = folder / "users.jsonl"
+    file.write_text('{"id": 0}\n')
+    lines = "".join(json.dumps(one) + "\n" for one in [schema(), *records(5_000), state(1)])
+    limited = "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+    limited += " resource.setrlimit(resource.RLIMIT_FSIZE, (9_005, 9_005));"
+    limited += " from target_jsonl.target import TargetJsonl; TargetJsonl.cli()"
+    command = [sys.executable, "-c", limited, "--config", str(config)]
+    unmeasured = {
+        name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")
+    }  # which is a file
+    done = subprocess.run(command, input=lines, env=unmeasured, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    told = json.loads(done.stderr.split("FAILURE: ")[1].splitlines()[0])
+    assert (told["kind"], told["origin"]) == ("destination_error", "destination")
+    assert "users.jsonl cannot be written: File too large" in told["message"]
+    assert file.read_text() == '{"id": 0}\n'
+    assert not done.stdout.strip(), "no state is told"
