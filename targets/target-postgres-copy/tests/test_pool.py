@@ -1,12 +1,15 @@
-"""Loads on several connections: bounded, whatever is submitted."""
+"""Loads on several connections: bounded in number and size, whatever comes."""
 
 import threading
 import time
 from collections.abc import Callable
 
 import psycopg
+import pytest
+from copydesk import Load, Warehouse, record, schema
 
 from target_postgres_copy.pool import Pool
+from target_postgres_copy.sources import RecordBuffer
 
 
 def test_whoever_submits_more_than_is_done_is_held_back(url: str) -> None:
@@ -36,3 +39,14 @@ def test_whoever_submits_more_than_is_done_is_held_back(url: str) -> None:
     pool.close()
     assert held == (2, 3), "two are under way, one waits"
     assert len(begun) == 6
+
+
+def test_large_records_are_on_their_way_before_there_are_many(
+    load: Load, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes, fill = [], RecordBuffer.fill
+    monkeypatch.setattr(RecordBuffer, "fill", lambda self, stage: sizes.append(self.size) or fill(self, stage))
+    monkeypatch.setattr("target_postgres_copy.engine._BATCH_BYTES", 100_000)
+    load(schema("T", A={"type": "string"}), *(record("T", Id=str(number), A="y" * 1000) for number in range(600)))
+    assert max(sizes) < 300_000
+    assert warehouse.count("T") == 600
