@@ -220,7 +220,16 @@ class RunStreamRow(Table):
     """What one run moved of one stream."""
 
     __tablename__ = "run_streams"
-    __table_args__ = (ForeignKeyConstraint(["org_id", "run_id"], ["runs.org_id", "runs.id"]),)
+    __table_args__ = (
+        ForeignKeyConstraint(["org_id", "run_id"], ["runs.org_id", "runs.id"]),
+        Index(
+            "run_streams_that_wrote",
+            "org_id",
+            "stream",
+            postgresql_include=["run_id"],
+            postgresql_where="records_written > 0",
+        ),
+    )
 
     org_id: Mapped[str] = mapped_column(Identifier("org"), primary_key=True)
     run_id: Mapped[str] = mapped_column(Identifier("run"), primary_key=True)
