@@ -188,9 +188,7 @@ def test_where_the_disk_is_full_no_half_line_stays_and_the_failure_is_a_sentence
     limited += " resource.setrlimit(resource.RLIMIT_FSIZE, (9_005, 9_005));"
     limited += " from target_jsonl.target import TargetJsonl; TargetJsonl.cli()"
     command = [sys.executable, "-c", limited, "--config", str(config)]
-    unmeasured = {
-        name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")
-    }  # which is a file
+    unmeasured = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}  # a file, too
     done = subprocess.run(command, input=lines, env=unmeasured, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
