@@ -1,11 +1,12 @@
 import json
 import os
-import resource
 import socket
 import stat
+import subprocess
+import sys
 import threading
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
@@ -145,20 +146,6 @@ def test_a_process_that_is_none_of_the_runs_is_hung_up_on_even_with_the_nonce(tm
     assert asked == [os.getpid()]
 
 
-@contextmanager
-def _few_files(more):
-    """No more than this many further files may be opened meanwhile."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    free = [os.open(os.devnull, os.O_RDONLY) for _ in range(more + 1)]
-    for file in free:
-        os.close(file)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (free[-1], hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
 def _asked(address, connection):
     path, _, nonce = address.rpartition("#")
     connection.settimeout(5)
@@ -168,25 +155,72 @@ def _asked(address, connection):
     return connection.recv(100)
 
 
-def test_who_calls_while_too_many_files_are_open_waits_and_so_do_we(tmp_path, monkeypatch):
-    tries = []
-    accept = socket.socket.accept
-    monkeypatch.setattr(socket.socket, "accept", lambda one: tries.append(one) or accept(one))
-    serve = serving(tmp_path / "s", state_answers(lambda _: None, print), limit=1000)
-    with serve as address, socket.socket(socket.AF_UNIX) as early:
-        with _few_files(0):
-            early.connect(address.partition("#")[0])
-            time.sleep(0.3)
-        assert 0 < len(tries) < 10
-        assert _asked(address, early) == b'{"state": null}\n'
+FEW_FILES = """
+import os, resource, socket, sys, time
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from orchestrator.drivers.meltano.socket_server import serving, state_answers
+
+@contextmanager
+def few_files(more):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = [os.open(os.devnull, os.O_RDONLY) for _ in range(more + 1)]
+    for file in free:
+        os.close(file)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[-1], hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+def asked(address, connection):
+    nonce = address.rpartition("#")[2]
+    connection.settimeout(5)
+    connection.sendall(f'{nonce}\\n{{"op": "get", "state_id": "a"}}\\n'.encode())
+    return connection.recv(100).decode()
+
+serve = partial(serving, Path(sys.argv[1]), state_answers(lambda _: None, print), limit=1000)
+"""
+
+
+def _with_few_files(program, tmp_path):
+    """What it prints, in a process of its own: other threads of ours need files, too."""
+    words = [sys.executable, "-c", FEW_FILES + program, str(tmp_path / "s")]
+    return subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout.splitlines()
+
+
+def test_who_calls_while_too_many_files_are_open_waits_and_so_do_we(tmp_path):
+    tries, said = _with_few_files(
+        """
+tries, accept = [], socket.socket.accept
+socket.socket.accept = lambda one: tries.append(one) or accept(one)
+with serve() as address, socket.socket(socket.AF_UNIX) as early:
+    with few_files(0):
+        early.connect(address.partition("#")[0])
+        time.sleep(0.3)
+    print(len(tries))
+    print(asked(address, early), end="")
+""",
+        tmp_path,
+    )
+
+    assert 0 < int(tries) < 10
+    assert said == '{"state": null}'
 
 
 def test_where_a_socket_can_be_made_it_answers(tmp_path):
-    with socket.socket(socket.AF_UNIX) as caller, ExitStack() as stack:
-        with _few_files(3):  # the socket itself, and the two that end it
-            address = stack.enter_context(serving(tmp_path / "s", state_answers(lambda _: None, print), limit=1000))
-            time.sleep(0.05)
-        assert _asked(address, caller) == b'{"state": null}\n'
+    [said] = _with_few_files(
+        """
+with socket.socket(socket.AF_UNIX) as caller, ExitStack() as stack:
+    with few_files(3):  # the socket itself, and the two that end it
+        address = stack.enter_context(serve())
+        time.sleep(0.05)
+    caller.connect(address.partition("#")[0])
+    print(asked(address, caller), end="")
+""",
+        tmp_path,
+    )
+
+    assert said == '{"state": null}'
 
 
 def test_connections_for_which_no_thread_can_be_started_take_nobodys_place(tmp_path, monkeypatch):
