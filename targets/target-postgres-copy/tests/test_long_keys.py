@@ -27,7 +27,8 @@ def test_the_batch_with_a_long_key_is_refused_and_the_next_run_goes_on(
     assert "append-only" in refused.value.hint
     assert LONG not in str(refused.value)
     assert load.said in ([1], [])
-    assert "3" not in [key for (key,) in warehouse.rows("T", "Id")]
+    if warehouse.tables():  # none where the batch was refused before the first one had made the table
+        assert "3" not in [key for (key,) in warehouse.rows("T", "Id")]
     load(schema("T", N=TEXT), batches.csv("T", "Id,N\n1,a\n2,b\n"), batches.csv("T", "Id,N\n3,b\n4,b\n"), state(2))
     assert [key for (key,) in warehouse.rows("T", "Id")] == [*(["0"] if known else []), "1", "2", "3", "4"]
     assert is_whole(warehouse)
