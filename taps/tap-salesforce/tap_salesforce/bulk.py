@@ -97,7 +97,7 @@ class Bulk:
 class Job:
     """One query job. Use as a context: leaving it deletes the job, whatever happened."""
 
-    def __init__(self, bulk: Bulk, job_id: str, fields: Sequence[str], *, first: bool = False) -> None:
+    def __init__(self, bulk: Bulk, job_id: str, fields: Sequence[str], *, first: bool) -> None:
         self._bulk = bulk
         self._client = bulk.client
         self._path = f"jobs/query/{job_id}"

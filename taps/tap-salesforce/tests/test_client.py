@@ -72,9 +72,8 @@ def test_a_proxy_that_cannot_reach_salesforce_is_asked_again(org, client, status
 
 def test_an_empty_answer_is_none(org, client):
     job = client.json("POST", "jobs/query", json={"operation": "query", "query": "SELECT Id FROM Account"})
-    bulk_job = bulk.Job(
-        bulk.Bulk(client, include_deleted=False, page_rows=9, wait=timedelta(minutes=1)), job["id"], ["Id"]
-    )
+    jobs = bulk.Bulk(client, include_deleted=False, page_rows=9, wait=timedelta(minutes=1))
+    bulk_job = bulk.Job(jobs, job["id"], ["Id"], first=False)
     list(bulk_job.pages())
     assert client.json("DELETE", f"jobs/query/{job['id']}") is None
 
