@@ -19,11 +19,12 @@ from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 
 from orchestrator.kernel import ids
-from orchestrator.kernel.db import QUEUE_SCHEMA, TCP, Role, normalised
+from orchestrator.kernel.db import IDLE, QUEUE_SCHEMA, TCP, Role, normalised
 
 log = logging.getLogger(__name__)
 _LOOK_EVERY = 5.0  # seconds; a notification makes it at once
 _AGAIN_AFTER = 1.0  # seconds, where the database is away
+_LET_GO = f"idle_in_transaction_session_timeout={IDLE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Queue:
         await stopped
 
     async def _work(self, hand_over: Callable[[Ticket], object]) -> None:
-        app = App(connector=PsycopgConnector(conninfo=_conninfo(self._address), min_size=1, max_size=2, timeout=10))
+        app = App(connector=PsycopgConnector(conninfo=conninfo(self._address), min_size=1, max_size=2, timeout=10))
 
         @app.task(name="execute")
         async def execute(org_id: str, run_id: str) -> None:
@@ -79,8 +80,11 @@ class Queue:
             )
 
 
-def _conninfo(address: SecretStr) -> str:
-    """As libpq reads it; an address would not do, since there a space is told from a plus."""
+def conninfo(address: SecretStr) -> str:
+    """For its sessions, as libpq reads it; an address would not do, since there a space is told from a plus.
+
+    Whoever fetches a job holds the lock that every worker's fetching takes: no rest in that transaction either.
+    """
     url = normalised(address)
     parts = {**url.query, "host": url.host or url.query.get("host"), "port": url.port or url.query.get("port")}
     given = {name: str(value) for name, value in parts.items() if value is not None and name != "pgbouncer"}
@@ -90,6 +94,6 @@ def _conninfo(address: SecretStr) -> str:
         user=url.username,
         password=url.password,
         dbname=url.database,
-        options=f"-c search_path={QUEUE_SCHEMA} -c role={Role.WORKER.value}",
+        options=f"-c search_path={QUEUE_SCHEMA} -c role={Role.WORKER.value} -c {_LET_GO}",
         application_name="orchestrator worker",
     )

@@ -36,6 +36,11 @@ TCP: dict[str, Any] = {
 }
 
 
+# A process that is paused in a transaction holds its locks, on which all others may wait: it loses them before a lease
+# ends. source: Postgres, "Client Connection Defaults"
+IDLE: Final = "20s"
+
+
 class Role(StrEnum):
     """What a transaction may do; every one of these is subject to row-level security."""
 
@@ -145,10 +150,11 @@ def engine(address: SecretStr, *, application_name: str = "orchestrator") -> Eng
 
 
 class Database:
-    """Transactions of one control plane. Threads may share it."""
+    """Transactions of one control plane. Threads may share it. idle: how long one may rest between its statements."""
 
-    def __init__(self, pool: Engine) -> None:
+    def __init__(self, pool: Engine, *, idle: str = IDLE) -> None:
         self.pool = pool
+        self._idle = idle
 
     @contextmanager
     def transaction(self, org_id: str, *, role: Role = Role.APP) -> Iterator[Session]:
@@ -158,15 +164,15 @@ class Database:
         sleeping outside.
         """
         with self._session() as tx:
-            become = text("SELECT set_config('role', :role, true), set_config('app.org_id', :org, true)")
-            tx.execute(become, {"role": role.value, "org": str(ids.decode("org", org_id))})
+            named = {"role": role.value, "org": str(ids.decode("org", org_id)), "idle": self._idle}
+            tx.execute(_BECOME_ORG, named)
             yield tx
 
     @contextmanager
     def anonymous(self, *, role: Role = Role.APP) -> Iterator[Session]:
         """A transaction without an organization: sees no tenant row; for the few reviewed functions across them."""
         with self._session() as tx:
-            tx.execute(text("SELECT set_config('role', :role, true)"), {"role": role.value})
+            tx.execute(_BECOME, {"role": role.value, "idle": self._idle})
             yield tx
 
     @contextmanager
@@ -213,6 +219,8 @@ def work_for(tx: Session, org_ids: Iterable[str]) -> None:
     tx.execute(_WORK_FOR, {"orgs": f"{{{named}}}"})
 
 
+_BECOME = text("SELECT set_config('role', :role, true), set_config('idle_in_transaction_session_timeout', :idle, true)")
+_BECOME_ORG = text(f"{_BECOME.text}, set_config('app.org_id', :org, true)")
 _WORK_FOR = text("SELECT set_config('app.org_ids', :orgs, true)")
 
 

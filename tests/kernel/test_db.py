@@ -1,4 +1,5 @@
 import threading
+from datetime import timedelta
 
 import pytest
 from pydantic import SecretStr
@@ -10,6 +11,7 @@ from orchestrator.domains.identity import service as identity
 from orchestrator.kernel import ids
 from orchestrator.kernel.db import Database, DatabaseAwayError, DatabaseBusyError, Role, engine, normalised
 from orchestrator.kernel.errors import InvalidConfigError
+from orchestrator.kernel.settings import RunSettings
 
 
 @pytest.mark.parametrize(
@@ -142,6 +144,33 @@ def test_a_statement_that_a_migration_has_outdated_may_be_tried_again(database, 
         assert read() == []
     finally:
         migrate("DROP TABLE changed")
+
+
+def test_a_process_paused_in_a_transaction_loses_it_so_that_nobody_waits_for_its_locks(database, org_id):
+    lock = text("SELECT 1 FROM orchestrator.organizations FOR UPDATE")
+    paused = Database(database.pool, idle="100ms")
+
+    def pause():
+        with paused.transaction(org_id) as tx:
+            tx.execute(lock)
+            with database.transaction(org_id) as other:  # waits for as long as the lock is held
+                other.execute(text("SET LOCAL lock_timeout = '60s'"))
+                assert other.execute(lock).all() == [(1,)]
+            tx.execute(lock)
+
+    with pytest.raises(DatabaseAwayError, match="idle-in-transaction"):
+        pause()
+    with paused.anonymous() as tx:
+        assert tx.scalar(text("SHOW idle_in_transaction_session_timeout")) == "100ms"
+
+
+def test_nobody_may_rest_in_a_transaction_for_as_long_as_a_lease_lasts(database, org_id):
+    with database.transaction(org_id) as tx, database.anonymous() as another:
+        for one in (tx, another):
+            assert one.scalar(text("SHOW idle_in_transaction_session_timeout")) == "20s"
+    assert timedelta(seconds=20) < RunSettings().lease
+    with database.connection() as connection:
+        assert connection.scalar(text("SHOW idle_in_transaction_session_timeout")) == "0", "it isn't the connection's"
 
 
 def test_a_deadlock_is_no_server_that_is_away_and_may_be_tried_again(database, org_id):
