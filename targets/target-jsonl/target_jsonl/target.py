@@ -1,20 +1,26 @@
 """The target and its one kind of sink."""
 
-import io
-import os
+import logging
+import signal
 import sys
-from collections.abc import Iterable
-from contextlib import suppress
 from datetime import date, datetime, time
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, Final, NoReturn, Self
 from urllib.parse import quote
 
+import click
 import simplejson  # type: ignore[import-untyped]  # its stubs are a package of their own
 from singer_sdk import BatchSink, Target, metrics
 from singer_sdk import typing as th
 from singer_sdk.io_base import SingerReader
+from singer_sdk.plugin_base import SingerCommand
+
+from target_jsonl.appending import append
+from target_jsonl.errors import DestinationError, LoadError
+
+log: Final = logging.getLogger("target-jsonl")
 
 
 def file_name(stream: str) -> str:
@@ -28,21 +34,6 @@ def _written(value: object) -> str:
     if isinstance(value, datetime | date | time):
         return value.isoformat()
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
-
-
-def _append(path: Path, lines: Iterable[str]) -> None:
-    """All lines on disk, or none: half a line would spoil the one that is appended next."""
-    with path.open("ab", buffering=0) as file:
-        before = file.tell()
-        try:
-            with io.TextIOWrapper(io.BufferedWriter(file), encoding="utf-8", newline="\n") as text:
-                text.writelines(lines)
-                text.flush()
-                os.fsync(file.fileno())
-        except OSError:
-            with suppress(OSError):
-                os.truncate(path, before)
-            raise
 
 
 class Measure(StrEnum):
@@ -86,23 +77,37 @@ class JsonlSink(BatchSink):  # type: ignore[misc]  # the SDK's types are not fol
         self._volume.exit()
 
     def process_batch(self, context: dict[str, Any]) -> None:
-        """Append all records and have them on disk before anything says so; where that fails, say why and end."""
+        """Append all records and have them on disk before anything says so. Raises DestinationError."""
         path = Path(self.config["destination_path"]) / file_name(self.stream_name)
         lines = (simplejson.dumps(record, use_decimal=True, default=_written) + "\n" for record in context["records"])
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _append(path, lines)
+            append(path, lines)
         except OSError as error:
-            told = {
-                "kind": "destination_error",
-                "origin": "destination",
-                "message": f"{path} cannot be written: {error.strerror}.",
-                "hint": "Make room, or mend what is in the way, then sync again: it goes on from what is written.",
-                "retryable": False,
-            }
-            self.logger.error("FAILURE: %s", simplejson.dumps(told))  # noqa: TRY400 - the traceback would tell nothing
-            sys.exit(1)
+            raise DestinationError(
+                f"{path} cannot be written: {error.strerror}.",
+                hint="Make room, or mend what is in the way, then sync again: it goes on from what is written.",
+            ) from error
         self._volume.increment(context.get("bytes", 0))  # none came by a line: the SDK has read them from a file
+
+
+class TargetCommand(SingerCommand):  # type: ignore[misc]  # the SDK's types are not followed
+    """Runs the target; a foreseen failure is one sentence and an exit status, never a traceback."""
+
+    @classmethod
+    def like(cls, made: click.Command, logger: logging.Logger) -> Self:
+        """The same command as the SDK made."""
+        facts = {name: getattr(made, name) for name in ("name", "callback", "context_settings", "params", "help")}
+        return cls(**facts, logger=logger)
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run; a failure is said once for people and once for machines."""
+        try:
+            return super().main(*args, **kwargs)
+        except LoadError as error:
+            self.logger.error("%s", error)  # noqa: TRY400 - the traceback would tell people nothing
+            self.logger.error("FAILURE: %s", error.as_json())  # noqa: TRY400
+            sys.exit(1)
 
 
 class TargetJsonl(Target):  # type: ignore[misc]  # the SDK's types are not followed
@@ -120,6 +125,20 @@ class TargetJsonl(Target):  # type: ignore[misc]  # the SDK's types are not foll
     ).to_dict()
     default_sink_class = JsonlSink
     message_reader_class = LineReader
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.max_parallelism = 1  # one after the other: a signal then ends what is being written, too
+
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG002 - the SDK's signature
+        """Stop at once: the SDK would say a STATE of the batch that is being written, which then does not stay."""
+        log.info("Stopped by %s.", signal.Signals(signum).name)
+        sys.exit(128 + signum)
+
+    @classmethod
+    def get_singer_command(cls) -> click.Command:
+        """The SDK's command, with our ending."""
+        return TargetCommand.like(super().get_singer_command(), cls.logger)
 
 
 if __name__ == "__main__":
