@@ -52,6 +52,7 @@ class Database(Store):
                 " changed since.",
                 hint="If it, or the file, was renamed or moved, undo that and sync again; otherwise read everything"
                 " again by a full refresh.",
+                remedy="full_refresh",
             )
         self._atomically(layout, lambda: self._evolve(layout))
         self.types[layout.stream] = self._columns(layout)

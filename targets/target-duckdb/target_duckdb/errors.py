@@ -1,9 +1,11 @@
 """Everything foreseen that ends a load: what happened, what to do, and a kind for machines."""
 
 import json
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from singer_sdk.exceptions import MissingKeyPropertiesError, RecordsWithoutSchemaException
+
+Remedy = Literal["full_refresh"]
 
 
 class LoadError(Exception):
@@ -12,23 +14,25 @@ class LoadError(Exception):
     message:   one sentence: what happened; never a value of a record
     hint:      one sentence: what to do
     retryable: whether the same run can work later without anybody doing anything
+    remedy:    what helps, for machines, where the kind doesn't tell: "full_refresh"; None where it does
     """
 
     kind: ClassVar[str] = "destination_error"
     origin: ClassVar[str] = "destination"
 
-    def __init__(self, message: str, *, hint: str, retryable: bool = False) -> None:
+    def __init__(self, message: str, *, hint: str, retryable: bool = False, remedy: Remedy | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.retryable = retryable
+        self.remedy = remedy
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}"
 
     def as_json(self) -> str:
-        """One line for machines: kind, origin, message, hint, retryable."""
-        facts = {name: getattr(self, name) for name in ("kind", "origin", "message", "hint", "retryable")}
+        """One line for machines: kind, origin, message, hint, retryable, remedy."""
+        facts = {name: getattr(self, name) for name in ("kind", "origin", "message", "hint", "retryable", "remedy")}
         return json.dumps(facts, separators=(",", ":"))
 
 

@@ -22,7 +22,11 @@ def told(error: duckdb.Error, what: str) -> LoadError:
             retryable=True,
         )
     if isinstance(error, duckdb.ConversionException):
-        return MisfitError(f"A value of {what} does not fit its column.", hint="Do a full refresh into a new table.")
+        return MisfitError(
+            f"A value of {what} does not fit its column.",
+            hint="Do a full refresh into a new table.",
+            remedy="full_refresh",
+        )
     if isinstance(error, duckdb.ConstraintException):
         return MisfitError(
             f"A row of {what} breaks a constraint that somebody gave the table.",

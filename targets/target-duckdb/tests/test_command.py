@@ -45,6 +45,7 @@ def test_a_failure_is_one_sentence_and_one_line_for_machines(desk: Desk) -> None
         "message": "A batch file of A is cut off, or is not what it says it is.",
         "hint": "Sync again: the tap fetches it once more.",
         "retryable": True,
+        "remedy": None,
     }
     assert "Traceback" not in ended.log
     assert "secret" not in ended.log
@@ -131,6 +132,7 @@ def test_a_folder_that_cannot_be_made_is_said(desk: Desk) -> None:
     [
         (duckdb.IOException("IO Error: Could not write all bytes to file: No space left on device"), "no room on the disk", "destination_error"),
         (duckdb.OutOfMemoryException("x"), "ran out of memory", "destination_error"),
+        (duckdb.ConversionException("Could not convert secret"), "does not fit its column", "schema_violation"),
         (duckdb.CatalogException("Table with name secret"), "refused to load crm.A (CatalogException)", "destination_error"),
     ],
 )  # fmt: skip
@@ -138,6 +140,7 @@ def test_what_duckdb_refuses_is_told_without_its_words(error: duckdb.Error, word
     said = told(error, "crm.A")
     assert words in str(said)
     assert said.kind == kind
+    assert said.remedy == ("full_refresh" if kind == "schema_violation" else None)
     assert "secret" not in str(said)
 
 

@@ -28,6 +28,7 @@ def test_a_table_that_earlier_rows_are_gone_with_is_not_made_anew_for_those_that
     with pytest.raises(DestinationError, match=r"A is gone") as raised:
         load(schema("A"), record("A", Id="2"), continued_streams=["A"])
     assert "full refresh" in raised.value.hint
+    assert raised.value.remedy == "full_refresh"
     load(schema("A"), record("A", Id="2"), continued_streams=["B"])
     load(schema("A"), record("A", Id="3"), continued_streams=["A"])
     assert desk.rows("A", "Id") == [("2",), ("3",)]

@@ -156,6 +156,7 @@ def gone(what: str) -> LoadError:
     return DestinationError(
         f"The table {what} is gone, with all rows of earlier syncs; this one brings only what changed since.",
         hint="If it was renamed or moved, undo that and sync again; otherwise read everything again by a full refresh.",
+        remedy="full_refresh",
     )
 
 

@@ -197,6 +197,7 @@ def _change_key(connection: Connection[Any], layout: Layout, name: str, table: T
         raise DestinationError(
             f"{layout.label} holds rows with the same {_listed(layout.keys)}, so they cannot be updated by it.",
             hint="Remove the duplicates or drop the table and do a full refresh.",
+            remedy="full_refresh",
         ) from twice
 
 

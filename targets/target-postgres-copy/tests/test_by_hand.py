@@ -1,5 +1,7 @@
 """What somebody has put on a table by hand: nothing is lost without a word, and what is said quotes no record."""
 
+import json
+
 import pytest
 from copydesk import Batches, Load, Warehouse, record, schema, state
 
@@ -26,6 +28,7 @@ def test_a_table_that_earlier_rows_are_gone_with_is_not_made_anew_for_those_that
     with pytest.raises(DestinationError, match=r"\.T is gone") as raised:
         load(*more, continued_streams=["T"])
     assert "full refresh" in raised.value.hint
+    assert json.loads(raised.value.as_json())["remedy"] == "full_refresh"
     assert load.said == []
     assert "T" not in warehouse.tables()
     assert load(*more, continued_streams=["U"]) == [2]

@@ -141,8 +141,9 @@ def test_another_key_replaces_the_primary_key(load: Load, warehouse: Warehouse) 
 
 def test_duplicates_that_are_in_the_way_of_a_key_are_explained(load: Load, warehouse: Warehouse) -> None:
     load(schema("T"), record("T", Id="1"), record("T", Id="1"), load_method="append-only")
-    with pytest.raises(DestinationError, match="holds rows with the same Id"):
+    with pytest.raises(DestinationError, match="holds rows with the same Id") as raised:
         load(schema("T"), record("T", Id="1"))
+    assert raised.value.remedy == "full_refresh"
     assert warehouse.count("T") == 2
 
 

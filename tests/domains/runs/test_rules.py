@@ -102,12 +102,21 @@ def test_what_a_plugin_asks_for_is_said_as_a_command(kind, origin, command):
     assert rules.addressed(failure, run_id="r", integration="CRM").hint == f"Do this. {command}".strip()
 
 
-def test_a_full_refresh_that_a_plugin_asks_for_is_said_as_a_command():
-    hint = "Read everything again by a full refresh."
-    told = json.dumps({"kind": "destination_error", "origin": "destination", "message": "Gone.", "hint": hint})
-    failure = rules.explain(Outcome(exit_code=1, complaints=(f"FAILURE: {told}",)))
-    said = rules.addressed(failure, run_id="r", integration="CRM").hint
-    assert said == f"{hint} Full refresh: orchestrator sync CRM --full-refresh."
+@pytest.mark.parametrize(
+    ("remedy", "command"),
+    [
+        pytest.param("full_refresh", " Full refresh: orchestrator sync CRM --full-refresh.", id="known"),
+        pytest.param(None, "", id="none"),
+        pytest.param("orchestrator integrations remove CRM", "", id="a command of its own"),
+        pytest.param(["full_refresh"], "", id="no text"),
+        pytest.param({}, "", id="a document"),
+    ],
+)
+def test_a_remedy_that_a_plugin_names_is_said_as_a_command_of_ours(remedy, command):
+    hint = "Nothing but a full refresh helps."
+    facts = {"kind": "destination_error", "origin": "destination", "message": "Gone.", "hint": hint, "remedy": remedy}
+    failure = rules.explain(Outcome(exit_code=1, complaints=(f"FAILURE: {json.dumps(facts)}",)))
+    assert rules.addressed(failure, run_id="r", integration="CRM").hint == hint + command
 
 
 @pytest.mark.parametrize(

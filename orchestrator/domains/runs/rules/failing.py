@@ -7,7 +7,7 @@ from dataclasses import replace
 from orchestrator.domains.oauth.errors import ReauthNeededError
 from orchestrator.domains.runs.rules import signatures
 from orchestrator.domains.runs.rules.outcome import Outcome
-from orchestrator.domains.runs.types import Failure, FailureKind, Origin, RunStatus
+from orchestrator.domains.runs.types import Failure, FailureKind, Origin, Remedy, RunStatus
 from orchestrator.drivers.http import UnreachableError
 from orchestrator.kernel.errors import (
     ActionNeededError,
@@ -65,7 +65,7 @@ def _told(line: str) -> Failure | None:
             kind=kind,
             origin=origin,
             message=message,
-            hint=f"{facts.get('hint', '')} {_command(kind, origin, asked=str(facts.get('hint', '')))}".strip(),
+            hint=f"{facts.get('hint', '')} {_command(kind, origin, remedy=facts.get('remedy'))}".strip(),
             retryable=facts.get("retryable") is True,
             retry_after=_seconds(facts.get("retry_after")),
             signature=_known(kind, message, side=origin),
@@ -81,9 +81,12 @@ def _known(kind: FailureKind, message: str, *, side: Origin) -> str | None:
     return known.id if known is not None and fits else None
 
 
-def _command(kind: FailureKind, origin: Origin, *, asked: str) -> str:
-    """Our command or setting for what a plugin's hint asks for; a plugin knows none. Empty where there is none."""
-    if "full refresh" in asked:
+def _command(kind: FailureKind, origin: Origin, *, remedy: object) -> str:
+    """Our command or setting for what a plugin's hint asks for; a plugin knows none. Empty where there is none.
+
+    remedy: what the plugin named as one; it may be anything, and only chooses among our sentences
+    """
+    if remedy == Remedy.FULL_REFRESH:
         return "Full refresh: orchestrator sync <id> --full-refresh."
     if kind is FailureKind.SCHEMA_VIOLATION:
         return "Discovery: orchestrator discover <id>."

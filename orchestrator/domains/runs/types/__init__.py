@@ -8,6 +8,7 @@ from orchestrator.domains.runs.types.failures import (
     Fixer,
     Origin,
     OwnRetryPolicy,
+    Remedy,
     RetryPolicy,
 )
 from orchestrator.domains.runs.types.forecasts import Forecast, Sample, StreamForecast, Unknown
@@ -34,6 +35,7 @@ __all__ = [
     "PlaceInLine",
     "Progress",
     "QueueFigures",
+    "Remedy",
     "RetryPolicy",
     "Run",
     "RunKind",

@@ -30,6 +30,12 @@ class Origin(StrEnum):
     PLATFORM = "platform"
 
 
+class Remedy(StrEnum):
+    """What a plugin may say helps, where the kind of its failure doesn't tell: `remedy` of what it announces."""
+
+    FULL_REFRESH = "full_refresh"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """Why a run didn't simply succeed, in words for people.
