@@ -21,6 +21,7 @@ _CLONE_NEWNS, _CLONE_NEWIPC, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x08000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND, _MS_REC, _MS_PRIVATE = 2, 4, 8, 0x1000, 0x4000, 1 << 18
 _MNT_DETACH = 2
 _MOUNT_SETATTR, _MOUNT_ATTR_RDONLY, _AT_FDCWD, _AT_RECURSIVE = 442, 1, -100, 0x8000
+_OPEN_TREE, _OPEN_TREE_CLONE, _MOVE_MOUNT, _MOVE_MOUNT_F_EMPTY_PATH = 428, 1, 429, 4
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER = 1, 4, 24, 36
 _KEPT = {"CHOWN": 0, "DAC_OVERRIDE": 1, "DAC_READ_SEARCH": 2, "FOWNER": 3, "FSETID": 4}  # capabilities
 _CAPABILITIES = 64  # the kernel keeps them in so many bits
@@ -157,19 +158,29 @@ def _keep_as_it_is(but: Sequence[str]) -> None:
     """Let nobody change modes, owners or anything else of files that don't lie below one of these.
 
     Landlock covers opening files, not chmod: root could make any program set-user-id, and others hide our key from us.
-    Where one of them can't be kept open, all stays open. source: man 2 mount_setattr
+    These are put back as they were with all that is mounted below, a disk of its own for the loaded files or a
+    container's /proc/sys. Where one of them can't be kept, all stays open.
+    source: man 2 mount_setattr, open_tree, move_mount
     """
-    for path in but:
-        if _libc().mount(os.fsencode(path), os.fsencode(path), None, _MS_BIND | _MS_REC, None):
-            return
-    if _change_mount("/", _AT_RECURSIVE, on=_MOUNT_ATTR_RDONLY):
-        for path in but:  # what is mounted below one, a container's /proc/sys say, stays as it was or gets stricter
-            _change_mount(path, 0, off=_MOUNT_ATTR_RDONLY)
+    kept = [_tree(path) for path in but]
+    if -1 not in kept and _read_only("/"):
+        for path, tree in zip(but, kept, strict=True):
+            _libc().syscall(_MOVE_MOUNT, tree, b"", _AT_FDCWD, os.fsencode(path), _MOVE_MOUNT_F_EMPTY_PATH)
+    for tree in kept:
+        if tree != -1:
+            os.close(tree)
 
 
-def _change_mount(path: str, how: int, *, on: int = 0, off: int = 0) -> bool:
-    attributes = struct.pack("=QQQQ", on, off, 0, 0)
-    call = (_MOUNT_SETATTR, _AT_FDCWD, os.fsencode(path), how, attributes, len(attributes))
+def _tree(path: str) -> int:
+    """A descriptor of a copy of what is mounted at a path and below, at no place yet; -1 where that isn't allowed."""
+    how = _OPEN_TREE_CLONE | _AT_RECURSIVE | os.O_CLOEXEC
+    return int(_libc().syscall(_OPEN_TREE, _AT_FDCWD, os.fsencode(path), how))
+
+
+def _read_only(path: str) -> bool:
+    """Whether nothing can be changed any more at a path and in what is mounted below."""
+    attributes = struct.pack("=QQQQ", _MOUNT_ATTR_RDONLY, 0, 0, 0)
+    call = (_MOUNT_SETATTR, _AT_FDCWD, os.fsencode(path), _AT_RECURSIVE, attributes, len(attributes))
     return bool(_libc().syscall(*call) == 0)
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -252,6 +253,25 @@ def test_of_what_is_outside_of_its_run_a_plugin_changes_nothing_but_where_it_is_
     assert done.err == ""
     assert done.out.split() == ["Read-only-file-system"] * 6 + ["done"] * 5
     assert stat.S_IMODE(outside.stat().st_mode) == 0o600
+
+
+def test_a_disk_of_its_own_below_a_folder_to_write_to_stays_as_it_was(supervised, run_directory):
+    numbers_in_proc(supervised)
+    exports = run_directory.parents[1] / "exports"
+    (run_directory / "launch").mkdir()
+    (run_directory / "launch" / "loader").write_text(f"writable\0{exports}\0")
+    disks = {"": exports / "own", ",ro": exports / "closed"}
+    with ExitStack() as mounted:
+        for how, disk in disks.items():
+            disk.mkdir(parents=True)
+            if subprocess.run(("mount", "-t", "tmpfs", "-o", f"size=64k{how}", "tmpfs", disk), check=False).returncode:
+                pytest.skip("this machine does not let us mount")
+            mounted.callback(subprocess.run, ("umount", "-l", disk), check=True)
+        writes = "; ".join(f"echo rows > {disk}/file && echo written" for disk in disks.values())
+        done = supervised("/bin/sh", "-c", writes, cwd=run_directory)
+        assert done.out == "written\n"
+        assert "closed/file: Read-only file system" in done.err
+        assert (exports / "own" / "file").read_text() == "rows\n"
 
 
 LOOK = """
