@@ -50,6 +50,24 @@ def test_a_full_refresh_of_one_stream_leaves_the_state_of_others_alone(drivers, 
     assert positions(drivers, ready) == {"users": {"completed": APRIL}, "teams": {"completed": {"page": 3}}}
 
 
+def test_a_full_refresh_that_fails_is_not_followed_by_a_sync_of_changes_alone(drivers, ready, all_well):
+    all_well.states = [singer_state(users=MARCH, teams={"page": 3})]
+    synced(drivers, ready)
+    all_well.states, all_well.code = [], 1
+    assert synced(drivers, ready, streams=["users"], full_refresh=True).status is RunStatus.FAILED
+    assert positions(drivers, ready) == {"users": None, "teams": {"completed": {"page": 3}}}
+    all_well.states, all_well.code = [singer_state(users=MARCH)], 0
+    synced(drivers, ready)
+    assert all_well.began_with == singer_state(teams={"page": 3})
+    assert positions(drivers, ready)["users"] == {"completed": MARCH}
+
+
+def test_a_full_refresh_that_ends_where_the_stream_was_keeps_its_state(drivers, ready, all_well):
+    synced(drivers, ready)
+    synced(drivers, ready, full_refresh=True)
+    assert positions(drivers, ready) == {"users": {"completed": MARCH}}
+
+
 def test_state_is_committed_during_the_run_even_where_it_fails_later(drivers, ready, all_well):
     all_well.code = 1
     all_well.block = BlockCompleted(at=NOW, success=False, seconds=1.0, extractor_code=1)

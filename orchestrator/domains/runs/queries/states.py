@@ -86,8 +86,10 @@ def state_as_of(tx: Session, integration_id: str, entry_id: int) -> dict[str, St
     return {row.stream: _state(row) for row in tx.scalars(wanted)}
 
 
-def append_state(tx: Session, attempt: Attempt, bookmarks: Mapping[str, Mapping[str, Any]]) -> None:
+def append_state(tx: Session, attempt: Attempt, bookmarks: Mapping[str, Mapping[str, Any] | None]) -> None:
     """Commit bookmarks of a running sync, if it still holds its run, which nobody takes over meanwhile.
+
+    None starts a stream over.
 
     Raises LeaseLostError.
     """
@@ -96,7 +98,7 @@ def append_state(tx: Session, attempt: Attempt, bookmarks: Mapping[str, Mapping[
             RunRow.org_id,
             RunRow.integration_id,
             literal(stream, Text),
-            bindparam("bookmark", dict(bookmark), JSONB),
+            bindparam("bookmark", bookmark and dict(bookmark), JSONB(none_as_null=True)),
             literal("run", Text),
             RunRow.id,
             RunRow.epoch,
@@ -114,7 +116,7 @@ def backfill_state(tx: Session, run_id: str) -> Mapping[str, Mapping[str, Any]]:
     return tx.scalar(select(RunRow.backfill_state).where(RunRow.id == run_id)) or {}
 
 
-def append_backfill_state(tx: Session, attempt: Attempt, bookmarks: Mapping[str, Mapping[str, Any]]) -> None:
+def append_backfill_state(tx: Session, attempt: Attempt, bookmarks: Mapping[str, Mapping[str, Any] | None]) -> None:
     """Commit bookmarks of a running backfill, if it still holds its run. Raises LeaseLostError."""
     held = (RunRow.id == attempt.run_id, RunRow.epoch == attempt.epoch, RunRow.status.in_([s.value for s in HELD]))
     grown = func.coalesce(RunRow.backfill_state, literal({}, JSONB)).op("||")(literal(dict(bookmarks), JSONB))

@@ -127,7 +127,10 @@ def _prepared(drivers: Drivers, integration: Integration, run: Run, recorder: Re
 def _synced(drivers: Drivers, plan: Plan, run: Run, recorder: Recorder) -> Exit:
     bookmarks = _bookmarks(drivers, run)
     recorder.start_from(bookmarks, _APPENDS[run.kind])
-    begin = rules.without(bookmarks, plan.streams) if run.full_refresh else bookmarks
+    begin = bookmarks
+    if run.full_refresh:
+        begin = rules.without(bookmarks, plan.streams)
+        recorder.start_over(bookmarks.keys() - begin.keys())
     project = Project(extractor=plan.extractor, loader=plan.loader, catalog=plan.catalog, state_id=run.integration_id)
     ended = drivers.meltano.run(
         project,

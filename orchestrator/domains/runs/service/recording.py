@@ -2,7 +2,7 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from time import monotonic, sleep
 from types import TracebackType
@@ -21,7 +21,7 @@ from orchestrator.drivers.meltano.sieve import LEFT_OUT
 from orchestrator.kernel.db import DatabaseAwayError, Role
 
 OnProgress = Callable[[Progress], None]
-Append = Callable[[Session, Attempt, Mapping[str, Mapping[str, Any]]], None]
+Append = Callable[[Session, Attempt, Mapping[str, Mapping[str, Any] | None]], None]
 
 _FLUSH_EVERY = 0.5  # seconds
 _RETRY_EVERY = 0.5  # seconds
@@ -209,6 +209,14 @@ class Recorder:
         self._known, self._append = dict(bookmarks), append
         self._live()
 
+    def start_over(self, streams: Collection[str]) -> None:
+        """Forget where streams are, before anything of them is loaded: should the run fail, the next reads all of them.
+
+        The old bookmarks tell nothing of a table that this run makes anew. Raises what `save_state` does.
+        """
+        self._patiently(lambda: self._commit(dict.fromkeys(sorted(streams))))
+        self._known = rules.without(self._known, streams)
+
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Commit what moved. Raises LeaseLostError, and DatabaseAwayError after a lease's time without a database."""
         moved = rules.changed(self._known, rules.bookmarks_of(state))
@@ -239,7 +247,7 @@ class Recorder:
             self.stalled = True
             self.cancel.set()
 
-    def _commit(self, moved: Mapping[str, Mapping[str, Any]]) -> None:
+    def _commit(self, moved: Mapping[str, Mapping[str, Any] | None]) -> None:
         with self._transaction() as tx:
             self._append(tx, self.attempt, moved)
 
