@@ -258,5 +258,7 @@ class Place:
             yield from (f"{machine.name}: {path}" for path in machine.runs.glob("*"))
             yield from (f"{machine.name}: {kind} ({pid})" for pid, (kind, _) in machine.processes().items())
             for path in machine.installation.home.rglob("*"):
-                if path.is_file() and not path.is_symlink() and any(secret in path.read_bytes() for secret in secrets):
-                    yield f"{machine.name}: a secret in {path}"
+                with suppress(FileNotFoundError):  # removed since it was listed
+                    found = path.is_file() and not path.is_symlink() and path.read_bytes()
+                    if found and any(secret in found for secret in secrets):
+                        yield f"{machine.name}: a secret in {path}"

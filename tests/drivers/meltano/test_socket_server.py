@@ -243,8 +243,8 @@ def test_it_ends_though_a_process_that_was_forked_meanwhile_has_all_it_had_open(
         with serving(tmp_path / "s", state_answers(lambda _: None, print), limit=1000):
             for one in pairs[0]:
                 held = stack.enter_context(one.dup())
-                timer = threading.Timer(5, held.close)  # so that this fails, and does not hang
+                timer = threading.Timer(60, held.close)  # so that this fails, and does not hang
                 timer.start()
                 stack.callback(timer.cancel)
             began = time.monotonic()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 30

@@ -79,8 +79,8 @@ def test_stopping_ends_stalled_requests_and_leaves_no_thread_and_no_file(client)
                 pass
             org.stop()
             with pytest.raises(Exception, match=r"IncompleteRead|reset"):
-                waiting.result(10)
+                waiting.result(60)
     assert not directory.exists()
     for thread in set(threading.enumerate()) - before:
-        thread.join(5)
+        thread.join(60)
         assert not thread.is_alive()
