@@ -258,7 +258,7 @@ def processes_under(runs: Path) -> dict[int, tuple[str, str]]:
                 continue
             words = process.cmdline()
             if at := mark.search("\n".join([*words, *process.environ().values(), _folder(process)])):
-                found[process.pid] = (_kind(process.name(), words), at[1])
+                found[process.pid] = (kind_of(process), at[1])
     return found
 
 
@@ -270,10 +270,12 @@ def _folder(process: psutil.Process) -> str:
         return ""
 
 
-def _kind(name: str, words: Sequence[str]) -> str:
+def kind_of(process: psutil.Process) -> str:
+    """What it is just now; it may become something else at any moment. Raises psutil.Error once it is gone."""
+    words = process.cmdline()
     for kind, ending in (("tap", "/bin/tap-salesforce"), ("target", "/bin/target-postgres-copy")):
         if any(word.endswith(ending) for word in words[:2]):
             return kind
-    if name == "meltano" or any(word.endswith("/meltano") for word in words[:4]):
+    if process.name() == "meltano" or any(word.endswith("/meltano") for word in words[:4]):
         return "meltano"
     return "supervisor" if any(word.endswith("/supervise.py") for word in words[:5]) else "other"

@@ -14,7 +14,7 @@ from orchestrator.drivers.bundle import Drivers
 from orchestrator.kernel.db import SCHEMA
 from sandboxes.salesforce import LocalOrg
 from tests.e2e.conftest import values_of
-from tests.e2e.installation import Installation, eventually
+from tests.e2e.installation import Installation, eventually, kind_of
 
 VAULT = {"vault_data_keys", "vault_secrets"}
 BOUNDED = 120 * 1024 * 1024  # bytes
@@ -35,7 +35,9 @@ class Watch:
             with suppress(psutil.Error):
                 process = psutil.Process(one)
                 self.arguments.update(process.cmdline())
-                self.environments.setdefault(kind, set()).update(process.environ().values())
+                values = process.environ().values()
+                if kind in {"command", kind_of(process)}:  # it has not become the launcher, whose secrets are its own
+                    self.environments.setdefault(kind, set()).update(values)
 
 
 @contextmanager
