@@ -39,10 +39,10 @@ def positions(installation: Installation, integration: Integration) -> dict[str,
     return {one["stream"]: one["position"] for one in installation.run("state", integration.id, "--json").json}
 
 
-def discovered_and_read_again(installation: Installation, crm: Integration) -> Done:
+def discovered_and_synced(installation: Installation, crm: Integration) -> Done:
     found = installation.run("discover", crm.id)
     assert found.code == 0, found.err
-    return installation.run("sync", crm.id, "--full-refresh", "--json")
+    return installation.run("sync", crm.id)
 
 
 def assert_whole(installation: Installation, crm: Integration, org: LocalOrg) -> None:
@@ -82,7 +82,7 @@ def test_a_renamed_field_is_named_and_arrives_whole_after_a_discovery(
     assert "Account no longer has Industry" in logs(installation, crm)
     assert_whole(installation, crm, small_org)
 
-    done = discovered_and_read_again(installation, crm)
+    done = discovered_and_synced(installation, crm)
     assert done.code == 0, done.err
     assert_whole(installation, crm, small_org)
 

@@ -5,10 +5,11 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from tap_salesforce import bookmarks, deletions, formulas
+from tap_salesforce import bookmarks, deletions, extents, formulas
 from tap_salesforce.bookmarks import Closed, Extraction
 from tap_salesforce.deletions import Deletions, Removed
 from tap_salesforce.discovery import DELETED_AT, SalesforceObject
+from tap_salesforce.extents import Extent, Filling
 from tap_salesforce.fetching import Fetching
 from tap_salesforce.formulas import Rereading
 from tap_salesforce.pagefiles import PageFile
@@ -29,17 +30,27 @@ class Incremental:
 
     key:      the field whose times the bookmark holds
     selected: properties that are wanted
+    fields:   what is queried for them
     plain:    whether records are written as they are read
     """
 
     def __init__(
-        self, org: "Org", described: SalesforceObject, key: str, *, selected: Collection[str], plain: bool
+        self,
+        org: "Org",
+        described: SalesforceObject,
+        key: str,
+        *,
+        selected: Collection[str],
+        fields: Collection[str],
+        plain: bool,
     ) -> None:
         self._org = org
         self._described = described
         self._name = described.name
         self._key = key
         self._selected = selected
+        deleted = org.settings.include_deleted and described.deleted_stamp is not None
+        self._wanted = Extent(start=org.settings.start, deleted=deleted, fields=frozenset(fields))
         self._plain = plain
 
     def steps(self, reader: Reading | Fetching, state: Mapping[str, Any]) -> Iterator[Step]:
@@ -54,9 +65,12 @@ class Incremental:
         )
         if pass_.first:
             yield from self._begun(state, pass_.upper)
-        yield from self._windows(reader, pass_, pass_.upper)
+        known = self._known(state, pass_)
+        yield from self._windows(reader, pass_, pass_.upper, known=known)
         yield from self._removed(state, pass_)
-        if not pass_.first:
+        if lacking := known.lacks(self._wanted):
+            yield from self._fill(reader, state, pass_.upper, lacking)
+        elif not pass_.first:
             yield from self._reread(reader, state, pass_.upper)
 
     def _bounded(self, reader: Reading | Fetching, state: Mapping[str, Any], end: datetime) -> Iterator[Step]:
@@ -68,7 +82,7 @@ class Incremental:
             return
         since = bookmarks.iso(pass_.lower) if pass_.lower else "the beginning"
         log.info("Reading %s changed since %s and before %s.", self._name, since, bookmarks.iso(end))
-        yield from self._windows(reader, pass_, end)
+        yield from self._windows(reader, pass_, end, known=self._known(state, pass_))
 
     def _begun(self, state: Mapping[str, Any], now: datetime) -> Iterator[Closed]:
         """What to remember of a first reading's beginning.
@@ -80,12 +94,24 @@ class Incremental:
         if self._formulas():
             yield formulas.begun(now)
 
+    def _known(self, state: Mapping[str, Any], pass_: Extraction) -> Extent:
+        """What everything before the bookmark was read with, once this run's changes are out."""
+        before = None if pass_.first else Extent.of(state)
+        return before.common(self._wanted) if before else self._wanted
+
     def _windows(
-        self, reader: Reading | Fetching, pass_: Extraction | Rereading, upper: datetime
+        self,
+        reader: Reading | Fetching,
+        pass_: Extraction | Rereading | Filling,
+        upper: datetime,
+        *,
+        known: Extent | None = None,
     ) -> Iterator[Rows | PageFile | Closed]:
         for step in reader.steps(reader.plan(self._key, pass_.lower, upper)):
             if isinstance(step, Window):
-                yield pass_.finished() if step.closes >= upper else pass_.closed(step.closes)
+                closed = pass_.finished() if step.closes >= upper else pass_.closed(step.closes)
+                first = isinstance(pass_, Extraction) and pass_.first
+                yield known.on(closed, anew=first) if known else closed
             else:
                 yield step
 
@@ -103,6 +129,16 @@ class Incremental:
         binned = self._org.settings.include_deleted and self._described.deleted_stamp is not None
         rows = Span(self._key, pass_.lower, None) if binned else None
         yield from Deletions(self._org.client, self._name, rows=rows).steps(state, now=pass_.upper)
+
+    def _fill(
+        self, reader: Reading | Fetching, state: Mapping[str, Any], now: datetime, lacking: Collection[str]
+    ) -> Iterator[Step]:
+        """All records once more, for what earlier runs did not read; formulas are then as fresh as that."""
+        reading = extents.filling(state, self._wanted, now=now)
+        log.info("All records of %s are read again: earlier runs did not read %s.", self._name, ", ".join(lacking))
+        yield from self._windows(reader, reading, now)
+        if self._formulas():
+            yield formulas.begun(reading.since)
 
     def _formulas(self) -> list[str]:
         """The selected formula fields, unless they are never to be read again."""

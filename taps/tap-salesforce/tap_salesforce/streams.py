@@ -281,7 +281,12 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
 
     def _incremental(self) -> Incremental:
         return Incremental(
-            self._org, self.described, self._time_key(), selected=self._selected(), plain=self._is_plain()
+            self._org,
+            self.described,
+            self._time_key(),
+            selected=self._selected(),
+            fields=self._fields(),
+            plain=self._is_plain(),
         )
 
     def _reader(self, folder: BatchFolder | None) -> Reading | Fetching:
