@@ -18,6 +18,7 @@ from orchestrator.entry import wiring
 from orchestrator.kernel import console, memory, misfits
 from orchestrator.kernel.errors import InvalidConfigError, OrchestratorError, TemporaryError, UsageError
 from orchestrator.kernel.printable import escaped_json
+from orchestrator.kernel.stdio import ReaderLeftError
 
 _INTERRUPTED = 130
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -89,11 +90,9 @@ def run(arguments: Sequence[str], *, drivers: Drivers | None = None) -> int:
     code = 0
     try:
         code = _call(arguments, drivers)
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        with suppress(OSError):
-            sys.stdout.close()
+        sys.stdout.flush()
+    except ReaderLeftError:
+        pass  # as other programs end by SIGPIPE, but that what has been done is none the worse for it
     except OSError as error:
         if error.errno not in _FULL:
             raise

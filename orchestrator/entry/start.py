@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from orchestrator.drivers.leaving import leave
 from orchestrator.drivers.meltano import ahead
+from orchestrator.kernel import stdio
 
 _OF_MELTANO = {"sync", "backfill", "test", "discover"}  # commands that start it here
 _ELSEWHERE = {"--help", "-h", "--detach", "-d"}  # unless they are told to
@@ -24,6 +25,7 @@ def _starts_meltano(words: Sequence[str]) -> bool:
 def main() -> None:
     """Console script."""
     gc.disable()
+    stdio.prepare()
     words = sys.argv[1:]
     if _starts_meltano(words):
         ahead.begin()

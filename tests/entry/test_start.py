@@ -88,14 +88,24 @@ def test_a_result_that_finds_no_room_is_no_success_and_says_why(words, unbuffere
     assert "Traceback" not in done.stderr
 
 
-def test_a_reader_who_left_before_anything_was_written_is_no_error():
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", [["connectors", "list", "--json"], ["connectors", "list"], ["--help"]])
+def test_a_reader_who_left_before_anything_was_written_is_no_error(words, unbuffered):
     reading, writing = os.pipe()
     os.close(reading)
-    words = [sys.executable, "-m", "orchestrator", "connectors", "list", "--json"]
-    done = subprocess.run(words, env={}, stdout=writing, stderr=subprocess.PIPE, check=False)
+    program = [sys.executable, "-m", "orchestrator", *words]
+    settings = {"PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(program, env=settings, stdout=writing, stderr=subprocess.PIPE, check=False)
     os.close(writing)
 
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(("words", "code"), [("connectors list", 0), ("connectors list --json", 0), ("nonsense", 2)])
+def test_closed_streams_are_nobodys_trouble(words, code):
+    program = f'"{sys.executable}" -m orchestrator {words} >&- 2>&- <&-'
+
+    assert subprocess.run(program, shell=True, env={}, check=False).returncode == code
 
 
 def test_what_is_logged_for_operators_is_not_on_the_stderr_of_a_command():
@@ -131,6 +141,7 @@ def test_meltano_is_imported_ahead_where_the_command_will_start_it_and_never_lef
     monkeypatch.setattr(ahead, "end", lambda: calls.append("end"))
     monkeypatch.setattr("orchestrator.entry.main.run", lambda _: calls.append("run") or 3)
     monkeypatch.setattr(start, "leave", sys.exit)
+    monkeypatch.setattr(start.stdio, "prepare", lambda: None)
 
     with pytest.raises(SystemExit) as ended:
         start.main()
@@ -145,6 +156,7 @@ def test_ctrl_c_before_a_command_has_begun_is_no_traceback(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["orchestrator", "runs", "list"])
     monkeypatch.setattr("orchestrator.entry.main.mount", interrupted)
     monkeypatch.setattr(start, "leave", sys.exit)
+    monkeypatch.setattr(start.stdio, "prepare", lambda: None)
 
     with pytest.raises(SystemExit) as ended:
         start.main()

@@ -8,6 +8,7 @@ from orchestrator.domains.runs.cli import watching
 from orchestrator.domains.runs.types import Progress, RunStatus, StreamCount
 from orchestrator.drivers.meltano.output import BlockCompleted, Source
 from orchestrator.drivers.meltano.process import Stopped
+from orchestrator.kernel.stdio import ReaderLeftError
 from tests.fakes.meltano import NOW, counted, said, singer_state
 
 MARCH = {"replication_key": "at", "replication_key_value": "2024-03-01"}
@@ -54,6 +55,18 @@ def test_a_failed_run_is_shown_with_its_kind_of_run_and_its_kind_of_failure(comm
     )
     assert facts["kind"].strip() == "sync"
     assert facts["status"].strip() == "× failed (auth_expired)"
+
+
+@pytest.mark.parametrize("how", [["--json"], []])
+@pytest.mark.parametrize(("ends", "code"), [(0, 0), (1, 75)])
+def test_a_sync_whose_reader_has_left_exits_as_it_ended(command, ready, all_well, monkeypatch, ends, code, how):
+    def gone(*_, **__):
+        raise ReaderLeftError
+
+    monkeypatch.setattr("orchestrator.kernel.console.show_json", gone)
+    monkeypatch.setattr("orchestrator.kernel.console.show_table", gone)
+    all_well.code = ends
+    assert command("sync", "Our code", *how).code == code
 
 
 def test_a_quiet_sync_says_nothing(command, ready, all_well):

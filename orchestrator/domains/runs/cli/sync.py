@@ -1,6 +1,7 @@
 """`orchestrator sync`."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated
 
@@ -18,6 +19,7 @@ from orchestrator.drivers.inject import of_command
 from orchestrator.kernel import console, durations
 from orchestrator.kernel.console import Json
 from orchestrator.kernel.errors import UsageError
+from orchestrator.kernel.stdio import ReaderLeftError
 
 
 def sync(
@@ -74,6 +76,17 @@ def attended(drivers: Drivers, integration: Integration, ask: Callable[[], Run],
     """Request a run and do it in this process, showing how it goes. Raises RunFailedError unless it succeeds."""
     with watching.stoppable() as stop, watching.watching(quiet=quiet or as_json) as watcher:
         run = service.execute(drivers, integration, ask(), cancel=stop.event, on_progress=watcher)
+    with suppress(ReaderLeftError):  # the exit code says how it ended, whoever still reads
+        _show(drivers, integration, run, quiet=quiet, as_json=as_json)
+    if run.status is not RunStatus.SUCCEEDED:
+        failed = RunFailedError(run)
+        if stop.code and run.status is RunStatus.CANCELLED:
+            failed.exit_code = stop.code
+        raise failed
+
+
+def _show(drivers: Drivers, integration: Integration, run: Run, *, quiet: bool, as_json: bool) -> None:
+    """How it ended, and what it moved."""
     counts = service.counts(drivers, run)
     if as_json:
         console.show_json(showing.run_json(run, integration.name, counts))
@@ -85,11 +98,6 @@ def attended(drivers: Drivers, integration: Integration, ask: Callable[[], Run],
             console.say(
                 "Rows that the source had removed for good before stay: to be rid of them, empty the table first."
             )
-    if run.status is not RunStatus.SUCCEEDED:
-        failed = RunFailedError(run)
-        if stop.code and run.status is RunStatus.CANCELLED:
-            failed.exit_code = stop.code
-        raise failed
 
 
 def _place(drivers: Drivers, integration: Integration, run: Run) -> str:
