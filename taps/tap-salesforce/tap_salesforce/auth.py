@@ -5,6 +5,7 @@ username-password). Client secrets and tokens travel in the body only.
 """
 
 import logging
+import re
 import threading
 import time
 from collections import deque
@@ -25,6 +26,8 @@ _JWT_SECONDS = 180  # Salesforce refuses assertions that live longer than 5 minu
 _RENEWALS = 10  # at most, within _WITHIN seconds
 _WITHIN = 600
 _RETRIED = frozenset({429, 500, 502, 503, 504})
+# source: SOAP API guide, LoginResult, and OAuth's token answers: a session id is the org's id, "!" and more
+_ORG = re.compile(r"(00D[0-9A-Za-z]{12})!")
 log = logging.getLogger("tap-salesforce")
 
 
@@ -34,6 +37,12 @@ class Session:
 
     access_token: str = field(repr=False)
     instance_url: str
+
+    @property
+    def org(self) -> str | None:
+        """The org's id, 15 characters, with which its session ids begin; None where the token is of another form."""
+        found = _ORG.match(self.access_token)
+        return found[1] if found else None
 
 
 class SignIn(Protocol):

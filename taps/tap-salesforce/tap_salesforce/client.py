@@ -133,6 +133,10 @@ class Client:
         """A request whose outcome does not matter: no retry, a short time-out."""
         self._send(method, path, timeout=(3.0, 5.0), **more).close()
 
+    def org(self) -> str | None:
+        """The id of the org that answers, as far as the session tells."""
+        return self._door.session().org
+
     def server_time(self) -> datetime:
         """Salesforce's clock as of its last answer, to the second: bookmarks are compared with its stamps."""
         return (datetime.now(UTC) + self._skew).replace(microsecond=0)

@@ -4,6 +4,7 @@ Where a run wants more than that (a field that was selected, or can be seen agai
 start_date), all records are read again, whole, behind the changes of that run: Salesforce moves no stamp for it. The
 bookmark stays where it is. The stream's state holds:
   read_with      what every record before the bookmark was read with, as `Extent.text`
+  read_of        the org it was read of, where that is known: of another one, everything would have to come
   filling        while all are read again: what they are read with
   filling_since  when that began
   filling_until  everything before is out, the next run goes on there if it wants the same
@@ -19,7 +20,8 @@ from tap_salesforce import bookmarks
 from tap_salesforce.bookmarks import Closed
 from tap_salesforce.errors import ConfigError
 
-_WITH, _FILLING, _SINCE, _UNTIL = "read_with", "filling", "filling_since", "filling_until"
+_WITH, _OF = "read_with", "read_of"
+_FILLING, _SINCE, _UNTIL = "filling", "filling_since", "filling_until"
 _FILLS: Final = (_FILLING, _SINCE, _UNTIL)
 _ALWAYS, _BIN, _LIVE = "always", "bin", "live"
 
@@ -74,10 +76,21 @@ class Extent:
         fields, deleted = self.fields & other.fields, self.deleted and other.deleted
         return replace(self, start=max(starts, default=None), deleted=deleted, fields=fields)
 
-    def on(self, closed: Closed, *, anew: bool) -> Closed:
+    def on(self, closed: Closed, *, anew: bool, org: str | None = None) -> Closed:
         """The same, and that everything before the bookmark was read with this. anew: nothing else is known of it."""
-        names = (*closed.instead_of, _WITH, *(_FILLS if anew else ()))
-        return replace(closed, marks={**closed.marks, _WITH: self.text}, instead_of=names)
+        names = (*closed.instead_of, _WITH, *((_OF, *_FILLS) if anew else ()))
+        known = {_OF: org} if org else {}
+        return replace(closed, marks={**closed.marks, _WITH: self.text, **known}, instead_of=names)
+
+
+def assert_same_org(state: Mapping[str, Any], org: str | None, stream: str) -> None:
+    """ConfigError where the bookmark is another org's: what that one's clock says of this one's records is nothing."""
+    before = state.get(_OF)
+    if before and org and before != org:
+        raise ConfigError(
+            f"{stream} was read from the org {before} so far; this sign-in leads to the org {org}.",
+            hint="Connect it as a source of its own; or, to go on here, read everything again by a full refresh.",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +112,7 @@ class Filling:
 
     def finished(self) -> Closed:
         """All is out."""
-        return self.wanted.on(Closed({}, ()), anew=True)
+        return self.wanted.on(Closed({}, _FILLS), anew=False)
 
 
 def filling(state: Mapping[str, Any], wanted: Extent, *, now: datetime) -> Filling:

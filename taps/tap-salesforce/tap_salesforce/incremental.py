@@ -96,7 +96,10 @@ class Incremental:
 
     def _known(self, state: Mapping[str, Any], pass_: Extraction) -> Extent:
         """What everything before the bookmark was read with, once this run's changes are out."""
-        before = None if pass_.first else Extent.of(state)
+        if pass_.first:
+            return self._wanted
+        extents.assert_same_org(state, self._org.client.org(), self._name)
+        before = Extent.of(state)
         return before.common(self._wanted) if before else self._wanted
 
     def _windows(
@@ -111,7 +114,7 @@ class Incremental:
             if isinstance(step, Window):
                 closed = pass_.finished() if step.closes >= upper else pass_.closed(step.closes)
                 first = isinstance(pass_, Extraction) and pass_.first
-                yield known.on(closed, anew=first) if known else closed
+                yield known.on(closed, anew=first, org=self._org.client.org()) if known else closed
             else:
                 yield step
 

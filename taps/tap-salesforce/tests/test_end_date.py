@@ -26,7 +26,7 @@ def test_what_changed_within_the_window_comes_once(org, configure, run, window, 
     out = run(configure(org, api_type=api, start_date=window[0], end_date=window[1], window_rows=50))
     assert out.ids("Contact").keys() == within(org, *window) != set()
     assert out.ids("Contact").total() == len(out.ids("Contact"))
-    assert set(out.bookmark("Contact")) == {"replication_key", "replication_key_value", "read_with"}
+    assert set(out.bookmark("Contact")) == {"replication_key", "replication_key_value", "read_with", "read_of"}
     assert out.bookmark("Contact")["replication_key_value"][:10] == window[1]
     assert not any("/deleted" in asked for asked in org.stats.shown()["requests"])
 

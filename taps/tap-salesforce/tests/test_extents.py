@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from sandboxes.salesforce import LocalOrg
+from tap_salesforce.auth import Session
 from tap_salesforce.errors import ConfigError, JobError
 from tap_salesforce.extents import Extent
 from tap_salesforce.tap import TapSalesforce
@@ -138,6 +139,21 @@ def test_formulas_are_as_fresh_as_a_reading_for_something_else(sync):
     first = sync(without=["Title"], formula_refresh="daily")
     second = sync(first.states()[-1], formula_refresh="daily")
     assert second.bookmark("Contact")["formulas_read_at"] > first.bookmark("Contact")["formulas_read_at"]
+
+
+def test_a_bookmark_of_another_org_is_refused_and_a_full_refresh_goes_on_here(own_org, sync, monkeypatch):
+    first = sync()
+    assert first.bookmark("Contact")["read_of"] == own_org.app.org_id[:15]
+    monkeypatch.setattr(own_org.app, "org_id", "00DLs0000000999MAA")
+    own_org.revoke_sessions()
+    with pytest.raises(ConfigError, match="so far; this sign-in leads to the org 00DLs0000000999"):
+        sync(first.states()[-1])
+    assert len(sync().ids("Contact")) == 300
+
+
+def test_a_session_that_does_not_tell_its_org_is_of_none():
+    assert Session("eyJ0eXAi.abc!d", "https://x").org is None
+    assert Session("00DLs0000000999!AQ", "https://x").org == "00DLs0000000999"
 
 
 @pytest.mark.parametrize("start", [None, datetime(2020, 1, 1, tzinfo=UTC)])

@@ -12,7 +12,7 @@ import pytest
 from tap_salesforce.errors import ConfigError
 from tap_salesforce.tap import TapSalesforce
 
-MARKS = {"replication_key", "replication_key_value", "read_with", "formulas_read_at"}
+MARKS = {"replication_key", "replication_key_value", "read_with", "read_of", "formulas_read_at"}
 APIS = pytest.mark.parametrize("api", ["REST", "BULK2"])
 
 

@@ -20,7 +20,7 @@ from tap_salesforce.tap import TapSalesforce
 DAY = 86_400
 FEW = {"Contact": 400, "Account": 20, "User": 5, "Lead": 5, "Opportunity": 0, "Invoice__c": 0}
 NOW = datetime(2026, 11, 21, 8, tzinfo=UTC)
-MARKS = {"replication_key", "replication_key_value", "read_with", "formulas_read_at"}
+MARKS = {"replication_key", "replication_key_value", "read_with", "read_of", "formulas_read_at"}
 START = datetime(2020, 1, 1, tzinfo=UTC)
 
 
