@@ -67,7 +67,7 @@ print("nowhere", flush=True)
 print("nowhere", file=sys.stderr, flush=True)
 assert sys.stdin.read() == ""
 assert min(os.pipe()) > 2, "nothing else comes to be there"
-sys.exit(subprocess.call([{sys.executable!r}, "-c", "print(1, flush=True)"]))
+sys.exit(subprocess.call([{sys.executable!r}, "-c", "import os; [os.fstat(one) for one in range(3)]"]))
 """
     closed = "import os, sys\nfor one in range(3): os.close(one)\nos.execv(sys.argv[1], sys.argv[1:])"
     words = [sys.executable, "-c", closed, sys.executable, "-c", BEGIN + program]
