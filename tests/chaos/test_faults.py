@@ -10,11 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
+import pytest
+
 from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.place import POINTS, Place
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 A_ROUND = 4  # faults between two looks at everything
+A_POINT = 120  # seconds, at the very most
 TWO = 2  # integrations at once, one for each machine
 
 
@@ -26,6 +29,7 @@ def deck(random: Random, possible: Sequence[Fault]) -> list[Fault]:
     return faults[:POINTS]
 
 
+@pytest.mark.timeout(A_POINT * POINTS)
 def test_no_fault_at_any_point_loses_a_record_or_breaks_another_promise(place: Place) -> None:
     random = Random(SEED)
     faults = deck(random, [fault for fault in FAULTS if place.disks or not fault.needs_disk])
