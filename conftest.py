@@ -8,6 +8,11 @@ from hypothesis import settings
 settings.register_profile("busy machine", deadline=None)
 settings.load_profile("busy machine")
 
+for name in ("http_proxy", "https_proxy", "all_proxy"):  # what tests talk to is on this machine
+    os.environ.pop(name, None)
+    os.environ.pop(name.upper(), None)
+os.umask(0o022)  # some tests hand a copy of the code to another user
+
 
 def pytest_xdist_auto_num_workers() -> int:
     """One more than cores, since many tests wait for processes; each worker starts a Postgres, so not too many."""
