@@ -84,14 +84,14 @@ class Database(Store):
 
     def _columns(self, layout: Layout) -> dict[str, str]:
         """Column, as the layout spells it, → type, without generated ones; empty where there is no table."""
-        place = f"{self._is_schema()} AND lower({{}}) = lower({literal(layout.table)})"
-        if self._one(f"SELECT count(*) FROM duckdb_views() WHERE {place.format('view_name')}"):
+        schema, name = self._is_schema(), f"lower({literal(layout.table)})"
+        if self._one(f"SELECT count(*) FROM duckdb_views() WHERE {schema} AND lower(view_name) = {name}"):
             raise DestinationError(
                 f"{self._label(layout)} is a view, so nothing can be loaded into it.",
                 hint="Rename or drop it, or load into another schema.",
             )
         spelt = {column.name.casefold(): column.name for column in layout.columns}
-        mine = f"{place.format('table_name')} AND NOT is_generated"
+        mine = f"{schema} AND lower(table_name) = {name} AND NOT is_generated"
         rows = self.connection.execute(f"SELECT column_name, data_type FROM duckdb_columns() WHERE {mine}").fetchall()
         return {spelt.get(name.casefold(), name): type_ for name, type_ in rows}
 

@@ -8,7 +8,7 @@ from typing import Final, Self
 from duckdb import DuckDBPyConnection
 
 from target_duckdb import files
-from target_duckdb.errors import MessageError
+from target_duckdb.errors import DamagedBatchError, MessageError
 from target_duckdb.files import NULL, TOMBSTONE, BatchFile, RecordFile
 from target_duckdb.kinds import Kind, inexact
 from target_duckdb.layout import EXTRACTED_AT, OURS, VERSION, Column, Layout
@@ -70,8 +70,13 @@ class Stage:
         )
 
     def fill(self, source: Source) -> int:
-        """Take a file in; the number of its rows. DamagedBatchError if other than announced."""
+        """Take a file in; the number of its rows. DamagedBatchError if other than announced, or of nothing we know."""
         used = [(at, self._at[name]) for at, name in enumerate(source.fields) if name in self._at]
+        if source.fields and not used:
+            raise DamagedBatchError(
+                f"A batch file of {self.layout.stream} has no column that is in its schema.",
+                hint="Discover the streams again, then sync; see the tap's own log.",
+            )
         rows = 0
         if used:
             columns = ", ".join(f"'f{at}': 'VARCHAR'" for at in range(len(source.fields)))

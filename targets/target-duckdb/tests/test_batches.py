@@ -130,6 +130,12 @@ def test_a_damaged_file_ends_the_run_and_nothing_of_its_message_is_loaded(
     assert len(desk.left()) == 2
 
 
+def test_a_file_of_which_no_column_is_known_is_not_taken_for_empty(desk: Desk, load: Load) -> None:
+    with pytest.raises(DamagedBatchError, match="no column that is in its schema"):
+        load(SHAPE, desk.csv("A", "ID,NAME\n1,x\n"), state(1))
+    assert desk.rows("A", "Id") == []
+
+
 def test_what_cannot_be_read_is_refused_with_a_reason(desk: Desk, load: Load) -> None:
     batch = desk.csv("A", "Id\n1\n")
     for url, error in (

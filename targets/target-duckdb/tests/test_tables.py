@@ -146,6 +146,13 @@ def test_names_cannot_be_sql_and_those_that_differ_in_case_only_make_way(desk: D
     assert list(desk.types("A")) == names
 
 
+@pytest.mark.parametrize("name", ["${HOME} {} {0}", 'say "q"; DROP', "😀"])
+def test_a_stream_may_have_any_name(desk: Desk, load: Load, name: str) -> None:
+    load(schema(name), record(name, Id="1"))
+    load(schema(name), record(name, Id="1"), continued_streams=[name])
+    assert desk.types(name) == {"Id": "VARCHAR"}
+
+
 def test_a_table_spelt_in_another_case_is_the_same(desk: Desk, load: Load) -> None:
     desk.change('CREATE SCHEMA "CRM"; CREATE TABLE "CRM"."a" ("ID" VARCHAR, "n" INTEGER, "tags" VARCHAR[])')
     load(schema("A", n={"type": "integer"}, tags={"type": "array"}), record("A", Id="1", n=2**40, tags=["x", "y"]))
