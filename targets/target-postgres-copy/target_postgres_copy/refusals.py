@@ -53,6 +53,12 @@ def not_reached(error: psycopg.Error, *, user: str, address: str) -> LoadError:
             f"The warehouse at {address} does not let {user or 'the user'} log in.",
             hint="Let it: ALTER ROLE … LOGIN; or name another user in the destination.",
         )
+    if state == "53100" or "could not write" in said or "No space left" in said:
+        return DestinationError(
+            f"The disk of the warehouse at {address} is full: {said}.",
+            hint="Free space there or enlarge it, then sync again.",
+            retryable=True,
+        )
     if state.startswith("53") or "too many c" in said or "connection slots" in said:
         return DestinationError(
             f"The warehouse at {address} has no connection left for {user or 'the user'}.",

@@ -136,6 +136,7 @@ def test_what_postgres_refuses_is_said_and_the_next_sync_loses_nothing(
         ('FATAL:  role "ada" is not permitted to log in', "does not let ada log in", False),
         ('FATAL:  too many connections for role "ada"', "no connection left for ada", True),
         ("FATAL:  sorry, too many clients already", "no connection left for ada", True),
+        ("FATAL:  could not write init file", "disk of the warehouse at host/db is full", True),
         (
             "FATAL:  remaining connection slots are reserved for roles with the SUPERUSER attribute",
             "no connection",
