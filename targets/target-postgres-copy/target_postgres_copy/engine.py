@@ -84,7 +84,8 @@ class Engine:
         place = progress.place
         progress.stamp = self.states
         continued = not overwrites and sink.stream_name in self.settings.continued
-        self.call(layout, lambda c: finishing.prepare(c, place, keyed=sink.keyed, anew=anew, continued=continued))
+        how = {"keyed": sink.keyed, "anew": anew, "continued": continued}
+        self.call(layout, lambda c: finishing.prepare(c, place, **how, claim=self.settings.claim))
         return progress
 
     def call(self, layout: Layout, work: Callable[[Connection[Any]], _T]) -> _T:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from psycopg import Connection, sql
 from psycopg.errors import DependentObjectsStillExist
 
-from target_postgres_copy import building, fitting, growing, names, tables
+from target_postgres_copy import building, claiming, fitting, growing, names, tables
 from target_postgres_copy.layout import DELETED_AT, VERSION, Layout
 from target_postgres_copy.loading import PREPARE
 from target_postgres_copy.patience import BRIEFLY, patiently
@@ -47,20 +47,30 @@ WHERE n.nspname = %s AND c.relname = %s AND a.grantee <> c.relowner
 """
 
 
-def prepare(connection: Connection[Any], place: Place, *, keyed: bool, anew: bool, continued: bool) -> None:
+def prepare(
+    connection: Connection[Any], place: Place, *, keyed: bool, anew: bool, continued: bool, claim: str | None
+) -> None:
     """The schema exists, and the table, if there is one, can hold the layout; a first load that was cut off is over.
 
     anew:      drop what an earlier run left
     continued: earlier rows must be there: DestinationError where the table isn't
+    claim:     who alone loads into the schema: DestinationError where another does
     """
-    patiently(place.layout.label, lambda: _prepare(connection, place, keyed=keyed, anew=anew, continued=continued))
+    patiently(
+        place.layout.label,
+        lambda: _prepare(connection, place, keyed=keyed, anew=anew, continued=continued, claim=claim),
+    )
 
 
-def _prepare(connection: Connection[Any], place: Place, *, keyed: bool, anew: bool, continued: bool) -> None:
+def _prepare(
+    connection: Connection[Any], place: Place, *, keyed: bool, anew: bool, continued: bool, claim: str | None
+) -> None:
     layout = place.layout
     with connection.transaction():
         connection.execute(PREPARE)
         tables.ensure_schema(connection, layout.schema)
+        if claim is not None:
+            claiming.claim(connection, layout.schema, claim)
         connection.execute(_LOCK, (layout.label,))
         connection.execute(BRIEFLY)
         found = tables.find(connection, layout.schema, layout.table)  # says so if that is no table

@@ -166,6 +166,15 @@ def gone(what: str) -> LoadError:
     )
 
 
+def claimed(schema: str, other: str) -> LoadError:
+    """A schema that is loaded by another, so that rows of both would be mixed."""
+    return DestinationError(
+        f"The schema {schema} is loaded by {other} already.",
+        hint="Load into another schema. Where this load is to take the place of that one:"
+        f' COMMENT ON SCHEMA "{schema}" IS NULL, then sync again.',
+    )
+
+
 def kept_out(missing: int, rows: int, what: str) -> LoadError:
     """Rows that Postgres took and did not store; nothing of their batch stays."""
     return DestinationError(

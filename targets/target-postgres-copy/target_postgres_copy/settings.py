@@ -108,6 +108,12 @@ CONFIG_SCHEMA: Final[dict[str, Any]] = th.PropertiesList(
         title="Continued streams",
         description="Whose earlier rows are in their tables: where one of those is gone, the load ends.",
     ),
+    th.Property(
+        "claimed_by",
+        th.StringType(pattern="^[A-Za-z0-9 _-]{1,100}$"),
+        title="Claimed by",
+        description="Who alone loads into the schema. Its comment says so, and the load ends where it names another.",
+    ),
 ).to_dict()
 
 
@@ -120,6 +126,7 @@ class Settings:
     batch_rows: RECORD messages per batch
     clean_up:   whether batch files are deleted; never where they are known to be on another machine
     continued:  streams whose tables must be there
+    claim:      who alone loads into the schema, if that is said
     storage:    folder of batch files, where it is known: nothing outside of it is read or deleted
     """
 
@@ -135,6 +142,7 @@ class Settings:
     connections: int
     clean_up: bool
     continued: frozenset[str]
+    claim: str | None
     storage: str | None
 
 
@@ -158,6 +166,7 @@ def read(config: Mapping[str, Any]) -> Settings:
         connections=config["max_connections"],
         clean_up=config["clean_up_batch_files"] and (not root or local(root) is not None),
         continued=frozenset(config.get("continued_streams") or ()),
+        claim=config.get("claimed_by") or None,
         storage=root or None,
     )
 

@@ -35,6 +35,33 @@ def test_a_table_that_earlier_rows_are_gone_with_is_not_made_anew_for_those_that
     assert load(*more, continued_streams=["T"]) == [2], "it is there again"
 
 
+def test_a_schema_that_another_loads_into_is_left_alone(load: Load, warehouse: Warehouse) -> None:
+    load(schema("T", **NAMED), record("T", Id="1", Name="Ada"), state(1), claimed_by="sync A")
+    for method in ("upsert", "overwrite"):
+        for stream in ("T", "U"):
+            with pytest.raises(DestinationError, match=r"is loaded by sync A already") as raised:
+                load(schema(stream), record(stream, Id="2"), state(2), claimed_by="sync B", load_method=method)
+            assert f'COMMENT ON SCHEMA "{warehouse.schema}" IS NULL' in raised.value.hint
+            assert load.said == []
+    assert (warehouse.tables(), warehouse.rows("T", "Id")) == (["T"], [("1",)])
+    assert load(schema("T"), record("T", Id="3"), state(3), claimed_by="sync A") == [3]
+    assert load(schema("T"), record("T", Id="4"), state(4)) == [4], "a load that claims nothing is let in"
+    warehouse.run(f'COMMENT ON SCHEMA "{warehouse.schema}" IS NULL')
+    assert load(schema("T"), record("T", Id="5"), state(5), claimed_by="sync B") == [5]
+    with pytest.raises(DestinationError, match="sync B"):
+        load(schema("T"), record("T", Id="6"), state(6), claimed_by="sync A")
+
+
+def test_what_somebody_wrote_about_a_schema_stays_and_keeps_nobody_out(load: Load, warehouse: Warehouse) -> None:
+    warehouse.run(f'CREATE SCHEMA "{warehouse.schema}"')
+    for said in ("All of our customers", "Loaded by sync A. Ask Ada.", "Loaded by \n."):
+        warehouse.run(f"COMMENT ON SCHEMA \"{warehouse.schema}\" IS '{said}'")
+        for who in ("sync A", "sync B"):
+            assert load(schema("T"), record("T", Id="1"), state(1), claimed_by=who) == [1]
+        found = warehouse.run(f"SELECT obj_description('\"{warehouse.schema}\"'::regnamespace, 'pg_namespace')")
+        assert found == [(said,)]
+
+
 def test_an_overwritten_table_needs_no_earlier_rows(load: Load, warehouse: Warehouse) -> None:
     rows = (schema("T", **NAMED), record("T", Id="2", Name="Bob"), state(2))
     assert load(*rows, continued_streams=["T"], load_method="overwrite") == [2]

@@ -88,6 +88,12 @@ def test_only_a_loader_that_looks_after_earlier_rows_is_told_of_streams_that_go_
     assert rules.continued_settings(others, ["a"]) == {}
 
 
+def test_a_loader_that_keeps_others_out_is_told_whose_schema_it_is(warehouse):
+    ours, others = warehouse.variants["orchestrator"], warehouse.variants["meltanolabs"]
+    assert rules.claim_settings(ours, "int_1") == {"claimed_by": "Orchestrator integration int_1"}
+    assert rules.claim_settings(others, "int_1") == {}
+
+
 def test_more_names_than_an_environment_variable_holds_are_cut_short(warehouse):
     names = [f"{number:05} \u00fc {'x' * 90}" for number in range(2_000)]
     told = rules.continued_settings(warehouse.variant, names)["continued_streams"]

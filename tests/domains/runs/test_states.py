@@ -96,6 +96,11 @@ def test_a_loader_is_told_which_streams_bring_only_what_changed_since_earlier_ru
     assert continued(all_well) == ["users"], "of teams nothing was ever written"
 
 
+def test_a_loader_is_told_whose_schema_it_loads_into(drivers, ready, history, all_well):
+    synced(drivers, ready)
+    assert all_well.ran[-1].loader.config["claimed_by"] == f"Orchestrator integration {ready.id}"
+
+
 def test_whatever_reads_everything_or_loads_elsewhere_needs_no_earlier_records(drivers, ready, history, all_well):
     synced(drivers, ready, full_refresh=True)
     assert continued(all_well) == []

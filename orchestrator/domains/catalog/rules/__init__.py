@@ -6,7 +6,13 @@ from orchestrator.domains.catalog.rules.checking import validate
 from orchestrator.domains.catalog.rules.form import completed, fields
 from orchestrator.domains.catalog.rules.masking import join, public, secret_names, split
 from orchestrator.domains.catalog.rules.misfits import misfits
-from orchestrator.domains.catalog.rules.pairing import agreed_settings, continued_settings, deletion_settings, encoding
+from orchestrator.domains.catalog.rules.pairing import (
+    agreed_settings,
+    claim_settings,
+    continued_settings,
+    deletion_settings,
+    encoding,
+)
 from orchestrator.domains.catalog.rules.parsing import parse
 from orchestrator.domains.catalog.rules.reading import connector
 from orchestrator.domains.catalog.rules.settings import plugin_settings, variant_of
@@ -14,6 +20,7 @@ from orchestrator.domains.catalog.rules.settings import plugin_settings, variant
 __all__ = [
     "agreed_settings",
     "audience",
+    "claim_settings",
     "completed",
     "connector",
     "continued_settings",

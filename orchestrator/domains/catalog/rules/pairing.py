@@ -51,6 +51,14 @@ def continued_settings(destination: Variant, streams: Sequence[str]) -> dict[str
     return {"continued_streams": named} if destination.continues and named else {}
 
 
+def claim_settings(destination: Variant, integration_id: str) -> dict[str, Any]:
+    """Of the destination's settings the one that keeps others out of the integration's schema, wherever they come from.
+
+    source: README of targets/target-postgres-copy (claimed_by)
+    """
+    return {"claimed_by": f"Orchestrator integration {integration_id}"} if destination.claims else {}
+
+
 def _batch_config(encoding_: str, folder: Any) -> dict[str, Any]:
     kind, _, compression = encoding_.partition("+")
     return {

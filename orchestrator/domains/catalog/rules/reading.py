@@ -63,6 +63,7 @@ def _variant(name: str, facts: Mapping[str, Any]) -> Variant:
         batch=tuple(facts.get("batch", [])),
         tombstones=facts.get("tombstones", False),
         continues=facts.get("continues", False),
+        claims=facts.get("claims", False),
         window=WindowSettings(**facts["window"]) if "window" in facts else None,
         cuts_names_at=facts.get("cuts_names_at"),
         address_variable=facts.get("address_variable"),

@@ -47,7 +47,10 @@ def plan(
         destination = queries.destination(tx, integration.destination_id)
     source, target = opened(drivers, integration), loading(destination)
     given, taken = forms.agreed_settings(source.variant, target, folder=BATCH_FOLDER)
-    told = forms.continued_settings(target, [stream.name for stream in chosen if stream.name in set(continued)])
+    told = {
+        **forms.continued_settings(target, [stream.name for stream in chosen if stream.name in set(continued)]),
+        **forms.claim_settings(target, integration.id),
+    }
     return Plan(
         integration=integration,
         extractor=source.extractor({**given, **_bounds(source.variant, window)}),
