@@ -48,9 +48,9 @@ class UnknownDestinationError(NotFoundError):
     code = "unknown_destination"
 
     def __init__(self, wanted: str, names: Iterable[str]) -> None:
-        super().__init__(
-            f"There is no destination '{wanted}'.", hint=_near(wanted, tuple(names), "Run orchestrator init first.")
-        )
+        known = tuple(names)
+        there = f"There are: {', '.join(known)}." if known else "Run orchestrator init first."
+        super().__init__(f"There is no destination '{wanted}'.", hint=_near(wanted, known, there))
 
 
 class NameTakenError(ConflictError):

@@ -135,10 +135,11 @@ def test_a_draft_that_has_run_can_not_be_discarded(drivers, place, github):
     assert service.find(drivers, place.org_id, github.id) == github
 
 
-def test_an_unknown_destination_suggests_one(drivers, place):
+@pytest.mark.parametrize(("wanted", "hint"), [("warehous", "mean 'warehouse'"), ("Zebra", "There are: warehouse.")])
+def test_an_unknown_destination_suggests_one(drivers, place, wanted, hint):
     with pytest.raises(UnknownDestinationError) as caught:
-        service.add(drivers, place, NewIntegration(type="github", name="x", values=GITHUB, destination="warehous"))
-    assert "warehouse" in caught.value.hint
+        service.add(drivers, place, NewIntegration(type="github", name="x", values=GITHUB, destination=wanted))
+    assert hint in caught.value.hint
 
 
 def test_it_is_found_by_name_id_and_beginning_of_an_id(drivers, place, github):
