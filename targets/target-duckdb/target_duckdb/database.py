@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import duckdb
 
-from target_duckdb.errors import DestinationError, PermissionMissingError
+from target_duckdb.errors import DestinationError
 from target_duckdb.kinds import Kind, widened
 from target_duckdb.layout import DELETED_AT, Layout, is_mark
 from target_duckdb.loading import LIMITS, SESSION, Store
 from target_duckdb.names import identifier, literal, quoted
-from target_duckdb.refusals import is_held, not_opened, told
+from target_duckdb.refusals import is_held, not_made, not_opened, told
 from target_duckdb.stage import Stage
 
 log: Final = logging.getLogger("target-duckdb")
@@ -200,9 +200,7 @@ def _opened(path: Path, patience: float) -> duckdb.DuckDBPyConnection:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise PermissionMissingError(
-            f"The folder of {path} cannot be made ({error.strerror}).", hint="Make it, or choose another."
-        ) from error
+        raise not_made(error, path.parent) from error
     until = time.monotonic() + patience
     while True:
         try:

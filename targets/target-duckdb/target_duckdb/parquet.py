@@ -9,10 +9,10 @@ from urllib.parse import quote
 
 import duckdb
 
-from target_duckdb.errors import PermissionMissingError
 from target_duckdb.layout import SEQUENCE, Layout
 from target_duckdb.loading import LIMITS, SESSION, Store
 from target_duckdb.names import literal
+from target_duckdb.refusals import not_made, not_written
 from target_duckdb.stage import Stage
 
 log: Final = logging.getLogger("target-duckdb")
@@ -38,9 +38,7 @@ class ParquetFolder(Store):
             for half in folder.glob(f"*{_HALF}"):
                 half.unlink()
         except OSError as error:
-            raise PermissionMissingError(
-                f"The folder {folder} cannot be written ({error.strerror}).", hint="Choose another."
-            ) from error
+            raise not_made(error, folder) from error
         numbers = [int(file.stem) for file in folder.glob("*.parquet") if file.stem.isdecimal()]
         self._last[layout.stream] = max(numbers, default=0)
         self.types[layout.stream] = {column.name: column.kind.value for column in layout.columns}
@@ -61,9 +59,12 @@ class ParquetFolder(Store):
         half = done.with_suffix(_HALF)
         rows = stage.select(stage.last() if keyed else "true")
         self.connection.execute(f"COPY ({rows}) TO {literal(str(half))} (FORMAT parquet, COMPRESSION zstd)")
-        _to_disk(half)
-        half.rename(done)
-        _to_disk(folder)
+        try:
+            _to_disk(half)
+            half.rename(done)
+            _to_disk(folder)
+        except OSError as error:
+            raise not_written(error, stage.layout.stream) from error
 
     def _folder(self, layout: Layout) -> Path:
         name = quote(layout.stream, safe="")

@@ -1,5 +1,6 @@
 """What DuckDB refused, told in words. Its own words may quote values, so only those about files are passed on."""
 
+import errno
 import re
 from pathlib import Path
 from typing import Final
@@ -9,6 +10,7 @@ import duckdb
 from target_duckdb.errors import DamagedBatchError, DestinationError, LoadError, MisfitError, PermissionMissingError
 
 _DISK_FULL: Final = re.compile(r"No space left|Disk quota|max_temp_directory_size|Could not write", re.IGNORECASE)
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _READING: Final = re.compile(r"GZIP|CSV|unicode|utf-8", re.IGNORECASE)
 
 
@@ -16,11 +18,7 @@ def told(error: duckdb.Error, what: str) -> LoadError:
     """The error in words. what: whom it happened to, as the sentence's object: 'crm.Account'."""
     said = str(error)
     if _DISK_FULL.search(said):
-        return DestinationError(
-            f"There is no room on the disk to load {what}.",
-            hint="Make room, then sync again: what is committed stays.",
-            retryable=True,
-        )
+        return _no_room(what)
     if isinstance(error, duckdb.ConversionException):
         return MisfitError(
             f"A value of {what} does not fit its column.",
@@ -70,3 +68,31 @@ def not_opened(error: duckdb.Error, path: Path) -> LoadError:
 def is_held(error: duckdb.Error) -> bool:
     """Whether somebody else has the file open."""
     return "Could not set lock" in str(error)
+
+
+def not_made(error: OSError, folder: Path) -> LoadError:
+    """A folder that cannot be made, or written to."""
+    if error.errno in _FULL:
+        return _no_room(str(folder))
+    return PermissionMissingError(
+        f"The folder {folder} cannot be written ({error.strerror}).", hint="Make it, or choose another."
+    )
+
+
+def not_written(error: OSError, what: str) -> LoadError:
+    """A file whose rows did not reach the disk."""
+    if error.errno in _FULL:
+        return _no_room(what)
+    return DestinationError(
+        f"A file of {what} did not reach the disk ({error.strerror}).",
+        hint="Mend the disk, then sync again: what is committed stays.",
+        retryable=True,
+    )
+
+
+def _no_room(what: str) -> DestinationError:
+    return DestinationError(
+        f"There is no room on the disk to load {what}.",
+        hint="Make room, then sync again: what is committed stays.",
+        retryable=True,
+    )

@@ -1,5 +1,7 @@
 """Parquet: a folder per stream, a file per batch, and the query that shows what is there now."""
 
+import errno
+import os
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 from duckdesk import Desk, Load, record, schema, state
 
 from target_duckdb import parquet
-from target_duckdb.errors import MisfitError, PermissionMissingError
+from target_duckdb.errors import DestinationError, MisfitError, PermissionMissingError
 
 SHAPE = schema("A", Name={"type": ["string", "null"]}, n={"type": ["number", "null"]})
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -90,6 +92,26 @@ def test_a_file_has_its_name_only_when_it_is_on_disk(
     assert end == ("A", 1)
 
 
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(errno.ENOSPC, "no room on the disk to load A"), (errno.EIO, r"did not reach the disk \(Input/output error\)")],
+)
+def test_a_file_that_does_not_reach_the_disk_is_none(
+    write: Load, folder: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str
+) -> None:
+    def refuses(_: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(parquet, "_to_disk", refuses)
+    with pytest.raises(DestinationError, match=words) as raised:
+        write(SHAPE, record("A", Id="1", n=1), state(1))
+    assert raised.value.retryable
+    assert not list((folder / "A").glob("*.parquet"))
+    monkeypatch.undo()
+    assert write(SHAPE, record("A", Id="1", n=1), state(1)) == [1]
+    assert [one.suffix for one in (folder / "A").iterdir()] == [".parquet"]
+
+
 def test_a_streams_name_is_no_path(write: Load, folder: Path) -> None:
     write(schema("../x"), record("../x", Id="1"))
     assert [one.name for one in folder.iterdir()] == ["%2E.%2Fx"]
@@ -98,4 +120,15 @@ def test_a_streams_name_is_no_path(write: Load, folder: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_said(write: Load, folder: Path) -> None:
     folder.write_text("a file")
     with pytest.raises(PermissionMissingError):
+        write(SHAPE)
+
+
+def test_a_folder_there_is_no_room_for_is_no_missing_permission(
+    write: Load, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "mkdir", refuses)
+    with pytest.raises(DestinationError, match=f"no room on the disk to load {folder}"):
         write(SHAPE)
