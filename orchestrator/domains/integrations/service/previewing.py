@@ -44,6 +44,7 @@ def preview(drivers: Drivers, integration: Integration) -> "Preview":
     source, loads = _configured(drivers, integration, folder=BATCH_FOLDER, hidden=lambda _plugin, _name: _MASK)
     if source.variant.session_setting is not None:
         source.values[source.variant.session_setting]["token_socket"] = TOKEN_SOCKET
+    loads.values.update(forms.claim_settings(loads.variant, integration.id))
     project = Project(
         extractor=plugin(drivers, source.variant, source.values, build=False),
         loader=plugin(drivers, loads.variant, loads.values, build=False),

@@ -148,6 +148,7 @@ def test_the_preview_of_a_source_we_sign_in_for_does_not_sign_in(
     assert answer.code == 0
     assert '"access_token": "***"' in answer.json["variables"]["TAP_SALESFORCE_AUTH"]
     assert answer.json["variables"]["TAP_SALESFORCE_HARD_DELETES"] == "true", "the warehouse's loader understands them"
+    assert answer.json["variables"]["TARGET_POSTGRES_COPY_CLAIMED_BY"].startswith("Orchestrator integration int_")
     assert not org.stats.requests
 
 
