@@ -95,7 +95,10 @@ class Incremental:
             yield formulas.begun(now)
 
     def _known(self, state: Mapping[str, Any], pass_: Extraction) -> Extent:
-        """What everything before the bookmark was read with, once this run's changes are out."""
+        """What everything before the bookmark was read with, once this run's changes are out.
+
+        Raises ConfigError where that was read of another org.
+        """
         if pass_.first:
             return self._wanted
         extents.assert_same_org(state, self._org.client.org(), self._name)

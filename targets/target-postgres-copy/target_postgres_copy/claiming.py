@@ -9,11 +9,11 @@ from typing import Any, Final
 from psycopg import Connection, sql
 
 from target_postgres_copy import tables
+from target_postgres_copy.patience import in_turn
 from target_postgres_copy.refusals import claimed
 
 _MARK: Final = "Loaded by {}."
 _CLAIM: Final = re.compile(r"Loaded by ([A-Za-z0-9 _-]{1,100})\.")  # as the setting may be
-_LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 _FIND: Final = """
 SELECT obj_description(oid, 'pg_namespace'), pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = %s
 """
@@ -26,7 +26,7 @@ def claim(connection: Connection[Any], schema: str, name: str) -> None:
     """
     if not _is_free(connection, schema, name):
         return
-    connection.execute(_LOCK, (schema,))
+    in_turn(connection, schema)
     if _is_free(connection, schema, name):
         mark = sql.Literal(_MARK.format(name))
         tables.ddl(connection, "COMMENT ON SCHEMA {} IS {}", sql.Identifier(schema), mark)

@@ -13,13 +13,12 @@ from psycopg.errors import DependentObjectsStillExist
 from target_postgres_copy import building, claiming, fitting, growing, names, tables
 from target_postgres_copy.layout import DELETED_AT, VERSION, Layout
 from target_postgres_copy.loading import PREPARE
-from target_postgres_copy.patience import BRIEFLY, patiently
+from target_postgres_copy.patience import BRIEFLY, in_turn, patiently
 from target_postgres_copy.refusals import gone
 from target_postgres_copy.stage import Place
 
 log: Final = logging.getLogger("target-postgres-copy")
 
-_LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 # What a table has besides columns, key, rows and rights on the whole of it was given to it by somebody.
 _KEPT_BY_ROWS: Final = """
 SELECT c.relkind <> 'r' OR c.relrowsecurity OR c.relforcerowsecurity OR c.reloptions IS NOT NULL
@@ -71,7 +70,7 @@ def _prepare(
         tables.ensure_schema(connection, layout.schema)
         if claim is not None:
             claiming.claim(connection, layout.schema, claim)
-        connection.execute(_LOCK, (layout.label,))
+        in_turn(connection, layout.label)
         connection.execute(BRIEFLY)
         found = tables.find(connection, layout.schema, layout.table)  # says so if that is no table
         if found is None and continued:
@@ -102,7 +101,7 @@ def _add_key(connection: Connection[Any], place: Place) -> None:
     layout = place.layout
     with connection.transaction():
         connection.execute(PREPARE)
-        connection.execute(_LOCK, (layout.label,))
+        in_turn(connection, layout.label)
         connection.execute(BRIEFLY)
         building.hold(connection, place)
         growing.finish(connection, layout.schema, place.table, [key.name for key in layout.keys])
@@ -122,7 +121,7 @@ def activate(connection: Connection[Any], layout: Layout, version: int, *, hard:
     place, older = tables.named(layout.schema, layout.table), sql.Identifier(VERSION)
     with connection.transaction():
         connection.execute(PREPARE)
-        connection.execute(_LOCK, (layout.label,))
+        in_turn(connection, layout.label)
         if hard:
             statement = sql.SQL("DELETE FROM {} WHERE {} < %s OR {} IS NULL").format(place, older, older)
             return connection.execute(statement, (version,)).rowcount
@@ -148,7 +147,7 @@ def _swap(connection: Connection[Any], place: Place, *, keyed: bool) -> None:
     try:
         with connection.transaction():
             connection.execute(PREPARE)
-            connection.execute(_LOCK, (layout.label,))
+            in_turn(connection, layout.label)
             connection.execute(BRIEFLY)
             building.hold(connection, place)
             old = tables.find(connection, layout.schema, layout.table)
@@ -208,7 +207,7 @@ def _replace_rows(connection: Connection[Any], place: Place, *, keyed: bool) -> 
     old, new = tables.named(layout.schema, layout.table), tables.named(layout.schema, place.table)
     with connection.transaction():
         connection.execute(PREPARE)
-        connection.execute(_LOCK, (layout.label,))
+        in_turn(connection, layout.label)
         connection.execute(BRIEFLY)
         building.hold(connection, place)
         found = tables.find(connection, layout.schema, layout.table)

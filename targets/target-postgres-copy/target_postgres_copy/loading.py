@@ -21,6 +21,7 @@ from target_postgres_copy import building, fitting, growing, keys, tables, whole
 from target_postgres_copy.deriving import derive
 from target_postgres_copy.kinds import Kind
 from target_postgres_copy.layout import BATCH_WIDE, DELETED_AT, Column
+from target_postgres_copy.patience import in_turn
 from target_postgres_copy.refusals import kept_out
 from target_postgres_copy.settings import LoadMethod
 from target_postgres_copy.stage import Place, Stage
@@ -151,8 +152,7 @@ class Batch:
             self._insert(stage, rows)
             return
         # Two syncs of one table take turns from here on; the same keys in another order would deadlock.
-        lock = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
-        stage.connection.execute(lock, (f"{self.place.layout.schema}.{self.place.table}",))
+        in_turn(stage.connection, f"{self.place.layout.schema}.{self.place.table}")
         self._adjust(stage)
         if not (self.growing and self._added(stage, rows)):
             self._insert(stage, rows, self._on_conflict())

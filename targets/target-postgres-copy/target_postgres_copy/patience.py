@@ -7,8 +7,9 @@ try is short, and others have the table in between.
 import logging
 import time
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
+from psycopg import Connection
 from psycopg.errors import LockNotAvailable
 
 from target_postgres_copy.errors import DestinationError
@@ -34,3 +35,8 @@ def patiently(what: str, work: Callable[[], _T]) -> _T:
         hint="Look for long transactions (pg_stat_activity), then sync again.",
         retryable=True,
     )
+
+
+def in_turn(connection: Connection[Any], what: str) -> None:
+    """Wait for whoever works on the same thing by this name; others wait until the transaction ends."""
+    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (what,))

@@ -168,10 +168,11 @@ def gone(what: str) -> LoadError:
 
 def claimed(schema: str, other: str) -> LoadError:
     """A schema that is loaded by another, so that rows of both would be mixed."""
+    quoted = schema.replace('"', '""')
     return DestinationError(
         f"The schema {schema} is loaded by {other} already.",
         hint="Load into another schema. Where this load is to take the place of that one:"
-        f' COMMENT ON SCHEMA "{schema}" IS NULL, then sync again.',
+        f' COMMENT ON SCHEMA "{quoted}" IS NULL, then sync again.',
     )
 
 

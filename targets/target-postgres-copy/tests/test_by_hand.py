@@ -6,6 +6,7 @@ import pytest
 from copydesk import Batches, Load, Warehouse, record, schema, state
 
 from target_postgres_copy.errors import DestinationError, LoadError, PermissionMissingError
+from target_postgres_copy.refusals import claimed
 
 NAMED = {"Name": {"type": ["string", "null"]}}
 
@@ -50,6 +51,10 @@ def test_a_schema_that_another_loads_into_is_left_alone(load: Load, warehouse: W
     assert load(schema("T"), record("T", Id="5"), state(5), claimed_by="sync B") == [5]
     with pytest.raises(DestinationError, match="sync B"):
         load(schema("T"), record("T", Id="6"), state(6), claimed_by="sync A")
+
+
+def test_a_remedy_that_names_a_schema_quotes_it() -> None:
+    assert 'COMMENT ON SCHEMA "a"" IS NULL; --" IS NULL,' in claimed('a" IS NULL; --', "sync A").hint
 
 
 def test_what_somebody_wrote_about_a_schema_stays_and_keeps_nobody_out(load: Load, warehouse: Warehouse) -> None:
