@@ -29,10 +29,10 @@ from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.integrations.types import Integration
 from orchestrator.domains.runs import rules
 from orchestrator.domains.runs import service as runs
-from orchestrator.drivers.meltano import begin, command, directory, output, project, socket_server
+from orchestrator.drivers.meltano import begin, command, directory, notes, output, project, socket_server
 from orchestrator.drivers.meltano.judge import Judge
 from orchestrator.drivers.meltano.programs import programs
-from orchestrator.drivers.meltano.values import BATCH_FOLDER, TOKEN_SOCKET, Project
+from orchestrator.drivers.meltano.values import BATCH_FOLDER, NOTES_FILE, TOKEN_SOCKET, Project
 from sandboxes.salesforce import RemoteOrg
 
 _STREAMS = ("Account", "Contact")
@@ -101,6 +101,7 @@ def rendered(
             markers={
                 TOKEN_SOCKET: str(place.sockets / "token.sock"),
                 BATCH_FOLDER: (place.path / project.BATCHES).as_uri(),
+                NOTES_FILE: str(notes.file(place.path)),
             },
             inherited=meltano.inherited,
             limits=meltano.limits,

@@ -64,7 +64,6 @@ def by_hand(warehouse: SecretStr, *statements: str) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        pytest.param('ALTER TABLE {} DROP COLUMN "Industry"', id="a column dropped"),
         pytest.param('ALTER TABLE {} DROP CONSTRAINT "Account_pkey"', id="the key dropped"),
         pytest.param('ALTER TABLE {} ALTER "NumberOfEmployees" TYPE text', id="a type made wider"),
         pytest.param("ALTER TABLE {} ADD COLUMN note text", id="a column added"),
@@ -154,6 +153,29 @@ def test_a_table_that_is_gone_is_not_made_anew_for_what_changed_since(
     assert not difference(org, warehouse, salesforce.target_schema, "Account")
 
     by_hand(warehouse, f"DROP TABLE {table}")
+    assert sync(installation, salesforce) == 1
+    assert sync(installation, salesforce, "--full-refresh") == 0
+    assert not difference(org, warehouse, salesforce.target_schema, "Account")
+
+
+def test_a_column_that_is_gone_is_not_made_anew_for_what_changed_since(
+    installation: Installation, salesforce: Integration, org: LocalOrg, warehouse: SecretStr, table: str
+) -> None:
+    before = state(installation, salesforce)
+    by_hand(warehouse, f'ALTER TABLE {table} RENAME COLUMN "Industry" TO trade')
+    org.churn("Account", update=10, insert=5)
+    assert sync(installation, salesforce) == 1
+    said = failure(installation, salesforce)
+    where = table.replace('"', "")
+    assert f'{where} has lost the column "Industry"' in said.message
+    assert f"orchestrator sync {salesforce.name} --full-refresh" in said.hint.replace("'", "")
+    assert state(installation, salesforce) == before
+
+    by_hand(warehouse, f'ALTER TABLE {table} RENAME COLUMN trade TO "Industry"')
+    assert sync(installation, salesforce) == 0
+    assert not difference(org, warehouse, salesforce.target_schema, "Account")
+
+    by_hand(warehouse, f'ALTER TABLE {table} DROP COLUMN "Industry"')
     assert sync(installation, salesforce) == 1
     assert sync(installation, salesforce, "--full-refresh") == 0
     assert not difference(org, warehouse, salesforce.target_schema, "Account")

@@ -48,6 +48,7 @@ class FakeMeltano:
     storage_full: bool = False
     invalid_states: int = 0
     unredacted: int = 0
+    notes: str | None = None
     act: Callable[["FakeMeltano"], None] | None = None
     catalog: dict[str, Any] | None = None
     first_stream: str | None = "users"
@@ -107,6 +108,7 @@ class FakeMeltano:
             "unredacted": self.unredacted,
             "seconds": 1.0,
             "storage_full": self.storage_full,
+            "notes": self.notes,
         }
         return Exit(**{**quiet, **rest, "error": self.error, **seen})
 

@@ -158,6 +158,7 @@ class Variant:
     batch:              encodings of BATCH messages it writes or reads, the best first; empty: RECORD messages only
     tombstones:         whether it announces, or understands, that a record is gone at the source
     continues:          whether a loader is told which streams go on from earlier rows, and makes no table anew for them
+                        and no column that it has noted
     claims:             whether a loader is told who alone loads into its schema, and leaves one of another's alone
     window:             how it is told to read a window of time; None: it knows no end
     cuts_names_at:      bytes after which a loader cuts a table's name; None: it tells long names apart

@@ -243,6 +243,19 @@ class RunStreamRow(Table):
     api_calls: Mapped[int | None] = mapped_column(BigInteger)
 
 
+class LoaderNotesRow(Table):
+    """What an integration's loader noted at the end of a run, for its next one; what it says is the loader's affair."""
+
+    __tablename__ = "loader_notes"
+    __table_args__ = (ForeignKeyConstraint(["org_id", "integration_id"], ["integrations.org_id", "integrations.id"]),)
+
+    org_id: Mapped[str] = mapped_column(Identifier("org"), primary_key=True)
+    integration_id: Mapped[str] = mapped_column(Identifier("int"), primary_key=True)
+    notes: Mapped[str]
+    run_id: Mapped[str] = mapped_column(Identifier("run"))
+    at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
 class RunLogRow(Table):
     """A line a run said, redacted, in order."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-from orchestrator.drivers.meltano import ahead
+from orchestrator.drivers.meltano import ahead, notes
 from orchestrator.drivers.meltano.directory import RunDirectory
 from orchestrator.drivers.meltano.errors import RunStorageError, SettingError, ValueTooLargeError
 from orchestrator.drivers.meltano.values import TOKEN_SOCKET, Limits, Marker, Plugin, Project, Side, has, reveal
@@ -176,9 +176,13 @@ def render(
             variables[name] = text
     _check_total(variables)
     files["meltano.yml"] = _yaml(definitions)
-    if project.catalog is not None:
-        files["catalog.json"] = json.dumps(project.catalog)
-    return Rendered(files=files, variables=variables)
+    return Rendered(files={**files, **_documents(project)}, variables=variables)
+
+
+def _documents(project: Project) -> dict[str, str]:
+    catalog = {} if project.catalog is None else {"catalog.json": json.dumps(project.catalog)}
+    noted = {} if project.notes is None else {str(notes.file(Path())): project.notes}
+    return {**catalog, **noted}
 
 
 def _check_total(variables: Mapping[str, str]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from orchestrator.drivers.meltano import command, directory, family, landlock, project, socket_server
+from orchestrator.drivers.meltano import command, directory, family, landlock, notes, project, socket_server
 from orchestrator.drivers.meltano.answers import FirstData
 from orchestrator.drivers.meltano.errors import DiscoveryError, MeltanoMissingError
 from orchestrator.drivers.meltano.judge import Judge
@@ -28,7 +28,17 @@ from orchestrator.drivers.meltano.process import (
 )
 from orchestrator.drivers.meltano.programs import programs
 from orchestrator.drivers.meltano.redact import Redactor
-from orchestrator.drivers.meltano.values import BATCH_FOLDER, TOKEN_SOCKET, Limits, Marker, Plugin, Project, secrets_in
+from orchestrator.drivers.meltano.values import (
+    BATCH_FOLDER,
+    NOTES_FILE,
+    TOKEN_SOCKET,
+    Limits,
+    Marker,
+    Plugin,
+    Project,
+    has,
+    secrets_in,
+)
 
 CATALOG_LIMIT: Final = 256 * 1024 * 1024  # bytes a discovery may answer with
 _FREE = 64 * 1024  # bytes; with less, whatever else was said follows from it
@@ -56,6 +66,7 @@ class Exit:
     callback_error:  the first exception of a state or token callback
     storage_full:    no space was left in the run's directory at the end
     unredacted:      secrets too short to be taken out of the output
+    notes:           what a loader that was given NOTES_FILE left there; None where that is nothing to be kept
     """
 
     code: int
@@ -72,6 +83,7 @@ class Exit:
     storage_full: bool
     unredacted: int
     seconds: float
+    notes: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +197,11 @@ class Meltano:
         rendered = project.render(
             plan,
             programs=programs(self.home),
-            markers={TOKEN_SOCKET: "token.sock", BATCH_FOLDER: project.BATCHES},
+            markers={
+                TOKEN_SOCKET: "token.sock",
+                BATCH_FOLDER: project.BATCHES,
+                NOTES_FILE: str(notes.file(Path())),
+            },
             inherited=self.inherited,
             limits=self.limits,
         )
@@ -219,7 +235,10 @@ class Meltano:
         with ExitStack() as stack:
             place = stack.enter_context(directory.run_directory(self.runs_root))
             session = _Session(meltano=self, plan=plan, place=place)
-            markers: dict[Marker, str] = {BATCH_FOLDER: (place.path / project.BATCHES).as_uri()}
+            markers: dict[Marker, str] = {
+                BATCH_FOLDER: (place.path / project.BATCHES).as_uri(),
+                NOTES_FILE: str(notes.file(place.path)),
+            }
             if fresh_token is not None:
                 answer = socket_server.token_answers(session.remembering(fresh_token))
                 path = place.sockets / "token.sock"
@@ -252,6 +271,7 @@ class _Session:
         self._meltano = meltano
         self.place = place
         self._redact = Redactor(_secrets(plan))
+        self._notes = plan.loader is not None and has(plan.loader.config, NOTES_FILE)
         self._judge = Judge()
         self._callback_error: BaseException | None = None
         self._supervisor: int | None = None
@@ -340,6 +360,7 @@ class _Session:
             callback_error=self._callback_error,
             unredacted=self._redact.too_short,
             seconds=seconds,
+            notes=notes.take(self.place.path) if self._notes else None,
         )
 
     def _over(self, stopped: Stopped | None) -> str | None:

@@ -23,10 +23,12 @@ class Marker(Enum):
 
     TOKEN_SOCKET = "token_socket"  # noqa: S105 - a name, not a secret
     BATCH_FOLDER = "batch_folder"  # as a file:// URL: where the plugins hand batch files over
+    NOTES_FILE = "notes_file"  # where a loader leaves what it wants to know in its next run
 
 
 TOKEN_SOCKET: Final = Marker.TOKEN_SOCKET
 BATCH_FOLDER: Final = Marker.BATCH_FOLDER
+NOTES_FILE: Final = Marker.NOTES_FILE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,12 +74,14 @@ class Project:
 
     catalog:   Singer catalog with its selection; None lets the extractor discover and sync everything
     state_id:  what the state store calls this pipeline; Meltano puts it behind "run:<tap>-to-<target>:"
+    notes:     what the loader noted in an earlier run; None where there is nothing
     """
 
     extractor: Plugin
     loader: Plugin | None = None
     catalog: Mapping[str, Any] | None = None
     state_id: str = "state"
+    notes: str | None = None
 
     @property
     def plugins(self) -> tuple[Plugin, ...]:

@@ -13,7 +13,8 @@ from target_duckdb.kinds import Kind, widened
 from target_duckdb.layout import DELETED_AT, Layout, is_mark
 from target_duckdb.loading import LIMITS, SESSION, Store
 from target_duckdb.names import identifier, literal, quoted
-from target_duckdb.refusals import is_held, not_made, not_opened, told
+from target_duckdb.notes import Notes
+from target_duckdb.refusals import columns_gone, gone, is_held, not_made, not_opened, told
 from target_duckdb.stage import Stage
 
 log: Final = logging.getLogger("target-duckdb")
@@ -24,16 +25,25 @@ class Database(Store):
     """Upserts by key: rows whose keys came are deleted, then all are inserted. No index is kept for that.
 
     continued: streams whose tables must be there
+    notes:     the columns of earlier loads, none of which a continued stream may lack
     patience:  seconds to wait for somebody else who has the file open
     """
 
     def __init__(
-        self, path: Path, schema: str, *, hard_delete: bool, patience: float, continued: frozenset[str] = frozenset()
+        self,
+        path: Path,
+        schema: str,
+        *,
+        hard_delete: bool,
+        patience: float,
+        continued: frozenset[str] = frozenset(),
+        notes: Notes | None = None,
     ) -> None:
         super().__init__()
         self._schema = identifier(schema)
         self._hard_delete = hard_delete
         self._continued = continued
+        self._notes = notes or Notes(None)
         self.connection = _opened(path, patience)
         self.connection.execute(SESSION)
         self._name = str(self._one("SELECT current_database()"))
@@ -43,19 +53,23 @@ class Database(Store):
     def prepare(self, layout: Layout, *, keyed: bool) -> None:
         """Make the table, or add and widen columns, in one transaction.
 
-        DestinationError where a table is gone, with all its rows, of a stream of which only what changed since comes.
+        DestinationError where a table or column is gone, with its earlier values, of a stream that brings only what
+        changed since.
         """
         del keyed
-        if layout.stream in self._continued and not self._columns(layout):
-            raise DestinationError(
-                f"The table {self._label(layout)} is gone, with all rows of earlier syncs; this one brings only what"
-                " changed since.",
-                hint="If it, or the file, was renamed or moved, undo that and sync again; otherwise read everything"
-                " again by a full refresh.",
-                remedy="full_refresh",
-            )
+        if layout.stream in self._continued:
+            self._refuse_gone(layout)
         self._atomically(layout, lambda: self._evolve(layout))
+        self._notes.add(layout.stream, (column.name for column in layout.columns))
         self.types[layout.stream] = self._columns(layout)
+
+    def _refuse_gone(self, layout: Layout) -> None:
+        there = self._columns(layout)
+        if not there:
+            raise gone(self._label(layout))
+        earlier = self._notes.loaded_with(layout.stream)
+        if lost := [column.name for column in layout.columns if column.name in earlier and column.name not in there]:
+            raise columns_gone(lost, self._label(layout))
 
     def make_doubles(self, layout: Layout, names: Sequence[str]) -> None:
         """Numbers came that DECIMAL(38,18) cannot hold."""

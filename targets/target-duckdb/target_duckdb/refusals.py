@@ -2,6 +2,7 @@
 
 import errno
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,7 @@ import duckdb
 
 from target_duckdb.errors import DamagedBatchError, DestinationError, LoadError, MisfitError, PermissionMissingError
 
+_LISTED: Final = 3  # names in one sentence
 _DISK_FULL: Final = re.compile(r"No space left|Disk quota|max_temp_directory_size|Could not write", re.IGNORECASE)
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _READING: Final = re.compile(r"GZIP|CSV|unicode|utf-8", re.IGNORECASE)
@@ -63,6 +65,30 @@ def not_opened(error: duckdb.Error, path: Path) -> LoadError:
             hint="Move it away, or choose another file for the destination.",
         )
     return DestinationError(f"{path} cannot be opened by DuckDB.", hint="Look whether the disk and the file are whole.")
+
+
+def gone(what: str) -> LoadError:
+    """A table that went with all its rows, of a stream of which only what changed since comes."""
+    return DestinationError(
+        f"The table {what} is gone, with all rows of earlier syncs; this one brings only what changed since.",
+        hint="If it, or the file, was renamed or moved, undo that and sync again; otherwise read everything again by a"
+        " full refresh.",
+        remedy="full_refresh",
+    )
+
+
+def columns_gone(names: Sequence[str], what: str) -> LoadError:
+    """Columns that went with the values of all rows, of a stream of which only what changed since comes."""
+    listed = ", ".join(f'"{name}"' for name in names[:_LISTED])
+    more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
+    were, them = ("columns", "them") if len(names) > 1 else ("column", "it")
+    return DestinationError(
+        f"{what} has lost the {were} {listed}{more}, with the values of earlier syncs; this one brings only what"
+        " changed since.",
+        hint=f"If somebody renamed {them}, undo that and sync again; otherwise read everything again by a full refresh,"
+        f" or deselect {them}. To leave {them} empty in earlier rows, add {them} by hand.",
+        remedy="full_refresh",
+    )
 
 
 def is_held(error: duckdb.Error) -> bool:

@@ -22,6 +22,7 @@ from target_duckdb import files
 from target_duckdb.database import Database
 from target_duckdb.errors import ConfigError, LoadError, MessageError, MissingSchemaError
 from target_duckdb.loading import Store
+from target_duckdb.notes import Notes
 from target_duckdb.parquet import ParquetFolder
 from target_duckdb.sink import DuckDBSink, no_maps
 
@@ -95,6 +96,12 @@ _CONFIG: Final[dict[str, Any]] = th.PropertiesList(
         title="Continued streams",
         description="Whose tables hold earlier rows: where one is gone, the load ends. Not for parquet.",
     ),
+    th.Property(
+        "notes_file",
+        th.StringType(),
+        title="Notes",
+        description="Where the columns of each load are noted for the next: a continued stream may lack none of them.",
+    ),
 ).to_dict()
 
 
@@ -148,6 +155,7 @@ class TargetDuckDB(Target):  # type: ignore[misc]  # the SDK's types are not fol
         self._store: Store | None = None
         self._streams: dict[str, str] = {}
         self._stopped = 0
+        self._notes = Notes(Path(self.config["notes_file"]) if self.config.get("notes_file") else None)
 
     @property
     def store(self) -> Store:
@@ -164,6 +172,7 @@ class TargetDuckDB(Target):  # type: ignore[misc]  # the SDK's types are not fol
                     hard_delete=hard,
                     continued=frozenset(self.config.get("continued_streams") or ()),
                     patience=float(self.config["lock_timeout"]),
+                    notes=self._notes,
                 )
         return self._store
 
@@ -195,6 +204,7 @@ class TargetDuckDB(Target):  # type: ignore[misc]  # the SDK's types are not fol
         """All lines are read: load the rest, say the last STATE, give the file back."""
         with self._given_back_at_failure():
             super().process_endofpipe()
+        self._notes.write()
         self.close()
 
     @contextmanager

@@ -19,6 +19,7 @@ from target_postgres_copy.layout import DELETED_AT, Layout
 from target_postgres_copy.ledger import Ledger
 from target_postgres_copy.loading import Batch, Loaded, Source
 from target_postgres_copy.names import aside
+from target_postgres_copy.notes import Notes
 from target_postgres_copy.pool import Pool
 from target_postgres_copy.progress import Progress
 from target_postgres_copy.refusals import not_reached
@@ -46,6 +47,7 @@ class Engine:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.notes = Notes(settings.notes)
         self.batch_bytes = min(_BATCH_BYTES, _ALL_BATCHES // (settings.connections + 1))
         self.states = 0
         self.oldest = OLDEST
@@ -83,9 +85,12 @@ class Engine:
             progress.place = replace(progress.place, layout=layout)
         place = progress.place
         progress.stamp = self.states
-        continued = not overwrites and sink.stream_name in self.settings.continued
-        how = {"keyed": sink.keyed, "anew": anew, "continued": continued}
-        self.call(layout, lambda c: finishing.prepare(c, place, **how, claim=self.settings.claim))
+        earlier = None
+        if not overwrites and sink.stream_name in self.settings.continued:
+            earlier = self.notes.loaded_with(sink.stream_name)
+        how: dict[str, Any] = {"keyed": sink.keyed, "anew": anew, "earlier": earlier, "claim": self.settings.claim}
+        self.call(layout, lambda c: finishing.prepare(c, place, **how))
+        self.notes.add(sink.stream_name, (column.name for column in layout.columns))
         return progress
 
     def call(self, layout: Layout, work: Callable[[Connection[Any]], _T]) -> _T:

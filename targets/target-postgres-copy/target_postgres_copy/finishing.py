@@ -14,7 +14,7 @@ from target_postgres_copy import building, claiming, fitting, growing, names, ta
 from target_postgres_copy.layout import DELETED_AT, VERSION, Layout
 from target_postgres_copy.loading import PREPARE
 from target_postgres_copy.patience import BRIEFLY, in_turn, patiently
-from target_postgres_copy.refusals import gone
+from target_postgres_copy.refusals import columns_gone, gone
 from target_postgres_copy.stage import Place
 
 log: Final = logging.getLogger("target-postgres-copy")
@@ -47,22 +47,34 @@ WHERE n.nspname = %s AND c.relname = %s AND a.grantee <> c.relowner
 
 
 def prepare(
-    connection: Connection[Any], place: Place, *, keyed: bool, anew: bool, continued: bool, claim: str | None
+    connection: Connection[Any],
+    place: Place,
+    *,
+    keyed: bool,
+    anew: bool,
+    earlier: frozenset[str] | None,
+    claim: str | None,
 ) -> None:
     """The schema exists, and the table, if there is one, can hold the layout; a first load that was cut off is over.
 
-    anew:      drop what an earlier run left
-    continued: earlier rows must be there: DestinationError where the table isn't
-    claim:     who alone loads into the schema: DestinationError where another does
+    anew:    drop what an earlier run left
+    earlier: earlier rows must be there, with these columns: DestinationError where the table or one of them isn't
+    claim:   who alone loads into the schema: DestinationError where another does
     """
     patiently(
         place.layout.label,
-        lambda: _prepare(connection, place, keyed=keyed, anew=anew, continued=continued, claim=claim),
+        lambda: _prepare(connection, place, keyed=keyed, anew=anew, earlier=earlier, claim=claim),
     )
 
 
 def _prepare(
-    connection: Connection[Any], place: Place, *, keyed: bool, anew: bool, continued: bool, claim: str | None
+    connection: Connection[Any],
+    place: Place,
+    *,
+    keyed: bool,
+    anew: bool,
+    earlier: frozenset[str] | None,
+    claim: str | None,
 ) -> None:
     layout = place.layout
     with connection.transaction():
@@ -73,8 +85,8 @@ def _prepare(
         in_turn(connection, layout.label)
         connection.execute(BRIEFLY)
         found = tables.find(connection, layout.schema, layout.table)  # says so if that is no table
-        if found is None and continued:
-            raise gone(layout.label)
+        if earlier is not None:
+            _refuse_gone(layout, found, earlier)
         if found is not None and (lacking := growing.lacks(found)):
             growing.finish(connection, layout.schema, layout.table, lacking)
         if anew:
@@ -90,6 +102,14 @@ def _prepare(
             found = tables.evolve(connection, layout, place.table, found, keyed=keyed)
         place.exists = found is not None
         place.types = found.types if found else {}
+
+
+def _refuse_gone(layout: Layout, found: tables.Table | None, earlier: frozenset[str]) -> None:
+    if found is None:
+        raise gone(layout.label)
+    lost = [column.name for column in layout.columns if column.name in earlier and column.name not in found.types]
+    if lost:
+        raise columns_gone(lost, layout.label)
 
 
 def add_key(connection: Connection[Any], place: Place) -> None:

@@ -4,7 +4,7 @@ source: https://www.postgresql.org/docs/current/errcodes-appendix.html
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import psycopg
@@ -20,6 +20,7 @@ from target_postgres_copy.errors import (
 
 _COLUMN: Final = re.compile(r"\bcolumn (.+?)(?:: |$)", re.MULTILINE)
 _FUNCTION: Final = re.compile(r"\bfunction (.+?\))")
+_LISTED: Final = 3  # names in one sentence
 _GONE: Final = ("08", "57P")
 _AGAIN: Final = "What is committed stays; the next sync goes on from there."
 
@@ -162,6 +163,20 @@ def gone(what: str) -> LoadError:
     return DestinationError(
         f"The table {what} is gone, with all rows of earlier syncs; this one brings only what changed since.",
         hint="If it was renamed or moved, undo that and sync again; otherwise read everything again by a full refresh.",
+        remedy="full_refresh",
+    )
+
+
+def columns_gone(names: Sequence[str], what: str) -> LoadError:
+    """Columns that went with the values of all rows, of a stream of which only what changed since comes."""
+    listed = ", ".join(f'"{name}"' for name in names[:_LISTED])
+    more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
+    were, them = ("columns", "them") if len(names) > 1 else ("column", "it")
+    return DestinationError(
+        f"{what} has lost the {were} {listed}{more}, with the values of earlier syncs; this one brings only what"
+        " changed since.",
+        hint=f"If somebody renamed {them}, undo that and sync again; otherwise read everything again by a full refresh,"
+        f" or deselect {them}. To leave {them} empty in earlier rows, add {them} by hand.",
         remedy="full_refresh",
     )
 

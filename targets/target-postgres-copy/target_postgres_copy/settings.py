@@ -109,6 +109,12 @@ CONFIG_SCHEMA: Final[dict[str, Any]] = th.PropertiesList(
         description="Whose earlier rows are in their tables: where one of those is gone, the load ends.",
     ),
     th.Property(
+        "notes_file",
+        th.StringType(),
+        title="Notes",
+        description="Where the columns of each load are noted for the next: a continued stream may lack none of them.",
+    ),
+    th.Property(
         "claimed_by",
         th.StringType(pattern="^[A-Za-z0-9 _-]{1,100}$"),
         title="Claimed by",
@@ -126,6 +132,7 @@ class Settings:
     batch_rows: RECORD messages per batch
     clean_up:   whether batch files are deleted; never where they are known to be on another machine
     continued:  streams whose tables must be there
+    notes:      where loads note for the next one what they had
     claim:      who alone loads into the schema, if that is said
     storage:    folder of batch files, where it is known: nothing outside of it is read or deleted
     """
@@ -142,6 +149,7 @@ class Settings:
     connections: int
     clean_up: bool
     continued: frozenset[str]
+    notes: Path | None
     claim: str | None
     storage: str | None
 
@@ -166,6 +174,7 @@ def read(config: Mapping[str, Any]) -> Settings:
         connections=config["max_connections"],
         clean_up=config["clean_up_batch_files"] and (not root or local(root) is not None),
         continued=frozenset(config.get("continued_streams") or ()),
+        notes=Path(config["notes_file"]) if config.get("notes_file") else None,
         claim=config.get("claimed_by") or None,
         storage=root or None,
     )

@@ -169,6 +169,7 @@ class TargetPostgresCopy(Target):  # type: ignore[misc]  # the SDK's types are n
             for sink in list(self._sinks_active.values()):
                 ending.input_ended(self.engine, sink)
             self.engine.settle()
+            self.engine.notes.write()
             for sink in [*self._sinks_to_clear, *self._sinks_active.values()]:
                 sink.clean_up()
         finally:

@@ -83,9 +83,10 @@ def test_deletions_are_announced_where_both_know_how(pair, announces, understand
 
 def test_only_a_loader_that_looks_after_earlier_rows_is_told_of_streams_that_go_on(warehouse):
     ours, others = warehouse.variants["orchestrator"], warehouse.variants["meltanolabs"]
-    assert rules.continued_settings(ours, ["a", "b"]) == {"continued_streams": ["a", "b"]}
-    assert rules.continued_settings(ours, []) == {}
-    assert rules.continued_settings(others, ["a"]) == {}
+    kept = {"notes_file": "notes.json"}
+    assert rules.continued_settings(ours, ["a", "b"], notes="notes.json") == kept | {"continued_streams": ["a", "b"]}
+    assert rules.continued_settings(ours, [], notes="notes.json") == kept
+    assert rules.continued_settings(others, ["a"], notes="notes.json") == {}
 
 
 def test_a_loader_that_keeps_others_out_is_told_whose_schema_it_is(warehouse):
@@ -96,7 +97,7 @@ def test_a_loader_that_keeps_others_out_is_told_whose_schema_it_is(warehouse):
 
 def test_more_names_than_an_environment_variable_holds_are_cut_short(warehouse):
     names = [f"{number:05} \u00fc {'x' * 90}" for number in range(2_000)]
-    told = rules.continued_settings(warehouse.variant, names)["continued_streams"]
+    told = rules.continued_settings(warehouse.variant, names, notes="")["continued_streams"]
     assert told == names[: len(told)]
     assert len(told) > 500
     assert len(json.dumps(told)) < 128 * 1024

@@ -17,7 +17,7 @@ from orchestrator.drivers.meltano import runner
 from orchestrator.drivers.meltano.errors import SettingError
 from orchestrator.drivers.meltano.output import BlockCompleted, LogLine, Metric
 from orchestrator.drivers.meltano.process import Isolation
-from orchestrator.drivers.meltano.values import BATCH_FOLDER, TOKEN_SOCKET, Project
+from orchestrator.drivers.meltano.values import BATCH_FOLDER, NOTES_FILE, TOKEN_SOCKET, Project
 from tests.drivers.meltano.callbacks import Callbacks, selection
 
 
@@ -204,6 +204,22 @@ def test_both_plugins_are_given_one_private_folder_for_batch_files(meltano, tap,
     folder = Path(urlsplit(config["batch_config"]["storage"]["root"]).path)
     assert folder.is_relative_to(meltano.runs)
     assert not folder.exists(), "gone with the run"
+
+
+def test_what_a_loader_notes_is_given_to_its_next_run(meltano, tap, target):
+    loader, first = target(notes_file=NOTES_FILE), Callbacks()
+
+    end = first.run(meltano, Project(extractor=tap(streams={"users": 1}), loader=loader))
+    again = first.run(meltano, Project(extractor=tap(streams={"users": 1}), loader=loader, notes=end.notes))
+
+    assert (end.code, end.notes) == (0, "n")
+    assert (again.code, again.notes) == (0, "nn")
+
+
+def test_a_loader_that_was_given_no_place_for_notes_leaves_none(meltano, tap, target, runs):
+    end = Callbacks().run(meltano, Project(extractor=tap(streams={"users": 1}), loader=target()))
+
+    assert (end.code, end.notes) == (0, None)
 
 
 def test_a_setting_that_needs_the_token_socket_is_refused_without_a_callback(meltano, tap, target):

@@ -40,15 +40,18 @@ def deletion_settings(source: Variant, destination: Variant) -> dict[str, Any]:
     return {"hard_deletes": True} if source.tombstones and destination.tombstones else {}
 
 
-def continued_settings(destination: Variant, streams: Sequence[str]) -> dict[str, Any]:
-    """Of the destination's settings the one that keeps it from making tables anew whose earlier rows are gone.
+def continued_settings(destination: Variant, streams: Sequence[str], *, notes: Any) -> dict[str, Any]:
+    """Of the destination's settings those that keep it from making anew what earlier values are gone with.
 
+    notes:  where it keeps from run to run what it has loaded, or something that stands for that
     So many streams that their names fit no environment variable are cut short: those left out are not looked after.
-    source: README of targets/target-postgres-copy (continued_streams)
+    source: README of targets/target-postgres-copy (continued_streams, notes_file)
     """
+    if not destination.continues:
+        return {}
     ends = accumulate(len(json.dumps(name)) + 2 for name in streams)
     named = [name for name, end in zip(streams, ends, strict=True) if end < _LONGEST]
-    return {"continued_streams": named} if destination.continues and named else {}
+    return {"notes_file": notes, **({"continued_streams": named} if named else {})}
 
 
 def claim_settings(destination: Variant, integration_id: str) -> dict[str, Any]:

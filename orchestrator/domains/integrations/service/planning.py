@@ -22,7 +22,7 @@ from orchestrator.domains.integrations.types import Destination, Integration, Mo
 from orchestrator.domains.vault import service as vault
 from orchestrator.domains.vault.types import Owner
 from orchestrator.drivers.bundle import Drivers
-from orchestrator.drivers.meltano.values import BATCH_FOLDER, Plugin
+from orchestrator.drivers.meltano.values import BATCH_FOLDER, NOTES_FILE, Plugin
 
 
 def plan(
@@ -48,7 +48,7 @@ def plan(
     source, target = opened(drivers, integration), loading(destination)
     given, taken = forms.agreed_settings(source.variant, target, folder=BATCH_FOLDER)
     told = {
-        **forms.continued_settings(target, [stream.name for stream in chosen if stream.name in set(continued)]),
+        **forms.continued_settings(target, _among(chosen, continued), notes=NOTES_FILE),
         **forms.claim_settings(target, integration.id),
     }
     return Plan(
@@ -97,6 +97,10 @@ def needed_scopes(integration: Integration) -> tuple[str, ...] | None:
     """What the connector asks the provider for, in the way of signing in that was chosen; None: it knows no scopes."""
     way = forms.sign_in(catalog().get(integration.type), integration.config)
     return None if way is None or way.oauth is None else way.oauth.scopes
+
+
+def _among(streams: Sequence[Stream], names: Sequence[str]) -> list[str]:
+    return [stream.name for stream in streams if stream.name in set(names)]
 
 
 def _bounds(variant: Variant, window: Window | None) -> dict[str, str]:

@@ -19,7 +19,7 @@ from orchestrator.domains.vault import service as vault
 from orchestrator.domains.vault.types import Owner
 from orchestrator.drivers.bundle import Drivers
 from orchestrator.drivers.meltano.plain import PlainPlugin
-from orchestrator.drivers.meltano.values import BATCH_FOLDER, TOKEN_SOCKET, Project
+from orchestrator.drivers.meltano.values import BATCH_FOLDER, NOTES_FILE, TOKEN_SOCKET, Project
 
 if TYPE_CHECKING:
     from orchestrator.drivers.meltano.runner import Preview
@@ -44,6 +44,7 @@ def preview(drivers: Drivers, integration: Integration) -> "Preview":
     source, loads = _configured(drivers, integration, folder=BATCH_FOLDER, hidden=lambda _plugin, _name: _MASK)
     if source.variant.session_setting is not None:
         source.values[source.variant.session_setting]["token_socket"] = TOKEN_SOCKET
+    loads.values.update(forms.continued_settings(loads.variant, [], notes=NOTES_FILE))
     loads.values.update(forms.claim_settings(loads.variant, integration.id))
     project = Project(
         extractor=plugin(drivers, source.variant, source.values, build=False),

@@ -1,6 +1,7 @@
 """All SQL about runs: rows in, values out; the database settles races."""
 
 from orchestrator.domains.runs.queries.installation import home, installation, pause, paused, resume, settle_in
+from orchestrator.domains.runs.queries.notes import loader_notes, save_loader_notes
 from orchestrator.domains.runs.queries.pruning import prune
 from orchestrator.domains.runs.queries.queue import dispatch, enqueue, place, requeue_unclaimed
 from orchestrator.domains.runs.queries.records import (
@@ -70,6 +71,7 @@ __all__ = [
     "insert_run",
     "installation",
     "last_log_id",
+    "loader_notes",
     "logs",
     "newest_successes",
     "note_scratch",
@@ -90,6 +92,7 @@ __all__ = [
     "runs_like",
     "samples",
     "save_counts",
+    "save_loader_notes",
     "save_phases",
     "save_retry_policy",
     "scratches",

@@ -131,7 +131,14 @@ def _synced(drivers: Drivers, plan: Plan, run: Run, recorder: Recorder) -> Exit:
     if run.full_refresh:
         begin = rules.without(bookmarks, plan.streams)
         recorder.start_over(bookmarks.keys() - begin.keys())
-    project = Project(extractor=plan.extractor, loader=plan.loader, catalog=plan.catalog, state_id=run.integration_id)
+    notes = _notes(drivers, run)
+    project = Project(
+        extractor=plan.extractor,
+        loader=plan.loader,
+        catalog=plan.catalog,
+        state_id=run.integration_id,
+        notes=notes,
+    )
     ended = drivers.meltano.run(
         project,
         on_output=recorder.output,
@@ -145,6 +152,8 @@ def _synced(drivers: Drivers, plan: Plan, run: Run, recorder: Recorder) -> Exit:
     if ended.unredacted:
         said = f"Secrets in use that are too short to be taken out of logs: {ended.unredacted}."
         recorder.say(said, level="warning")
+    if ended.notes not in (None, notes) and run.kind is not RunKind.DRY_RUN:
+        recorder.save_notes(run.integration_id, ended.notes)
     return ended
 
 
@@ -171,6 +180,14 @@ def _continued(drivers: Drivers, run: Run) -> tuple[str, ...]:
     with drivers.db.transaction(run.org_id, role=Role.WORKER) as tx:
         there = queries.current_state(tx, run.integration_id)
         return queries.written_before(tx, run.integration_id, [name for name, one in there.items() if one.bookmark])
+
+
+def _notes(drivers: Drivers, run: Run) -> str | None:
+    """What the loader noted of the integration's own schema."""
+    if run.kind is RunKind.DRY_RUN:
+        return None
+    with drivers.db.transaction(run.org_id, role=Role.WORKER) as tx:
+        return queries.loader_notes(tx, run.integration_id)
 
 
 def _outcome(ended: Exit, recorder: Recorder, *, counted: bool) -> Outcome:

@@ -227,6 +227,16 @@ class Recorder:
         if self._drain.is_set():
             self._stop_drained()
 
+    def save_notes(self, integration_id: str, notes: str) -> None:
+        """Keep what the loader noted. Raises what `save_state` does."""
+
+        def write() -> None:
+            with self._transaction() as tx:
+                queries.hold(tx, self.attempt)
+                queries.save_loader_notes(tx, self.attempt, integration_id, notes)
+
+        self._patiently(write)
+
     def _heed_drain(self) -> None:
         """A run that commits no state for long is stopped all the same."""
         if self._drain.is_set():
