@@ -1,7 +1,9 @@
 """Commands about the installation itself: init, migrate, doctor, db, query, sandbox."""
 
 import sys
+from datetime import date, timedelta
 from enum import StrEnum
+from math import isfinite
 from typing import Annotated
 
 import typer
@@ -113,7 +115,7 @@ def query(
     drivers = of_command(context)
     found = warehouse.look(drivers.warehouse_url, sql, limit=limit)
     if as_json:
-        console.show_json([dict(zip(found.columns, row, strict=True)) for row in found.rows])
+        console.show_json([dict(zip(found.columns, map(_in_json, row), strict=True)) for row in found.rows])
         return
     rows = [[_as_it_is(value) for value in row] for row in found.rows]
     console.show_table(found.columns, rows, empty="No rows.", every=True)
@@ -124,6 +126,16 @@ def query(
 def _as_it_is(value: object) -> str | None:
     """A value of the warehouse: a year without a comma, a moment as such and not how long ago it was."""
     return None if value is None else str(value)
+
+
+def _in_json(value: object) -> object:
+    """A value of the warehouse for a document; as text where JSON has no form that keeps it, such as decimals."""
+    if isinstance(value, list):
+        return [_in_json(one) for one in value]
+    if isinstance(value, bytes):
+        return f"\\x{value.hex()}"  # as Postgres shows it
+    exact = value is None or isinstance(value, bool | int | str | dict | date | timedelta)
+    return value if exact or (isinstance(value, float) and isfinite(value)) else str(value)
 
 
 class DbAction(StrEnum):

@@ -154,6 +154,26 @@ def test_query_shows_every_column_also_those_that_are_empty_or_called_the_same(c
     assert command("query", statement, "--json").json == [{"a": 1, "a (2)": 2, "blank": ""}]
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("1234567890.123456789012345678::numeric", "1234567890.123456789012345678"),
+        ("array[1.50, NULL]::numeric[]", ["1.50", None]),
+        ("'NaN'::float8", "nan"),
+        ("0.5::float8", 0.5),
+        ("'08:30'::time", "08:30:00"),
+        ("'5b0e9c30-0000-4000-8000-000000000000'::uuid", "5b0e9c30-0000-4000-8000-000000000000"),
+        (r"'\x00ff'::bytea", r"\x00ff"),
+        ("'10.0.0.1'::inet", "10.0.0.1"),
+        ("'2024-01-01'::date", "2024-01-01"),
+        ("interval '1 minute'", 60.0),
+        ("""'{"a": [1]}'::jsonb""", {"a": [1]}),
+    ],
+)
+def test_query_has_a_json_form_of_every_type(command, value, shown):
+    assert command("query", f"SELECT {value} AS it", "--json").json == [{"it": shown}]
+
+
 def test_query_says_where_it_stopped(command):
     answer = command("query", "SELECT * FROM generate_series(1, 10)", "--limit", "3")
     assert len(answer.rows) == 3
