@@ -45,15 +45,44 @@ def _moment(text: str) -> str:
 Encoder = Callable[[str], str]
 
 
-def encoder(schema: Mapping[str, Any]) -> Encoder:
-    """What turns a non-empty text into JSON text, for one property of the catalog."""
+def kind(schema: Mapping[str, Any]) -> str:
+    """What one property of the catalog holds: number, integer, boolean, or a string's format; "" is any text."""
     types = schema.get("type", "string")
     kinds = {types} if isinstance(types, str) else set(types)
-    if "string" in kinds or not kinds & {"number", "integer", "boolean"}:
-        return _moment if schema.get("format") in ("date-time", "time") else _quote
-    if "number" in kinds:
-        return _number
-    return _integer if "integer" in kinds else _boolean
+    if "string" in kinds:
+        return str(schema.get("format", ""))
+    return next((one for one in ("number", "integer", "boolean") if one in kinds), "")
+
+
+def encoder(schema: Mapping[str, Any]) -> Encoder:
+    """What turns a non-empty text into JSON text, for one property of the catalog."""
+    encoders = {
+        "number": _number,
+        "integer": _integer,
+        "boolean": _boolean,
+        "date-time": _moment,
+        "time": _moment,
+    }
+    return encoders.get(kind(schema), _quote)
+
+
+_NUMBERS = {"number", "integer"}  # of both, every value is judged by itself
+_KINDS = {*_NUMBERS, "boolean", "date", "date-time", "time"}  # what a column may read otherwise than it was meant
+
+
+def assert_not_retyped(stream: str, catalog: Mapping[str, Mapping[str, Any]], now: Mapping[str, Any]) -> None:
+    """SchemaError for a field that held something else when the catalog was made.
+
+    A loader may well read the values as what they were: of a date-time, a column of dates takes the day.
+    """
+    for name in catalog.keys() & now.keys():
+        was, is_ = kind(catalog[name]), kind(now[name])
+        holds = was == is_ or {was, is_} <= _NUMBERS or (was, is_) == ("date-time", "date")
+        if was in _KINDS and not holds:
+            raise SchemaError(
+                f"{stream}.{name} is a {is_ or 'text'} in Salesforce now, and a {was} in the catalog.",
+                hint="The field was changed in Salesforce: run discovery again.",
+            )
 
 
 class Columns:

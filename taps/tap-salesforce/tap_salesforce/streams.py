@@ -23,7 +23,7 @@ from tap_salesforce.fetching import Fetching
 from tap_salesforce.incremental import Incremental, Step
 from tap_salesforce.pagefiles import PageFile
 from tap_salesforce.reading import Reading, Rows
-from tap_salesforce.records import Columns
+from tap_salesforce.records import Columns, assert_not_retyped
 from tap_salesforce.settings import CSV
 from tap_salesforce.windows import Window
 from tap_salesforce.writer import LineWriter
@@ -255,6 +255,7 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
 
     def _steps(self, folder: BatchFolder | None = None) -> Generator[Step]:
         """Rows (or pages of them, if there is a folder for files), tombstones and closed windows, in order."""
+        assert_not_retyped(self.name, self._selected(), self.described.schema["properties"])
         if gone := self._gone():
             self.log(
                 "%s no longer has %s, or this user may not see it: what the destination holds of it stays, the rest "

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tap_salesforce.errors import ConfigError
+from sandboxes.salesforce.schema import field
+from tap_salesforce.errors import ConfigError, SchemaError
 from tap_salesforce.tap import TapSalesforce
 
 MARKS = {"replication_key", "replication_key_value", "read_with", "read_of", "formulas_read_at"}
@@ -292,3 +293,14 @@ def test_a_key_that_is_no_time_is_refused(org, configure, run):
     catalog["streams"][0]["replication_key"] = "LastName"
     with pytest.raises(ConfigError, match=r"cannot be read incrementally by LastName.*SystemModstamp"):
         run(configure(org), catalog=catalog)
+
+
+@APIS
+def test_a_date_that_became_a_date_time_is_not_handed_on_as_a_date(own_org, configure, run, api):
+    config = configure(own_org, api_type=api)
+    catalog = TapSalesforce(config=config).catalog_dict
+    own_org.replace_field("Contact", "Birthdate", field("Birthdate", "datetime"))
+    own_org.update("Contact", 1, {"Birthdate": "2026-05-05T17:45:00.000+0000"})
+    with pytest.raises(SchemaError, match=r"Contact\.Birthdate is a date-time .* and a date in the catalog.*discovery"):
+        run(config, catalog=catalog)
+    assert not run.partial.records("Contact")

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from tap_salesforce.errors import SchemaError
-from tap_salesforce.records import Columns
+from tap_salesforce.records import Columns, assert_not_retyped
 
 SCHEMAS = {
     "text": {"type": ["string", "null"]},
@@ -90,3 +90,33 @@ def test_deletion_time_is_the_stamp_of_deleted_rows_only():
         {"Id": "1", "_sdc_deleted_at": "2026-01-02T03:04:05.000Z"},
         {"Id": "2", "_sdc_deleted_at": None},
     ]
+
+
+@pytest.mark.parametrize(
+    ("was", "now"),
+    [
+        ({"type": "string"}, {"type": "number"}),
+        ({"type": ["null", "integer"]}, {"type": "number"}),
+        ({"type": "number"}, {"type": ["integer", "null"]}),
+        ({"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}),
+        ({"type": "string", "format": "uuid"}, {"type": "string"}),
+        ({"type": "boolean"}, {"type": ["boolean", "null"]}),
+    ],
+)
+def test_a_type_that_holds_what_the_field_has_become_stays(was, now):
+    assert_not_retyped("S", {"F": was, "Gone": {"type": "boolean"}}, {"F": now, "New": {"type": "string"}})
+
+
+@pytest.mark.parametrize(
+    ("was", "now"),
+    [
+        ({"type": "number"}, {"type": "string"}),
+        ({"type": ["boolean", "null"]}, {"type": ["string", "null"]}),
+        ({"type": "string", "format": "date"}, {"type": ["string", "null"], "format": "date-time"}),
+        ({"type": "string", "format": "time"}, {"type": "string"}),
+        ({"type": "integer"}, {"type": "string", "format": "date"}),
+    ],
+)
+def test_a_type_that_would_read_the_values_otherwise_is_refused(was, now):
+    with pytest.raises(SchemaError, match=r"S\.F is a .* in Salesforce now"):
+        assert_not_retyped("S", {"F": was}, {"F": now})
