@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from orchestrator.domains.integrations import service as integrations
 from orchestrator.domains.integrations.errors import UnknownStreamError
+from orchestrator.domains.integrations.types import Mode
 from orchestrator.domains.runs import service
 from orchestrator.domains.runs.errors import (
     StateBusyError,
@@ -94,6 +95,13 @@ def continued(meltano):
 def test_a_loader_is_told_which_streams_bring_only_what_changed_since_earlier_runs(drivers, ready, history, all_well):
     synced(drivers, ready)
     assert continued(all_well) == ["users"], "of teams nothing was ever written"
+
+
+def test_a_stream_that_is_read_whole_in_every_run_needs_no_earlier_records(drivers, ready, history, all_well):
+    integrations.change_mode(drivers, ready, ["users"], Mode.FULL_TABLE)
+    synced(drivers, ready)
+    assert positions(drivers, ready)["users"], "the bookmark of former times is still there"
+    assert continued(all_well) == []
 
 
 def test_a_loader_is_told_whose_schema_it_loads_into(drivers, ready, history, all_well):

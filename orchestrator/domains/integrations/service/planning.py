@@ -39,7 +39,7 @@ def plan(
     only:       names of streams to read instead of the selected ones
     window:     read what changed in it, and nothing else
     schema:     load into this one instead of the integration's own
-    continued:  streams whose earlier records are in the destination, and won't come again
+    continued:  streams whose earlier records are in the destination; those that go on from there won't bring them again
     Raises what `to_read` raises, and what signing in raises.
     """
     chosen = to_read(drivers, integration, only=only, window=window)
@@ -48,7 +48,7 @@ def plan(
     source, target = opened(drivers, integration), loading(destination)
     given, taken = forms.agreed_settings(source.variant, target, folder=BATCH_FOLDER)
     told = {
-        **forms.continued_settings(target, _among(chosen, continued), notes=NOTES_FILE),
+        **forms.continued_settings(target, _going_on(chosen, continued), notes=NOTES_FILE),
         **forms.claim_settings(target, integration.id),
     }
     return Plan(
@@ -99,8 +99,10 @@ def needed_scopes(integration: Integration) -> tuple[str, ...] | None:
     return None if way is None or way.oauth is None else way.oauth.scopes
 
 
-def _among(streams: Sequence[Stream], names: Sequence[str]) -> list[str]:
-    return [stream.name for stream in streams if stream.name in set(names)]
+def _going_on(streams: Sequence[Stream], continued: Sequence[str]) -> list[str]:
+    """Of these streams those that bring only what changed; a bookmark may be of a time when a whole one did so too."""
+    names = set(continued)
+    return [stream.name for stream in streams if stream.name in names and stream.mode is not Mode.FULL_TABLE]
 
 
 def _bounds(variant: Variant, window: Window | None) -> dict[str, str]:
