@@ -47,9 +47,9 @@ class Notes:
 def _read(path: Path) -> dict[str, list[str]]:
     try:
         columns = json.loads(path.read_bytes())["columns"]
-        return {stream: list(names) for stream, names in columns.items()}
+        return {stream: list(dict.fromkeys(names)) for stream, names in columns.items()}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         log.warning("The notes of earlier loads cannot be read and are begun anew: %r.", error)
         return {}

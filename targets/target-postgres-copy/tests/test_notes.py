@@ -95,7 +95,11 @@ def test_a_load_that_fails_notes_nothing(load: Load, notes: str) -> None:
 
 
 @pytest.mark.usefixtures("loaded")
-@pytest.mark.parametrize("kept", ["", "[]", "{}", '{"columns": ["T"]}', '{"columns": {"T": 1}}', "\0"])
+@pytest.mark.parametrize(
+    "kept",
+    ["", "[]", "{}", '{"columns": ["T"]}', '{"columns": {"T": 1}}', '{"columns": {"T": [[]]}}', "\0", "[" * 100_000],
+    ids=lambda kept: kept[:30],
+)
 def test_notes_that_make_no_sense_are_begun_anew(
     load: Load, warehouse: Warehouse, notes: str, kept: str, caplog: pytest.LogCaptureFixture
 ) -> None:
