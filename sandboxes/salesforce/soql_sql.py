@@ -94,7 +94,7 @@ def find_field(query: Query, sobject: SObject, name: Name) -> Field:
 
 
 def plan(query: Query, sobject: SObject, *, deleted: bool, now: datetime) -> Plan:
-    """The SQL for a query. deleted: as queryAll, with the rows in the recycle bin."""
+    """The SQL for a query. deleted: as queryAll, with the rows in the recycle bin, and activities that are archived."""
     compiler = _Compiler(query, sobject, now)
     aggregates = tuple(compiler.aggregate(f) for f in query.fields if isinstance(f, Aggregate) and f.field)
     if aggregates and len(aggregates) != len(query.fields):
@@ -102,8 +102,9 @@ def plan(query: Query, sobject: SObject, *, deleted: bool, now: datetime) -> Pla
         message = f"Field must be grouped or aggregated: {loose.text}"
         raise refusal(query.text, loose.at, message)
     where = compiler.condition(query.where) if query.where else "1"
-    if not deleted and sobject.has("IsDeleted"):
-        where = f'({where}) AND t."IsDeleted" = 0'
+    for flag in () if deleted else ("IsDeleted", "IsArchived"):
+        if sobject.has(flag):
+            where = f'({where}) AND t."{flag}" = 0'
     return Plan(
         sobject=sobject,
         fields=tuple(compiler.selected()),

@@ -41,17 +41,16 @@ class RefusedError(Exception):
 
 
 class Bulk:
-    """Query jobs of one org.
+    """Query jobs of one org, by queryAll: what is in the recycle bin comes, and activities that are archived.
 
     page_rows: rows per result page (Salesforce may send fewer)
     wait:      how long a job may take
     """
 
-    def __init__(self, client: Client, *, include_deleted: bool, page_rows: int, wait: timedelta) -> None:
+    def __init__(self, client: Client, *, page_rows: int, wait: timedelta) -> None:
         self.client = client
         self.page_rows = page_rows
         self.wait = wait
-        self._operation = "queryAll" if include_deleted else "query"
         self._there: set[Job] = set()
         self._none_yet = True
         self._lock = threading.Lock()
@@ -61,7 +60,7 @@ class Bulk:
         if len(query) > soql.LONGEST_BULK:
             raise advice.too_long(fields, length=len(query), limit=soql.LONGEST_BULK, way="Salesforce")
         wish = {
-            "operation": self._operation,
+            "operation": "queryAll",
             "query": query,
             "contentType": "CSV",
             "columnDelimiter": "COMMA",

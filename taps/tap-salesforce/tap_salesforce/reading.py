@@ -24,13 +24,17 @@ Rows = Sequence[Sequence[str | None]]
 
 
 class Reading:
-    """One object and the fields that are read of it. A window that is None is all of time."""
+    """One object and the fields that are read of it. A window that is None is all of time.
 
-    def __init__(self, org: "Org", name: str, fields: Sequence[str]) -> None:
+    live: what is in the recycle bin is left out
+    """
+
+    def __init__(self, org: "Org", name: str, fields: Sequence[str], *, live: bool) -> None:
         self.name = name
         self.fields = fields
         self._job_fields = fields
         self.org = org
+        self._live = live
         self.by_rest = not org.settings.bulk or name in NOT_IN_BULK
 
     def for_files(self) -> Self:
@@ -46,7 +50,7 @@ class Reading:
         wished = self.org.settings.window_rows
 
         def count(lower: datetime | None, upper: datetime | None) -> int | None:
-            return self.org.rest.count(soql.count(self.name, soql.Span(key, lower, upper)))
+            return self.org.rest.count(soql.count(self.name, soql.Span(key, lower, upper), live=self._live))
 
         size = max(size, wished)
         open_end = self.org.settings.end is None
@@ -87,7 +91,7 @@ class Reading:
 
     def first(self, rows: int) -> Iterator[Rows]:
         """Any so many rows; by REST, which is quicker, if it takes the query."""
-        query = soql.select(self.fields, self.name, None, limit=rows)
+        query = soql.select(self.fields, self.name, None, live=self._live, limit=rows)
         if self.by_rest or soql.length_in_uri(query) <= soql.LONGEST_REST:
             yield from self.org.rest.pages(query, self.fields)
         else:
@@ -125,4 +129,4 @@ class Reading:
         yield from self.rest(window)
 
     def _query(self, window: Window | None, fields: Sequence[str]) -> str:
-        return soql.select(fields, self.name, window.span if window else None)
+        return soql.select(fields, self.name, window.span if window else None, live=self._live)

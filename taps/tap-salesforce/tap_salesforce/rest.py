@@ -17,11 +17,10 @@ Rows = list[list[str | None]]
 
 
 class Rest:
-    """Queries of one org."""
+    """Queries of one org, by queryAll: what is in the recycle bin comes, and activities that are archived."""
 
-    def __init__(self, client: Client, *, include_deleted: bool) -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
-        self._path = "queryAll" if include_deleted else "query"
 
     def pages(self, query: str, fields: Sequence[str]) -> Iterator[Rows]:
         """Pages of rows (≤ 2,000), the cells in the order of `fields`.
@@ -46,7 +45,7 @@ class Rest:
                 return
 
     def _pages(self, query: str, fields: Sequence[str]) -> Iterator[Rows]:
-        page, trail = self._client.json("GET", self._path, params={"q": query}), Trail()
+        page, trail = self._client.json("GET", "queryAll", params={"q": query}), Trail()
         while True:
             yield [[_text(record.get(name)) for name in fields] for record in page["records"]]
             if page.get("done", True):
@@ -56,7 +55,7 @@ class Rest:
     def count(self, query: str) -> int | None:
         """What a SELECT COUNT() query answers; None when the org is too large to count."""
         try:
-            return int(self._client.json("GET", self._path, params={"q": query})["totalSize"])
+            return int(self._client.json("GET", "queryAll", params={"q": query})["totalSize"])
         except AnswerError as refused:
             if refused.code in ("QUERY_TIMEOUT", "OPERATION_TOO_LARGE"):
                 return None

@@ -22,19 +22,21 @@ class Span:
     lower: datetime | None
     upper: datetime | None
 
-    def where(self) -> str:
-        """The condition, with a leading space, or ''."""
+    def conditions(self) -> list[str]:
+        """What of a row's key has to be true."""
         parts = []
         if self.lower is not None:
             parts.append(f"{name(self.key)} >= {literal(self.lower)}")
         if self.upper is not None:
             parts.append(f"{name(self.key)} < {literal(self.upper)}")
-        return " WHERE " + " AND ".join(parts) if parts else ""
+        return parts
 
 
-def select(fields: Iterable[str], stream: str, span: Span | None, *, limit: int | None = None) -> str:
-    """SELECT the fields of a stream, within a span."""
-    where = span.where() if span else ""
+def select(
+    fields: Iterable[str], stream: str, span: Span | None, *, live: bool = False, limit: int | None = None
+) -> str:
+    """SELECT the fields of a stream, within a span. live: without what is in the recycle bin."""
+    where = _where(span, live=live)
     tail = f" LIMIT {limit:d}" if limit else ""
     return f"SELECT {','.join(map(name, fields))} FROM {name(stream)}{where}{tail}"  # noqa: S608 - names are checked
 
@@ -44,9 +46,15 @@ def length_in_uri(query: str) -> int:
     return len(quote_plus(query))
 
 
-def count(stream: str, span: Span) -> str:
-    """How many rows a span holds."""
-    return f"SELECT COUNT() FROM {name(stream)}{span.where()}"  # noqa: S608 - names are checked
+def count(stream: str, span: Span, *, live: bool = False) -> str:
+    """How many rows a span holds. live: as for `select`."""
+    return f"SELECT COUNT() FROM {name(stream)}{_where(span, live=live)}"  # noqa: S608 - names are checked
+
+
+def _where(span: Span | None, *, live: bool) -> str:
+    """The condition, with a leading space, or ''."""
+    parts = [*(span.conditions() if span else ()), *(["IsDeleted = false"] if live else ())]
+    return " WHERE " + " AND ".join(parts) if parts else ""
 
 
 def select_ids(stream: str, ids: Iterable[str], fields: Iterable[str] = ()) -> str:

@@ -297,7 +297,8 @@ class SalesforceStream(Stream):  # type: ignore[misc]  # the SDK's types are not
         return Fetching(self._reading().for_files(), folder, self._tap.message_writer.reader_is_gone)
 
     def _reading(self) -> Reading:
-        return Reading(self._org, self.name, self._fields())
+        live = not self._org.settings.include_deleted and "IsDeleted" in self.described.schema["properties"]
+        return Reading(self._org, self.name, self._fields(), live=live)
 
     def _time_key(self) -> str:
         key = self.replication_key

@@ -57,11 +57,8 @@ class Org:
             timeout=settings.timeout,
             max_api_usage=settings.max_api_usage,
         )
-        deleted = settings.include_deleted
-        self.rest = Rest(self.client, include_deleted=deleted)
-        self.bulk = Bulk(
-            self.client, include_deleted=deleted, page_rows=settings.bulk_page_rows, wait=settings.bulk_job_wait
-        )
+        self.rest = Rest(self.client)
+        self.bulk = Bulk(self.client, page_rows=settings.bulk_page_rows, wait=settings.bulk_job_wait)
 
     def _keep_token(self, old: str, new: str) -> None:
         """Salesforce has replaced the refresh token: the old one works no more, so say what became of the new."""

@@ -72,7 +72,7 @@ def test_a_proxy_that_cannot_reach_salesforce_is_asked_again(org, client, status
 
 def test_an_empty_answer_is_none(org, client):
     job = client.json("POST", "jobs/query", json={"operation": "query", "query": "SELECT Id FROM Account"})
-    jobs = bulk.Bulk(client, include_deleted=False, page_rows=9, wait=timedelta(minutes=1))
+    jobs = bulk.Bulk(client, page_rows=9, wait=timedelta(minutes=1))
     bulk_job = bulk.Job(jobs, job["id"], ["Id"], first=False)
     list(bulk_job.pages())
     assert client.json("DELETE", f"jobs/query/{job['id']}") is None
@@ -83,7 +83,7 @@ def test_the_first_job_of_a_run_is_asked_about_sooner_than_the_others(org, clien
     monkeypatch.setattr(bulk, "FIRST_POLL", 20.0)
     waits = []
     client.backoff = replace(client.backoff, sleep=waits.append)
-    jobs = bulk.Bulk(client, include_deleted=False, page_rows=9, wait=timedelta(minutes=1))
+    jobs = bulk.Bulk(client, page_rows=9, wait=timedelta(minutes=1))
     for _ in range(2):
         with jobs.start("SELECT Id FROM Account", ["Id"]) as job:
             job.finished()
@@ -94,7 +94,7 @@ def test_the_first_job_of_a_run_is_asked_about_sooner_than_the_others(org, clien
 def test_a_job_that_takes_long_is_asked_about_less_and_less_often_but_often_enough(org, client, monkeypatch):
     waits = []
     client.backoff = replace(client.backoff, sleep=waits.append)
-    jobs = bulk.Bulk(client, include_deleted=False, page_rows=9, wait=timedelta(minutes=1))
+    jobs = bulk.Bulk(client, page_rows=9, wait=timedelta(minutes=1))
     with jobs.start("SELECT Id FROM Account", ["Id"]) as job:
         answers = iter([{"state": "InProgress"}] * 20 + [{"state": "JobComplete", "numberRecordsProcessed": "7"}])
         monkeypatch.setattr(client, "json", lambda *_: next(answers))
@@ -117,7 +117,7 @@ def test_an_error_page_that_is_no_json_is_shown_by_its_status(org, client, monke
 
 
 def test_a_job_that_cannot_be_deleted_is_no_failure(org, client):
-    query_bulk = bulk.Bulk(client, include_deleted=True, page_rows=9, wait=timedelta(minutes=1))
+    query_bulk = bulk.Bulk(client, page_rows=9, wait=timedelta(minutes=1))
     with query_bulk.start("SELECT Id FROM Account", ["Id"]):
         org.faults.add("reset", path="/jobs/query/", times=0)
 

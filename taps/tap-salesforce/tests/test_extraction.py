@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from sandboxes.salesforce.schema import field
+from sandboxes.salesforce import LocalOrg
+from sandboxes.salesforce.objects import DEFAULT_COUNTS
+from sandboxes.salesforce.schema import SObject, field
 from tap_salesforce.errors import ConfigError, SchemaError
 from tap_salesforce.tap import TapSalesforce
 
@@ -96,6 +98,28 @@ def test_without_deleted_records_only_live_ones_come(org, configure, run, api):
     out = run(configure(org, api_type=api, include_deleted=False))
     assert len(out.ids("Contact")) == org.count("Contact")["live"]
     assert "_sdc_deleted_at" not in out.schema("Contact")["properties"]
+
+
+TASK = SObject(
+    name="Task",
+    prefix="00T",
+    fields=(
+        field("Id", "id", nillable=False, system=True),
+        field("IsDeleted", "boolean", nillable=False, system=True),
+        field("IsArchived", "boolean", nillable=False, system=True),
+        field("SystemModstamp", "datetime", nillable=False, system=True),
+    ),
+)
+
+
+@APIS
+@pytest.mark.parametrize("deleted", [True, False])
+def test_activities_that_are_archived_come_with_and_without_deleted_records(configure, run, api, deleted):
+    with LocalOrg(counts={**dict.fromkeys(DEFAULT_COUNTS, 0), "User": 1}, objects=[TASK]) as org:
+        ids = org.insert("Task", [{"IsArchived": old} for old in (True, False, True)])
+        org.delete("Task", ids[2:])
+        out = run(configure(org, api_type=api, include_deleted=deleted, streams=["Task"]))
+        assert out.ids("Task").keys() == set(ids if deleted else ids[:2])
 
 
 @APIS
