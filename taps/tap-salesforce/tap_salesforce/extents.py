@@ -89,7 +89,8 @@ def assert_same_org(state: Mapping[str, Any], org: str | None, stream: str) -> N
     if before and org and before != org:
         raise ConfigError(
             f"{stream} was read from the org {before} so far; this sign-in leads to the org {org}.",
-            hint="Connect it as a source of its own; or, to go on here, read everything again by a full refresh.",
+            hint="Connect it as a source of its own. To go on here instead, empty the destination's tables, since rows"
+            " of both orgs would be mixed, and read everything again by a full refresh.",
         )
 
 

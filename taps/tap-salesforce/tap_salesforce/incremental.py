@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +104,11 @@ class Incremental:
             return self._wanted
         extents.assert_same_org(state, self._org.client.org(), self._name)
         before = Extent.of(state)
-        return before.common(self._wanted) if before else self._wanted
+        if before is None:
+            return self._wanted
+        start = self._wanted.start
+        cuts = start is not None and pass_.lower is not None and pass_.lower <= start  # else it is over long ago
+        return before.common(self._wanted if cuts else replace(self._wanted, start=before.start))
 
     def _windows(
         self,

@@ -79,7 +79,18 @@ def test_an_earlier_start_brings_what_is_older(sync):
     assert 0 < len(first.ids("Contact")) < 300
     second = sync(first.states()[-1], start_date="2020-01-01")
     assert len(second.ids("Contact")) == 300
-    assert not sync(second.states()[-1], start_date="2021-01-01").records("Contact")
+    third = sync(second.states()[-1], start_date="2025-01-01")
+    assert not third.records("Contact")
+    assert not sync(third.states()[-1], start_date="2020-01-01").records("Contact"), "it left nothing out"
+
+
+def test_a_later_start_while_the_first_reading_is_under_way_leaves_out_what_is_older(own_org, sync, run):
+    own_org.faults.add("job_failed", nth=3, path=r"/jobs/query/?$", method="POST")
+    with pytest.raises(JobError):
+        sync(window_rows=10, rest_below_rows=0)
+    later = sync(run.partial.states()[-1], start_date="2025-06-01", window_rows=10)
+    assert len(run.partial.ids("Contact").keys() | later.ids("Contact").keys()) < 300
+    assert len(sync(later.states()[-1]).ids("Contact")) == 300
 
 
 def test_the_recycle_bin_comes_whole_where_it_was_left_out(own_org, sync):
