@@ -51,6 +51,8 @@ def text_of(kind: Kind, value: object) -> str | None:
         return _json(_without_nul(value))
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, bytes):
+        return _decoded(value)
     if kind is Kind.BIGINT and isinstance(value, Decimal) and value == value.to_integral_value():
         return str(int(value))
     return value.isoformat() if isinstance(value, (datetime, date, time)) else str(value)
@@ -200,11 +202,23 @@ def _object(raw: bytes) -> str | None:
         return None
     if _NOT_IN_JSONB.search(raw):
         return _json(_without_nul(simplejson.loads(raw, use_decimal=True)))
-    return raw.decode()
+    return _decoded(raw)
 
 
 def _json(value: object) -> str:
-    return str(simplejson.dumps(value, use_decimal=True, ensure_ascii=False, default=str))
+    try:
+        return str(simplejson.dumps(value, use_decimal=True, ensure_ascii=False, default=str))
+    except ValueError:  # bytes and floats out of Parquet
+        raise MessageError("The tap wrote a value that JSON has no way to say.", hint="See its log.") from None
+
+
+def _decoded(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise MessageError(
+            "The tap wrote bytes that are no UTF-8.", hint="Let it write texts as UTF-8, and anything else as base64."
+        ) from None
 
 
 def _without_nul(value: Any) -> Any:

@@ -152,10 +152,10 @@ def _constraint(error: psycopg.Error, what: str) -> LoadError:
     name = error.diag.constraint_name
     if (name or "").startswith("pg_"):  # of Postgres's own catalog: both made the same table or type
         return _conflict(error, what)
-    return DestinationError(
-        f"Rows for {what} violate its constraint {name or ''}".rstrip() + ".",
-        hint="It was added by hand, or the table holds one key twice: drop it or remove those rows, then sync again.",
-    )
+    hint = "It was added by hand, or the table holds one key twice: drop it or remove those rows, then sync again."
+    if error.sqlstate == "23505":
+        hint += " Drop it too where a key may come again: with append-only, or once the stream has no key any more."
+    return DestinationError(f"Rows for {what} violate its constraint {name or ''}".rstrip() + ".", hint=hint)
 
 
 def gone(what: str) -> LoadError:
@@ -256,7 +256,8 @@ def _conflict(error: psycopg.Error, what: str) -> LoadError:
 def _read_only(error: psycopg.Error, what: str) -> LoadError:
     return DestinationError(
         f"The warehouse is read-only: {what} could not be loaded ({_first_line(error)}).",
-        hint="Use the address of the primary server, not of a replica.",
+        hint="Use the address of the primary server, not of a replica. Where default_transaction_read_only is set, as"
+        " some providers do while the disk is nearly full, free space or reset it.",
     )
 
 

@@ -128,6 +128,11 @@ class BatchFiles:
         if len(set(fields)) < len(fields):
             raise DamagedBatchError(f"A batch file of {self.stream} has one column twice.")
         unknown = [field for field in fields if stage.layout.column(field) is None]
+        if len(unknown) == len(fields):
+            raise DamagedBatchError(
+                f"A batch file of {self.stream} has no column that is in its schema.",
+                hint="Discover the streams again, then sync; see the tap's own log.",
+            )
         used = {name for rule in stage.layout.derived for name in (rule.when, rule.value)}
         if ignored := sorted(set(unknown) - used):
             log.warning("%s: not in the schema, so left out: %s", self.stream, ", ".join(ignored))
@@ -164,11 +169,24 @@ def records_in(
 
 def _parquet(file: IO[bytes]) -> Iterator[Mapping[str, Any]]:
     try:
-        parquet = importlib.import_module("pyarrow.parquet")
+        arrow, parquet = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     except ImportError:
         raise ConfigError(
             "Parquet batch files need pyarrow.",
             hint="Install target-postgres-copy[parquet], or let the tap write jsonl.",
         ) from None
-    for batch in parquet.ParquetFile(file).iter_batches(batch_size=_ROWS):
-        yield from batch.to_pylist()
+    try:
+        for batch in parquet.ParquetFile(file).iter_batches(batch_size=_ROWS):
+            yield from _values(batch)
+    except (arrow.ArrowException, OSError) as error:
+        raise DamagedBatchError("A batch file is cut off, or is no Parquet.") from error
+
+
+def _values(batch: Any) -> list[Mapping[str, Any]]:
+    try:
+        records: list[Mapping[str, Any]] = batch.to_pylist()
+    except ValueError as error:
+        raise MessageError(
+            "A batch file of Parquet has times of nanoseconds.", hint="Let the tap write microseconds, or jsonl."
+        ) from error
+    return records

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from target_postgres_copy import batchfiles
-from target_postgres_copy.errors import ConfigError, DamagedBatchError, MisfitError
+from target_postgres_copy.errors import ConfigError, DamagedBatchError, MessageError, MisfitError
 
 TEXT = {"type": ["string", "null"]}
 TYPED = {
@@ -295,6 +295,56 @@ def test_parquet_files_are_loaded(load: Load, warehouse: Warehouse, batches: Bat
         ("1", Decimal("1.10"), moment, [1]),
         ("2", None, moment, []),
     ]
+
+
+def in_parquet(batches: Batches, *values: object) -> dict:
+    """A batch of one column V, of the property's type or of an Arrow array's."""
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    out, found = io.BytesIO(), values[0] if isinstance(values[0], arrow.Array) else list(values)
+    parquet.write_table(arrow.table({"Id": [str(at) for at in range(len(found))], "V": found}), out)
+    return batches.message("T", "parquet", [out.getvalue()], packed=False)
+
+
+def test_bytes_in_parquet_files_are_text(load: Load, warehouse: Warehouse, batches: Batches) -> None:
+    load(schema("T", V=TEXT), in_parquet(batches, "é'".encode(), b""))
+    assert warehouse.rows("T", "V") == [("",), ("é'",)]
+
+
+@pytest.mark.parametrize(
+    ("values", "facts", "words"),
+    [
+        ([b"\xff"], TEXT, "no UTF-8"),
+        ([{"n": float("nan")}], {"type": "object"}, "JSON"),
+        ([[b"\xff"]], {"type": "array"}, "JSON"),
+        ("nanoseconds", TYPED["At"], "nanoseconds"),
+    ],
+)
+def test_what_parquet_holds_and_postgres_does_not_is_said_in_words(
+    load: Load, batches: Batches, values, facts, words
+) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    found = [arrow.array([1], arrow.timestamp("ns"))] if values == "nanoseconds" else values
+    with pytest.raises(MessageError, match=words):
+        load(schema("T", V=facts), in_parquet(batches, *found))
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda file: file[:300], lambda _: b"", lambda file: file[:40] + bytes(200) + file[240:]]
+)
+def test_a_damaged_parquet_file_is_the_sources_fault(load: Load, batches: Batches, damage) -> None:
+    message = in_parquet(batches, *(str(number * number) for number in range(500)))
+    (path,) = batches.folder.iterdir()
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DamagedBatchError, match="cut off, or is no Parquet"):
+        load(schema("T", V=TEXT), message)
+
+
+def test_a_file_of_which_no_column_is_known_is_not_taken_for_empty_rows(
+    load: Load, warehouse: Warehouse, batches: Batches
+) -> None:
+    with pytest.raises(DamagedBatchError, match="no column that is in its schema"):
+        load(schema("T", keys=(), A=TEXT, B=TEXT), batches.csv("T", "A;B\n1;2\n"))
+    assert "T" not in warehouse.tables()
 
 
 def test_a_file_in_several_gzip_members_is_read_to_its_end() -> None:

@@ -179,6 +179,16 @@ def test_a_message_that_makes_no_sense_is_the_taps_fault(load: Load, line: str, 
     assert load.said == []
 
 
+def test_bytes_within_an_object_that_are_no_text_are_the_taps_fault(warehouse: Warehouse, tmp_path: Path) -> None:
+    process = start(tmp_path, config(warehouse))
+    process.stdin.write(json.dumps(schema("S", A={"type": "object"})) + "\n")
+    process.stdin.flush()
+    process.stdin.buffer.write(b'{"type": "RECORD", "stream": "S", "record": {"Id": "1", "A": {"a": "\xff"}}}\n')
+    end = ended(process)
+    assert (end.code, end.failure["kind"], "UTF-8" in end.failure["message"]) == (1, "source_error", True)
+    assert "Traceback" not in end.log
+
+
 def test_a_batch_of_unknown_format_or_packing_is_refused(load: Load, batches: Batches) -> None:
     for facts in ({"format": "xml"}, {"format": "csv", "compression": "zstd"}):
         message = batches.csv("S", "Id\n1\n") | {"encoding": facts}

@@ -8,6 +8,7 @@ from copydesk import Batches, Load, Warehouse, record, schema, state
 from psycopg import Connection
 
 from target_postgres_copy.engine import Engine
+from target_postgres_copy.errors import DestinationError
 
 NAMED = {"Name": {"type": ["string", "null"]}}
 STAMPED = {
@@ -120,6 +121,17 @@ def test_a_stream_without_key_is_appended(load: Load, warehouse: Warehouse) -> N
     for _ in range(2):
         load(schema("People", (), **NAMED), record("People", Name="Ada"))
     assert warehouse.rows("People", "Name") == [("Ada",), ("Ada",)]
+
+
+def test_rows_to_be_added_to_a_table_that_keeps_keys_apart_are_told_the_way_out(
+    load: Load, warehouse: Warehouse
+) -> None:
+    load(schema("T"), record("T", Id="1"))
+    with pytest.raises(DestinationError, match=r"T_pkey.*append-only"):
+        load(schema("T"), record("T", Id="1"), load_method="append-only")
+    warehouse.run('ALTER TABLE {}."T" DROP CONSTRAINT "T_pkey"')
+    load(schema("T"), record("T", Id="1"), load_method="append-only")
+    assert warehouse.rows("T", "Id") == [("1",), ("1",)]
 
 
 def test_a_composite_key_keeps_rows_apart(load: Load, warehouse: Warehouse) -> None:
