@@ -166,5 +166,12 @@ def _never_null(field: Mapping[str, Any]) -> bool:
 
 
 def _replication_key(fields: Iterable[Mapping[str, Any]]) -> str | None:
-    usable = {f["name"] for f in fields if f["type"] == "datetime" and f.get("filterable", True)}
-    return next((key for key in REPLICATION_KEYS if key in usable), None)
+    stamps = {f["name"]: f for f in fields if f["type"] == "datetime"}
+    usable = {name for name, f in stamps.items() if f.get("filterable", True) and not _can_lack(f)}
+    best = next((key for key in REPLICATION_KEYS if key in usable), None)
+    return None if best == "CreatedDate" and "LastModifiedDate" in stamps else best  # what changes would not come
+
+
+def _can_lack(field: Mapping[str, Any]) -> bool:
+    """Whether a stamp may be empty: no span of time holds such a record. SystemModstamp is there, whatever is said."""
+    return bool(field.get("nillable")) and field["name"] != "SystemModstamp"

@@ -131,8 +131,10 @@ def test_new_fields_are_found(own_org, configure):
     assert found["Contact"]["schema"]["properties"]["New__c"]["type"] == ["integer", "null"]
 
 
-def described(**fields):
-    made = [{"name": name, "type": kind, "nillable": True, "filterable": True} for name, kind in fields.items()]
+def described(*, nillable=(), **fields):
+    made = [
+        {"name": name, "type": kind, "nillable": name in nillable, "filterable": True} for name, kind in fields.items()
+    ]
     return as_object({"name": "Thing", "fields": made}, include_deleted=True)
 
 
@@ -148,6 +150,14 @@ def described(**fields):
 )
 def test_the_best_usable_key_is_taken(fields, key):
     assert described(**fields).replication_key == key
+
+
+def test_a_stamp_that_can_be_empty_is_no_key_since_no_span_of_time_holds_such_records():
+    stamps = {"LastModifiedDate": "datetime", "CreatedDate": "datetime"}
+    assert described(CreatedDate="datetime", nillable=["CreatedDate"]).replication_key is None
+    assert described(**stamps, nillable=["CreatedDate"]).replication_key == "LastModifiedDate"
+    assert described(**stamps, nillable=["LastModifiedDate"]).replication_key is None, "by CreatedDate no change comes"
+    assert described(SystemModstamp="datetime", nillable=["SystemModstamp"]).replication_key == "SystemModstamp"
 
 
 def test_without_a_stamp_nothing_tells_when_a_record_was_deleted():
