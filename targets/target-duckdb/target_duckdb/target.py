@@ -1,10 +1,12 @@
 """The target itself: messages in, batches out."""
 
+import json
 import logging
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any, ClassVar, Final, NoReturn, Self
@@ -124,14 +126,41 @@ class TargetCommand(SingerCommand):  # type: ignore[misc]  # the SDK's types are
             sys.exit(1)
 
 
+def _refused(constant: str) -> NoReturn:
+    """JSON has no NaN and no Infinity."""
+    raise ValueError(constant)
+
+
 class LineReader(SingerReader):  # type: ignore[misc]  # the SDK's types are not followed
-    """The SDK's reader, which is asked for the size of lines."""
+    """The SDK's reader, which is asked for the size of lines, and says in words what is no message."""
 
     @property
     def size(self) -> int:
         """Bytes of the line that is being handled, without its end."""
         line: str = self._current_message
         return len(line if line.isascii() else line.encode(errors="replace")) - line.endswith("\n")
+
+    def deserialize_json(self, line: str) -> dict[str, Any]:
+        """A message; MessageError if it is none. The SDK's own error shows the line, which may be a record."""
+        try:
+            message = json.loads(line, parse_float=Decimal, parse_constant=_refused)
+        except (ValueError, RecursionError):
+            raise MessageError("The tap wrote a line that is not JSON.") from None
+        if not isinstance(message, dict):
+            raise MessageError("The tap wrote a line that is not a Singer message.")
+        return message
+
+    @staticmethod
+    def assert_line_requires(line_dict: dict[str, Any], requires: set[str]) -> None:
+        """MessageError where something is missing; the SDK's own error shows the message."""
+        if missing := requires - line_dict.keys():
+            raise MessageError(
+                f"The tap wrote a {line_dict.get('type', 'message')} without {', '.join(sorted(missing))}."
+            )
+
+    def _process_unknown_message(self, message_dict: dict[str, Any]) -> None:
+        del message_dict
+        raise MessageError("The tap wrote a message of a type that Singer does not know.")
 
 
 class TargetDuckDB(Target):  # type: ignore[misc]  # the SDK's types are not followed

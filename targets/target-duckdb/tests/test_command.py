@@ -52,6 +52,27 @@ def test_a_failure_is_one_sentence_and_one_line_for_machines(desk: Desk) -> None
     assert not list(desk.folder.glob("target-duckdb-*"))
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('{"type": "RECORD", "stream": "A", "record": {"Id": "secr', "not JSON"),
+        ('{"type": "RECORD", "stream": "A", "record": {"Id": "secret", "Name": NaN}}', "not JSON"),
+        ("", "not JSON"),
+        ("null", "not a Singer message"),
+        ('{"secret": 1}', "without type"),
+        ('{"type": "STATE", "secret": 1}', "without value"),
+        ('{"type": "WHAT", "secret": 1}', "type that Singer does not know"),
+    ],
+)
+def test_what_is_no_message_is_the_taps_fault_and_is_not_repeated(desk: Desk, line: str, words: str) -> None:
+    ended = desk.run(SHAPE, line, state(1))
+    assert (ended.code, ended.states) == (1, [])
+    assert (ended.failure["kind"], ended.failure["origin"]) == ("source_error", "source")
+    assert words in ended.failure["message"]
+    assert "Traceback" not in ended.log
+    assert "secr" not in ended.log
+
+
 def test_a_kill_leaves_the_table_as_before_or_after_a_batch(desk: Desk) -> None:
     assert desk.run(SHAPE, *(record("A", Id=str(at), Name="0") for at in range(2000))).code == 0
     for round_ in range(1, 6):

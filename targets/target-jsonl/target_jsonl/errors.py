@@ -3,6 +3,8 @@
 import json
 from typing import ClassVar
 
+from singer_sdk.exceptions import MissingKeyPropertiesError
+
 
 class LoadError(Exception):
     """A foreseen end of the run; subclasses fix the kind.
@@ -34,3 +36,23 @@ class DestinationError(LoadError):
     """The disk, or what somebody did to the folder, is in the way."""
 
     kind = "destination_error"
+
+
+class MisfitError(LoadError):
+    """A value is not what its stream's schema says."""
+
+    kind = "schema_violation"
+
+
+class MessageError(LoadError):
+    """The tap wrote something that is not a Singer message."""
+
+    kind = "source_error"
+    origin = "source"
+
+    def __init__(self, message: str, *, hint: str = "See the tap's own log.") -> None:
+        super().__init__(message, hint=hint)
+
+
+class MissingKeyError(MessageError, MissingKeyPropertiesError):  # type: ignore[misc]  # the SDK's types are not followed
+    """A record came without its key."""

@@ -1,9 +1,11 @@
 """The target and its one kind of sink."""
 
+import json
 import logging
 import signal
 import sys
 from datetime import date, datetime, time
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
@@ -14,11 +16,12 @@ import click
 import simplejson  # type: ignore[import-untyped]  # its stubs are a package of their own
 from singer_sdk import BatchSink, Target, metrics
 from singer_sdk import typing as th
+from singer_sdk.exceptions import InvalidRecord
 from singer_sdk.io_base import SingerReader
 from singer_sdk.plugin_base import SingerCommand
 
 from target_jsonl.appending import append
-from target_jsonl.errors import DestinationError, LoadError
+from target_jsonl.errors import DestinationError, LoadError, MessageError, MisfitError, MissingKeyError
 
 log: Final = logging.getLogger("target-jsonl")
 
@@ -42,14 +45,41 @@ class Measure(StrEnum):
     BYTES = "byte_count"
 
 
+def _refused(constant: str) -> NoReturn:
+    """JSON has no NaN and no Infinity."""
+    raise ValueError(constant)
+
+
 class LineReader(SingerReader):  # type: ignore[misc]  # the SDK's types are not followed
-    """The SDK's reader, which is asked for the size of lines."""
+    """The SDK's reader, which is asked for the size of lines, and says in words what is no message."""
 
     @property
     def size(self) -> int:
         """Bytes of the line that is being handled, without its end."""
         line: str = self._current_message
         return len(line if line.isascii() else line.encode(errors="replace")) - line.endswith("\n")
+
+    def deserialize_json(self, line: str) -> dict[str, Any]:
+        """A message; MessageError if it is none. The SDK's own error shows the line, which may be a record."""
+        try:
+            message = json.loads(line, parse_float=Decimal, parse_constant=_refused)
+        except (ValueError, RecursionError):
+            raise MessageError("The tap wrote a line that is not JSON.") from None
+        if not isinstance(message, dict):
+            raise MessageError("The tap wrote a line that is not a Singer message.")
+        return message
+
+    @staticmethod
+    def assert_line_requires(line_dict: dict[str, Any], requires: set[str]) -> None:
+        """MessageError where something is missing; the SDK's own error shows the message."""
+        if missing := requires - line_dict.keys():
+            raise MessageError(
+                f"The tap wrote a {line_dict.get('type', 'message')} without {', '.join(sorted(missing))}."
+            )
+
+    def _process_unknown_message(self, message_dict: dict[str, Any]) -> None:
+        del message_dict
+        raise MessageError("The tap wrote a message of a type that Singer does not know.")
 
 
 class JsonlSink(BatchSink):  # type: ignore[misc]  # the SDK's types are not followed
@@ -65,6 +95,23 @@ class JsonlSink(BatchSink):  # type: ignore[misc]  # the SDK's types are not fol
     def start_batch(self, context: dict[str, Any]) -> None:
         """Records to come; of their lines, how many bytes."""
         context["bytes"] = 0
+
+    def _validate_and_parse(self, record: dict[str, Any]) -> dict[str, Any]:
+        """As the SDK's, whose own error shows the value. Raises MisfitError."""
+        try:
+            parsed: dict[str, Any] = super()._validate_and_parse(record)
+        except InvalidRecord as error:
+            field = ".".join(map(str, getattr(error.__cause__, "absolute_path", ())))
+            raise MisfitError(
+                f"A record of {self.stream_name} does not fit its schema{field and f': {field}'}.",
+                hint="Discover the streams again, then sync; see the tap's own log.",
+            ) from None
+        return parsed
+
+    def _singer_validate_message(self, record: dict[str, Any]) -> None:
+        missing = [key for key in self.key_properties if key not in record]
+        if missing:
+            raise MissingKeyError(f"A record of {self.stream_name} has no {', '.join(missing)}, which is its key.")
 
     def process_record(self, record: dict[str, Any], context: dict[str, Any]) -> None:
         """A record that waits for its batch."""

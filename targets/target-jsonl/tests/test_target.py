@@ -9,9 +9,8 @@ from decimal import Decimal
 
 import pytest
 import simplejson
-from singer_sdk.exceptions import InvalidRecord
 
-from target_jsonl.errors import DestinationError
+from target_jsonl.errors import DestinationError, MisfitError, MissingKeyError
 from target_jsonl.target import TargetJsonl, file_name
 
 
@@ -99,9 +98,41 @@ def test_where_the_disk_refuses_no_state_is_said(load, monkeypatch, capsys):
 
 def test_a_record_that_does_not_fit_its_schema_ends_it_before_any_state(load, capsys):
     bad = {"type": "RECORD", "stream": "users", "record": {"id": "not a number"}}
-    with pytest.raises(InvalidRecord):
+    with pytest.raises(MisfitError, match="does not fit its schema: id") as raised:
         load(schema(), *records(1), bad, state(2))
+    assert "not a number" not in str(raised.value)
     assert "bookmarks" not in capsys.readouterr().out
+
+
+def test_a_record_without_its_key_ends_it_before_any_state(load, capsys):
+    with pytest.raises(MissingKeyError, match="has no id, which is its key"):
+        load(schema(), {"type": "RECORD", "stream": "users", "record": {"name": "x"}}, state(2))
+    assert "bookmarks" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('{"type": "RECORD", "stream": "users", "record": {"Id": "secr', "not JSON"),
+        ('{"type": "RECORD", "stream": "users", "record": {"Id": "secret", "Name": NaN}}', "not JSON"),
+        ("", "not JSON"),
+        ("null", "not a Singer message"),
+        ('{"secret": 1}', "without type"),
+        ('{"type": "STATE", "secret": 1}', "without value"),
+        ('{"type": "WHAT", "secret": 1}', "type that Singer does not know"),
+    ],
+)
+def test_what_is_no_message_is_the_taps_fault_and_is_not_repeated(tmp_path, line, words):
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"destination_path": str(tmp_path / "out")}))
+    messages = "".join(f"{said}\n" for said in (json.dumps(schema()), line, json.dumps(state(1))))
+    command = (sys.executable, "-m", "target_jsonl.target", "--config", str(config))
+    done = subprocess.run(command, input=messages, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    told = json.loads(done.stderr.split("FAILURE: ")[1].splitlines()[0])
+    assert (told["kind"], told["origin"], words in told["message"]) == ("source_error", "source", True)
+    assert "Traceback" not in done.stderr
+    assert "secr" not in done.stderr
 
 
 def test_a_schema_that_changes_on_the_way_loses_nothing(load, lines):
