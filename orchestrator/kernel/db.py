@@ -49,8 +49,8 @@ class Role(StrEnum):
     SCHEDULER = "orchestrator_scheduler"
 
 
-# A deadlock, a serialization that failed, a lock that isn't given, a statement that took too long.
-_BUSY: Final = frozenset({"40P01", "40001", "55P03", "57014"})  # source: Postgres, "PostgreSQL Error Codes"
+# A deadlock, a serialization that failed, a lock that isn't given, a statement or a rest that took too long.
+_BUSY: Final = frozenset({"40P01", "40001", "55P03", "57014", "25P03"})  # source: Postgres, "PostgreSQL Error Codes"
 
 
 class DatabaseAwayError(TemporaryError):
@@ -190,14 +190,11 @@ class Database:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (OperationalError, InterfaceError) as error:
-            busy = getattr(error.orig, "sqlstate", None) in _BUSY
-            raise (DatabaseBusyError if busy else DatabaseAwayError)(reason(error)) from error
         except DBAPIError as error:
-            if error.connection_invalidated:
-                raise DatabaseAwayError(reason(error)) from error
-            if _is_outdated(error):
+            if getattr(error.orig, "sqlstate", None) in _BUSY or _is_outdated(error):
                 raise DatabaseBusyError(reason(error)) from error
+            if isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated:
+                raise DatabaseAwayError(reason(error)) from error
             raise
 
     def close(self) -> None:

@@ -158,7 +158,7 @@ def test_a_process_paused_in_a_transaction_loses_it_so_that_nobody_waits_for_its
                 assert other.execute(lock).all() == [(1,)]
             tx.execute(lock)
 
-    with pytest.raises(DatabaseAwayError, match="idle-in-transaction"):
+    with pytest.raises(DatabaseBusyError, match="idle-in-transaction"):
         pause()
     with Database(database.pool, idle="99s").anonymous() as tx:  # on a busy machine 100 ms pass before the question
         assert tx.scalar(text("SHOW idle_in_transaction_session_timeout")) == "99s"
