@@ -67,7 +67,10 @@ class Store(ABC):
         return rows
 
     def _judge(self, stage: Stage) -> None:
-        """Nothing is guessed or rounded: integers have no fraction, a number beyond DECIMAL makes its column DOUBLE."""
+        """Nothing is guessed or rounded: integers have no fraction; a number beyond DECIMAL makes its column DOUBLE.
+
+        In a key it is refused: as DOUBLE, several keys could become one.
+        """
         if misread := stage.misread():
             raise _misfit(stage, misread)
         rounded = stage.rounded()
@@ -79,6 +82,11 @@ class Store(ABC):
             )
         if misread := rounded and stage.misread(doubles=rounded):
             raise _misfit(stage, misread)
+        if keys := [column.source for column in rounded if column.key]:
+            raise MisfitError(
+                f"Keys of {stage.layout.stream} have more digits than DuckDB's DECIMAL holds: {', '.join(keys)}.",
+                hint="As DOUBLE several of them would be one. Let the tap say that they are strings.",
+            )
         if rounded:
             self.make_doubles(stage.layout, [column.name for column in rounded])
             stage.types.update({column.name: Kind.DOUBLE.value for column in rounded})

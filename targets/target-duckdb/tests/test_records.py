@@ -108,6 +108,16 @@ def test_a_number_is_exact_or_makes_its_column_double(
     assert desk.types("A")["n"] == type_
 
 
+@pytest.mark.parametrize("method", ["upsert", "append-only"])
+def test_keys_are_not_rounded_into_one_another(desk: Desk, load: Load, method: str) -> None:
+    shape = schema("A", ("Id",), Id={"type": "number"})
+    keys = [12345678901234567890, 12345678901234567891]
+    load(shape, *(record("A", Id=key) for key in keys), load_method=method)
+    with pytest.raises(MisfitError, match=r"Keys of A have more digits .*: Id"):
+        load(shape, record("A", Id=123456789012345678901234), load_method=method)
+    assert [key for (key,) in desk.rows("A", "Id")] == keys
+
+
 def test_what_does_not_fit_names_its_column_and_no_value(desk: Desk, load: Load) -> None:
     with pytest.raises(MisfitError, match=r"do not fit their columns: n\.") as caught:
         load(schema("A", n={"type": "integer"}), record("A", Id="1", n=1), record("A", Id="2", n="secret-value"))
