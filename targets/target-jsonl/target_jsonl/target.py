@@ -33,7 +33,7 @@ def file_name(stream: str) -> str:
 
 
 def _written(value: object) -> str:
-    """Times as ISO 8601: the SDK has parsed them."""
+    """Times as ISO 8601, where a batch file of Parquet has brought them."""
     if isinstance(value, datetime | date | time):
         return value.isoformat()
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
@@ -107,6 +107,9 @@ class JsonlSink(BatchSink):  # type: ignore[misc]  # the SDK's types are not fol
                 hint="Discover the streams again, then sync; see the tap's own log.",
             ) from None
         return parsed
+
+    def _parse_timestamps_in_record(self, **_: Any) -> None:
+        """Times are written as they came; the SDK would cut nanoseconds, and fail at years that Python lacks."""
 
     def _singer_validate_message(self, record: dict[str, Any]) -> None:
         missing = [key for key in self.key_properties if key not in record]

@@ -148,6 +148,15 @@ def test_many_records_come_in_batches_in_their_order(load, lines, monkeypatch):
     assert ids(lines()) == list(range(1, 26))
 
 
+@pytest.mark.parametrize(
+    "value", ["2024-01-01T12:34:56.123456789Z", "2024-01-01", "12024-01-01T00:00:00Z", "0044-03-15 BC", "infinity"]
+)
+def test_times_are_written_as_they_came(load, lines, value):
+    came = {"id": 1, "at": value}
+    load(schema(at={"type": "string", "format": "date-time"}), {"type": "RECORD", "stream": "users", "record": came})
+    assert lines() == [came]
+
+
 def test_values_are_written_as_they_came(load, folder):
     typed = schema(
         price={"type": "number"},
