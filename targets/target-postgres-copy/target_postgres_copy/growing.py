@@ -6,6 +6,10 @@ batch is inserted in a subtransaction of its own, which begins when the batch be
 in one batch. Freezing and VACUUM FULL leave xmin as it is. Where somebody has rewritten the rows meanwhile, they have
 one xmin and nothing is removed: adding the key says that it is there twice.
 
+Autovacuum comes for what was inserted, competes with the load, and when the key is to be added it steps back from the
+table only after deadlock_timeout (1 s); so it is kept away until then. It still comes where xmin would wrap around.
+source: Postgres, "Automatic Vacuuming"; ProcSleep
+
 What is unfinished is known by the table's comment, so that the next run can finish what a crash has left.
 """
 
@@ -41,7 +45,12 @@ def begin(connection: Connection[Any], layout: Layout, table: str) -> None:
     where, keys = tables.named(layout.schema, table), [key.name for key in layout.keys]
     filled = sql.SQL(", ").join(sql.SQL("ALTER COLUMN {} SET NOT NULL").format(sql.Identifier(key)) for key in keys)
     # Where all tables are published, rows of one without identity can be neither changed nor removed.
-    tables.ddl(connection, "ALTER TABLE {} {}, REPLICA IDENTITY FULL", where, filled)
+    tables.ddl(
+        connection,
+        "ALTER TABLE {} {}, REPLICA IDENTITY FULL, SET (autovacuum_enabled = off, toast.autovacuum_enabled = off)",
+        where,
+        filled,
+    )
     mark = _MARK + json.dumps(keys, ensure_ascii=False)
     tables.ddl(connection, "COMMENT ON TABLE {} IS {}", where, sql.Literal(mark))
 
@@ -74,7 +83,11 @@ def finish(connection: Connection[Any], schema: str, name: str, keys: Sequence[s
             _remove_older(connection, schema, name, keys)
             _add_key(connection, schema, name, keys)
     where = tables.named(schema, name)
-    tables.ddl(connection, "ALTER TABLE {} REPLICA IDENTITY DEFAULT", where)
+    tables.ddl(
+        connection,
+        "ALTER TABLE {} REPLICA IDENTITY DEFAULT, RESET (autovacuum_enabled, toast.autovacuum_enabled)",
+        where,
+    )
     if marked:  # otherwise the comment is somebody's own
         tables.ddl(connection, "COMMENT ON TABLE {} IS NULL", where)
 

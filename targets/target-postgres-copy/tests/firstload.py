@@ -51,9 +51,17 @@ def identity(warehouse: Warehouse) -> str:
     return warehouse.connection.execute(made, (f'"{warehouse.schema}"."T"',)).fetchone()[0]
 
 
+def options(warehouse: Warehouse) -> tuple[list[str] | None, list[str] | None]:
+    """Storage parameters of the table, and of what holds its large values."""
+    made = "SELECT c.reloptions, t.reloptions FROM pg_class c JOIN pg_class t ON t.oid = c.reltoastrelid"
+    made += " WHERE c.oid = %s::regclass"
+    return warehouse.connection.execute(made, (f'"{warehouse.schema}"."T"',)).fetchone()
+
+
 def is_whole(warehouse: Warehouse) -> bool:
     """Nothing shows that there was a first load."""
-    return (key(warehouse), comment(warehouse), identity(warehouse)) == ('PRIMARY KEY ("Id")', None, "d")
+    shown = key(warehouse), comment(warehouse), identity(warehouse), options(warehouse)
+    return shown == ('PRIMARY KEY ("Id")', None, "d", (None, None))
 
 
 def found(warehouse: Warehouse) -> list[tuple]:

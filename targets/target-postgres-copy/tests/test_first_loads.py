@@ -6,7 +6,7 @@ from collections.abc import Callable
 import psycopg
 import pytest
 from copydesk import Load, Warehouse, ended, record, schema, state
-from firstload import PEOPLE, TEXT, Run, comment, found, is_whole, key, people
+from firstload import PEOPLE, TEXT, Run, comment, found, is_whole, key, options, people
 from psycopg import sql
 
 from target_postgres_copy import engine, patience
@@ -28,6 +28,7 @@ def test_the_key_comes_when_all_rows_are_there_and_the_last_of_each_stays(
     run.batch(names("d", 5))
     assert key(warehouse) is None
     assert comment(warehouse).startswith("Being loaded for the first time by target-postgres-copy.")
+    assert options(warehouse) == (["autovacuum_enabled=off"], ["autovacuum_enabled=off"])
     assert warehouse.count("T") == 9
     assert ended(run.process).code == 0
     assert found(warehouse) == [("1", "a"), ("2", "c"), ("3", "c"), ("4", "b"), ("5", "d")]
