@@ -122,6 +122,14 @@ def _misfit(error: psycopg.Error, what: str) -> LoadError:
     return misfit(_column(error), what, error.sqlstate)
 
 
+def _no_such_letter(error: psycopg.Error, what: str) -> LoadError:
+    column = _column(error)
+    return MisfitError(
+        f"A text for{column and f'{column} of'} {what} has a character that the encoding of the warehouse lacks.",
+        hint="Load into a database whose encoding is UTF8.",
+    )
+
+
 def _damaged(error: psycopg.Error, what: str) -> LoadError:
     return DamagedBatchError(f"A batch file of {what} is damaged: {_first_line(error)}.")
 
@@ -264,6 +272,7 @@ def _read_only(error: psycopg.Error, what: str) -> LoadError:
 _MAKERS: Final = {
     "22": _misfit,
     "22P04": _damaged,
+    "22P05": _no_such_letter,
     "23502": _not_null,
     "23": _constraint,
     "25006": _read_only,

@@ -101,6 +101,7 @@ def test_a_user_who_does_not_own_the_table_is_told_so(guest: dict, warehouse: Wa
         ("25006", "destination_error", "read-only", False),
         ("42501", "permission_missing", "may not do", False),
         ("22003", "schema_violation", "does not fit", False),
+        ("22P05", "schema_violation", "encoding of the warehouse", False),
         ("54000", "schema_violation", "more than Postgres can hold", False),
         ("57P01", "destination_error", "went away", True),
         ("XX001", "destination_error", "XX001", False),
