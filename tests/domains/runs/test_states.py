@@ -1,6 +1,7 @@
 """State: its history, going back, starting over."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
@@ -95,6 +96,28 @@ def continued(meltano):
 def test_a_loader_is_told_which_streams_bring_only_what_changed_since_earlier_runs(drivers, ready, history, all_well):
     synced(drivers, ready)
     assert continued(all_well) == ["users"], "of teams nothing was ever written"
+
+
+_NO_PLACE = """UPDATE orchestrator.stream_states SET bookmark = '{"completed": {"page": 1}}'"""
+
+
+@pytest.mark.parametrize(
+    ("but", "told"),
+    [
+        pytest.param("SELECT 1", ["users"], id="as they ended well"),
+        pytest.param("UPDATE orchestrator.runs SET status = 'failed'", [], id="they failed"),
+        pytest.param(_NO_PLACE, [], id="the tap may have read it for another stream alone"),
+    ],
+)
+def test_a_loader_is_still_told_when_all_that_runs_counted_is_forgotten(drivers, ready, history, all_well, but, told):
+    all_well.outputs = []
+    synced(drivers, ready)
+    with drivers.db.connection() as owner:
+        owner.execute(text("UPDATE orchestrator.runs SET finished_at = now() - interval '100 days'"))
+        owner.execute(text(but))
+    service.prune(drivers, ready.org_id, keep=timedelta(days=90))
+    synced(drivers, ready)
+    assert continued(all_well) == told
 
 
 def test_a_stream_that_is_read_whole_in_every_run_needs_no_earlier_records(drivers, ready, history, all_well):

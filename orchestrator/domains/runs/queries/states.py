@@ -1,9 +1,9 @@
 """The history of every stream's state."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ARRAY, Text, bindparam, func, literal, select, update
+from sqlalchemy import ARRAY, Text, bindparam, func, literal, literal_column, select, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session
 
@@ -13,8 +13,12 @@ from orchestrator.domains.runs.tables import RunRow, RunStreamRow, StreamStateRo
 from orchestrator.domains.runs.types import (
     Attempt,
     RunKind,
+    RunStatus,
     StateEntry,
 )
+
+# Of a stream that a tap has read only for those below it, the state holds no more than where it began.
+_PLACE: Final = literal_column("'$.*.replication_key_value'::jsonpath", Text)
 
 
 def read_since(tx: Session, integration_id: str, stream: str, entry_id: int) -> int:
@@ -51,7 +55,8 @@ def current_state(tx: Session, integration_id: str) -> dict[str, StateEntry]:
 def written_before(tx: Session, integration_id: str, streams: Sequence[str]) -> tuple[str, ...]:
     """Those of the streams whose records runs of this integration have loaded into its own schema, sorted.
 
-    Goes by what runs counted, of which the oldest is forgotten after `runs.keep`.
+    Goes by what runs counted. Where that is forgotten (`runs.keep`), a stream of which a sync that went well reached a
+    place is taken for one: it has a table, and nobody knows any more that it is empty.
     """
     name = func.unnest(bindparam("streams", list(streams), ARRAY(Text))).column_valued("name")
     wrote = (
@@ -64,7 +69,18 @@ def written_before(tx: Session, integration_id: str, streams: Sequence[str]) -> 
             RunStreamRow.records_written > 0,
         )
     )
-    return tuple(tx.scalars(select(name).where(wrote.exists()).order_by(name)))
+    reached = (
+        select(StreamStateRow.id)
+        .join(RunRow, (RunRow.org_id == StreamStateRow.org_id) & (RunRow.id == StreamStateRow.run_id))
+        .where(
+            StreamStateRow.integration_id == integration_id,
+            StreamStateRow.stream == name,
+            func.jsonb_path_exists(StreamStateRow.bookmark, _PLACE),
+            RunRow.status == RunStatus.SUCCEEDED,
+            RunRow.pruned_at.is_not(None),
+        )
+    )
+    return tuple(tx.scalars(select(name).where(wrote.exists() | reached.exists()).order_by(name)))
 
 
 def state_history(tx: Session, integration_id: str, *, stream: str | None = None, limit: int = 50) -> list[StateEntry]:
