@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ARRAY, Text, bindparam, func, literal, literal_column, select, update
+from sqlalchemy import ARRAY, ColumnElement, Text, bindparam, func, literal, literal_column, select, true, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from orchestrator.domains.runs.errors import LeaseLostError
 from orchestrator.domains.runs.queries.runs import HELD
@@ -43,13 +43,7 @@ def _state(row: StreamStateRow) -> StateEntry:
 
 def current_state(tx: Session, integration_id: str) -> dict[str, StateEntry]:
     """The latest entry of each stream."""
-    wanted = (
-        select(StreamStateRow)
-        .where(StreamStateRow.integration_id == integration_id)
-        .distinct(StreamStateRow.stream)
-        .order_by(StreamStateRow.stream, StreamStateRow.id.desc())
-    )
-    return {row.stream: _state(row) for row in tx.scalars(wanted)}
+    return _latest(tx, StreamStateRow.integration_id == integration_id)
 
 
 def written_before(tx: Session, integration_id: str, streams: Sequence[str]) -> tuple[str, ...]:
@@ -93,13 +87,19 @@ def state_history(tx: Session, integration_id: str, *, stream: str | None = None
 
 def state_as_of(tx: Session, integration_id: str, entry_id: int) -> dict[str, StateEntry]:
     """What the latest entry of each stream was when this one was written."""
-    wanted = (
-        select(StreamStateRow)
-        .where(StreamStateRow.integration_id == integration_id, StreamStateRow.id <= entry_id)
-        .distinct(StreamStateRow.stream)
-        .order_by(StreamStateRow.stream, StreamStateRow.id.desc())
-    )
-    return {row.stream: _state(row) for row in tx.scalars(wanted)}
+    return _latest(tx, StreamStateRow.integration_id == integration_id, StreamStateRow.id <= entry_id)
+
+
+def _latest(tx: Session, *among: ColumnElement[bool]) -> dict[str, StateEntry]:
+    """Of these entries the last of each stream, found by going from stream to stream: there may be years of others."""
+    streams = select(func.min(StreamStateRow.stream).label("name")).where(*among).cte("streams", recursive=True)
+    following = select(func.min(StreamStateRow.stream)).where(*among, StreamStateRow.stream > streams.c.name)
+    more = following.correlate(streams).scalar_subquery()
+    streams = streams.union_all(select(more).where(streams.c.name.is_not(None)))
+    newest = select(StreamStateRow).where(*among, StreamStateRow.stream == streams.c.name)
+    last = aliased(StreamStateRow, newest.order_by(StreamStateRow.id.desc()).limit(1).lateral())
+    rows = tx.scalars(select(last).select_from(streams).join(last, true()).order_by(last.stream))
+    return {row.stream: _state(row) for row in rows}
 
 
 def append_state(tx: Session, attempt: Attempt, bookmarks: Mapping[str, Mapping[str, Any] | None]) -> None:
