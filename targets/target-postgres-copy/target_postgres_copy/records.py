@@ -12,16 +12,25 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import simplejson  # type: ignore[import-untyped]  # its stubs are a package of their own
 
-from target_postgres_copy.errors import MessageError, MissingKeyError
+from target_postgres_copy.errors import MessageError, MisfitError, MissingKeyError
 from target_postgres_copy.kinds import Kind
 from target_postgres_copy.layout import DELETED_AT, EXTRACTED_AT, MARKS, Column, Layout
 
 _AS_TEXT: Final = frozenset({Kind.TEXT, Kind.DATE, Kind.TIME, Kind.TIMESTAMP, Kind.UUID})
+# What fits goes the quick way: `now` and its like are shorter, and a date with a time is longer.
+_TEXTS: Final[Mapping[Kind, Any]] = {
+    Kind.DATE: Annotated[str, msgspec.Meta(min_length=10, max_length=10)],
+    Kind.TIMESTAMP: Annotated[str, msgspec.Meta(min_length=10)],
+    Kind.TIME: Annotated[str, msgspec.Meta(min_length=4)],
+}
+_TIME_OF_DAY: Final = re.compile(r"[Tt ](?!00?:00(?::00(?:\.0*)?)?(?![\d.:]))\d{1,2}:\d\d")  # but for its beginning
+# source: Postgres, "Special Values": what these are depends on when they are read
+_WHEN_READ: Final = frozenset({"now", "today", "tomorrow", "yesterday"})
 _NOT_IN_JSONB: Final = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")  # NUL, and halves of what may not be a pair
 _BEYOND_MSGSPEC: Final = re.compile(r'[\\"\x00-\x1f]')  # source: msgspec, "Renamed field names must not contain …"
 _EMPTY: Final = f"\x02{secrets.token_hex(8)}\x02"  # stands for '' until it is written as ""
@@ -141,9 +150,20 @@ class RecordFormat:
                 f"A record of {self._layout.stream} has no {', '.join(missing)}, which is its key.",
                 hint="Select the key's fields in the catalog.",
             )
-        values = [text_of(column.kind, record.get(column.source)) for column in self._columns]
+        values = [self._text(column, record.get(column.source)) for column in self._columns]
         values += [text_of(Kind.TIMESTAMP, extracted)] if self._metadata else []
         return [*(_EMPTY if value == "" else value for value in values), *self._filler]
+
+    def _text(self, column: Column, value: object) -> str | None:
+        """How COPY is told a value; MisfitError where Postgres would take it for another without a word."""
+        text = text_of(column.kind, value)
+        if text is not None and column.kind in _TEXTS and _is_misread(column.kind, text):
+            raise MisfitError(
+                f'A value for the column "{column.name}" of {self._layout.label} is no {column.kind.value}:'
+                " Postgres would cut off its time, or take the time of the load.",
+                hint="Correct it at the source, or let the tap say its true type.",
+            )
+        return text
 
     def _with_objects(self, values: Row) -> list[Any]:
         changed = list(values)
@@ -189,12 +209,17 @@ def _record_type(columns: Sequence[Column]) -> type[msgspec.Struct]:
         if column.kind is Kind.JSONB:
             fields.append((f"f{at}", msgspec.Raw) if column.key else (f"f{at}", msgspec.Raw, None))
         elif column.kind in _AS_TEXT:
-            fields.append((f"f{at}", str) if column.key else (f"f{at}", str | None, None))
+            text = _TEXTS.get(column.kind, str)
+            fields.append((f"f{at}", text) if column.key else (f"f{at}", text | None, None))
         elif column.kind is Kind.BIGINT:  # 5.0 is an integer too
             fields.append((f"f{at}", int) if column.key else (f"f{at}", int | None, None))
         else:  # Postgres judges these better than we could
             fields.append((f"f{at}", Any) if column.key else (f"f{at}", Any, None))
     return msgspec.defstruct("Record", fields, rename=rename, gc=False, kw_only=True)
+
+
+def _is_misread(kind: Kind, text: str) -> bool:
+    return text.strip().lower() in _WHEN_READ or (kind is Kind.DATE and _TIME_OF_DAY.search(text) is not None)
 
 
 def _object(raw: bytes) -> str | None:
