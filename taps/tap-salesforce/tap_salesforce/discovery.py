@@ -173,5 +173,5 @@ def _replication_key(fields: Iterable[Mapping[str, Any]]) -> str | None:
 
 
 def _can_lack(field: Mapping[str, Any]) -> bool:
-    """Whether a stamp may be empty: no span of time holds such a record. SystemModstamp is there, whatever is said."""
-    return bool(field.get("nillable")) and field["name"] != "SystemModstamp"
+    """Whether a stamp may be empty: no span of time holds such a record. Some are there, whatever is said."""
+    return bool(field.get("nillable")) and field["name"] not in {"SystemModstamp", "LoginTime"}

@@ -157,7 +157,8 @@ def test_a_stamp_that_can_be_empty_is_no_key_since_no_span_of_time_holds_such_re
     assert described(CreatedDate="datetime", nillable=["CreatedDate"]).replication_key is None
     assert described(**stamps, nillable=["CreatedDate"]).replication_key == "LastModifiedDate"
     assert described(**stamps, nillable=["LastModifiedDate"]).replication_key is None, "by CreatedDate no change comes"
-    assert described(SystemModstamp="datetime", nillable=["SystemModstamp"]).replication_key == "SystemModstamp"
+    for trusted in ("SystemModstamp", "LoginTime"):
+        assert described(**{trusted: "datetime"}, nillable=[trusted]).replication_key == trusted
 
 
 def test_without_a_stamp_nothing_tells_when_a_record_was_deleted():
