@@ -126,11 +126,6 @@ class TargetCommand(SingerCommand):  # type: ignore[misc]  # the SDK's types are
             sys.exit(1)
 
 
-def _refused(constant: str) -> NoReturn:
-    """JSON has no NaN and no Infinity."""
-    raise ValueError(constant)
-
-
 class LineReader(SingerReader):  # type: ignore[misc]  # the SDK's types are not followed
     """The SDK's reader, which is asked for the size of lines, and says in words what is no message."""
 
@@ -141,9 +136,12 @@ class LineReader(SingerReader):  # type: ignore[misc]  # the SDK's types are not
         return len(line if line.isascii() else line.encode(errors="replace")) - line.endswith("\n")
 
     def deserialize_json(self, line: str) -> dict[str, Any]:
-        """A message; MessageError if it is none. The SDK's own error shows the line, which may be a record."""
+        """A message; MessageError if it is none. The SDK's own error shows the line, which may be a record.
+
+        NaN and Infinity, which JSON doesn't have, are texts: a column of numbers refuses them by name.
+        """
         try:
-            message = json.loads(line, parse_float=Decimal, parse_constant=_refused)
+            message = json.loads(line, parse_float=Decimal, parse_constant=str)
         except (ValueError, RecursionError):
             raise MessageError("The tap wrote a line that is not JSON.") from None
         if not isinstance(message, dict):

@@ -102,7 +102,8 @@ def test_a_text_is_read_as_what_it_says_or_refused(
 
 
 def test_records_are_judged_like_files(desk: Desk, load: Load) -> None:
-    values = ((WHOLE, "0x10"), (NUMBER, "1_0"), (NUMBER, float("inf")), (DATE, "26-02-03"), (WHEN, "0000-01-01"))
+    texts = ((WHOLE, "0x10"), (NUMBER, "1_0"), (DATE, "26-02-03"), (WHEN, "0000-01-01"))
+    values = (*texts, *((said, float(name)) for said in (WHOLE, NUMBER) for name in ("inf", "-inf", "nan")))
     for at, (said, value) in enumerate(values):
         with pytest.raises(MisfitError, match="do not fit their columns: V"):
             load(schema(f"A{at}", V=said), record(f"A{at}", Id="1", V=value))
